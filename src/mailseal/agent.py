@@ -1,0 +1,293 @@
+"""The agent: what runs on the mail host, and looks from wherever it is put.
+
+On one machine the controller calls these functions in its own process; over SSH it carries
+`mailseal.pyz` there and calls them as commands, one JSON record out each, progress on standard
+error. The executor that a run keeps for itself is this same file.
+
+    facts [PORT...]                       HostFacts out
+    look                                  Question on standard input, Observation out
+    apply SECONDS                         plan on standard input, Receipt out; held for SECONDS
+    confirm RUN BY                        proofs on standard input, one a line; Receipt out
+    rollback RUN [force]                  Receipt out (RUN `last`: the last that can be undone)
+    recover DIRECTORY [--after SECONDS]   what the dead-man calls
+    runs                                  Receipts out, one a line
+    authority PATH                        a CA certificate that a plan names
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+import sys
+import time
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from mailseal import bundle
+from mailseal.apply import executor
+from mailseal.apply.executor import Refused, Tools
+from mailseal.apply.journal import Journal, JournalDamaged
+from mailseal.apply.preflight import Questions
+from mailseal.facts.gather import gather
+from mailseal.facts.scope import digest
+from mailseal.model import codec
+from mailseal.model.look import Endpoint, Observation, Reach, Vantage
+from mailseal.model.moment import rfc3339
+from mailseal.model.ops import CopyFile, TryTerminator
+from mailseal.model.plan import Plan, Proof, Receipt, RunState
+from mailseal.probe import blocking, certificate
+from mailseal.probe.look import Observe, Question
+from mailseal.prove import prover
+from mailseal.system.base import Meta, System
+from mailseal.system.live import LiveSystem
+from mailseal.system.netns import ThrowawayNamespace
+
+EXIT = {
+    RunState.COMMITTED: 0,
+    RunState.HELD: 0,
+    RunState.UNDONE: 4,
+    RunState.UNDO_FAILED: 5,
+}
+"""Exit codes by a run's state (DESIGN.md); a rollback that was asked for is a success."""
+
+REFUSED, USAGE, FAULT = 6, 2, 70
+
+
+# -- the parts, joined -----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def local_tools(
+    system: System, tell: Callable[[str], None], lookers: Optional[Mapping[Vantage, Observe]] = None
+) -> Iterator[Tools]:
+    """What the executor needs on this host. `lookers`: other vantages than the host's own two."""
+    with contextlib.ExitStack() as stack:
+        at_hand = dict(lookers) if lookers is not None else own_lookers(system, stack)
+        yield Tools(
+            system=system,
+            prove=prover(at_hand, system),
+            greets=greets,
+            questions=Questions(
+                facts_digest=lambda plan: digest(gather(system, plan.scope.ports), plan.scope),
+                certificate=certificate_problems,
+            ),
+            bundle=bundle.build,
+            python=python(),
+            tell=tell,
+        )
+
+
+def own_lookers(system: System, stack: contextlib.ExitStack) -> Dict[Vantage, Observe]:
+    """The vantages of the host itself: its own address, and a throwaway namespace."""
+    return {Vantage.SELF: blocking.observe, Vantage.VETH: veth_looker(system, stack)}
+
+
+def veth_looker(system: System, stack: contextlib.ExitStack) -> Observe:
+    """A look from a throwaway network namespace of this host, made now; gone with `stack`. Where
+    it cannot be made every look says so: it saw nothing.
+    """
+    path = "/run/mailseal-look-%d.pyz" % os.getpid()
+    try:
+        namespace = stack.enter_context(ThrowawayNamespace(system))
+        system.write(path, bundle.build(), Meta(0o600, 0, 0))
+        stack.callback(system.remove, path)
+    except OSError as error:
+        reason = "no throwaway network namespace here: %s" % error
+        return lambda question: blind(question, reason)
+
+    def observe(question: Question) -> Observation:
+        argv = [*namespace.exec_prefix, python(), "-I", path, "look"]
+        done = system.run(argv, data=codec.dumps(question).encode("ascii"), timeout=300)
+        if not done.ok:
+            return blind(question, "the look from the namespace failed: " + done.words())
+        return codec.loads(Observation, done.out, lenient=True)
+
+    return observe
+
+
+def blind(question: Question, reason: str) -> Observation:
+    """The look that could not be taken."""
+    moment = rfc3339(time.time())
+    return Observation(
+        endpoint=question.endpoint,
+        vantage=question.vantage,
+        start=moment,
+        end=moment,
+        reach=Reach.UNROUTABLE,
+        protocol=None,
+        banner="",
+        tls=None,
+        attempts=(),
+        transcript=(),
+        digest="",
+        gaps=(reason,),
+        name=question.name,
+    )
+
+
+def greets(address: str, port: int, name: str, authority: str, protocol: str) -> Optional[str]:
+    """See `apply.trial.Greets`."""
+    question = Question(Endpoint(address, port), Vantage.SELF, name=name, authority=authority)
+    seen = blocking.observe(question)
+    if seen.tls is None:
+        return "; ".join(seen.gaps) or "no TLS"
+    if seen.tls.trust:
+        return "the certificate does not verify: " + seen.tls.trust
+    if seen.protocol != protocol:
+        return "the service does not greet: " + ("; ".join(seen.gaps) or str(seen.protocol))
+    return None
+
+
+def certificate_problems(plan: Plan) -> List[str]:
+    """What is wrong with the certificate that the plan was given; empty where it was given none."""
+    copies = [op for op in plan.ops if isinstance(op, CopyFile)]
+    sources = {posixpath.splitext(op.path)[1]: op.source for op in copies}
+    trial = next((op for op in plan.ops if isinstance(op, TryTerminator)), None)
+    if trial is None or not sources:
+        return []
+    return certificate.problems(sources[".crt"], sources[".key"], trial.authority, trial.name)
+
+
+def python() -> str:
+    """The interpreter for what outlives us: the system's own, where it is new enough."""
+    found = re.search(r"python3\.(\d+)$", os.path.realpath("/usr/bin/python3"))
+    return "/usr/bin/python3" if found and int(found.group(1)) >= 9 else sys.executable
+
+
+def run_directory(system: System, run: str) -> str:
+    """The directory of a run by its name; `last` is the last that can be undone. Raises Refused."""
+    directories = executor.run_directories(system)
+    if run == "last":
+        directories = tuple(each for each in directories if _undoable(system, each))
+        if not directories:
+            raise Refused(["there is no run to undo on this host."])
+        return directories[-1]
+    for directory in directories:
+        if posixpath.basename(directory) == run:
+            return directory
+    raise Refused(["there is no run %s on this host; `mailseal runs` lists them." % run])
+
+
+def _undoable(system: System, directory: str) -> bool:
+    state = Journal(system, executor.journal_path(directory)).state
+    return state not in (None, RunState.UNDONE)
+
+
+def receipts(system: System) -> Tuple[Receipt, ...]:
+    """The receipts of all runs of this host, oldest first. Needs root."""
+    return tuple(
+        executor.receipt(system, directory)
+        for directory in executor.run_directories(system)
+        if Journal(system, executor.journal_path(directory)).state is not None
+    )
+
+
+# -- the commands ----------------------------------------------------------------------------------
+
+
+def _facts(system: System, words: Sequence[str]) -> int:
+    ports = tuple(int(word) for word in words) or (109,)
+    _say(gather(system, ports))
+    return 0
+
+
+def _look(system: System, words: Sequence[str]) -> int:
+    question = codec.loads(Question, sys.stdin.buffer.read(), lenient=False)
+    _say(blocking.observe(question))
+    return 0
+
+
+def _apply(system: System, words: Sequence[str]) -> int:
+    payload = sys.stdin.buffer.read()
+    with local_tools(system, _tell) as tools:
+        receipt = executor.apply(payload, tools, float(words[0]))
+    _say(receipt)
+    return EXIT[receipt.state]
+
+
+def _confirm(system: System, words: Sequence[str]) -> int:
+    lines = sys.stdin.buffer.read().splitlines()
+    proofs = [codec.loads(Proof, line, lenient=True) for line in lines if line.strip()]
+    with local_tools(system, _tell, {}) as tools:
+        receipt = executor.confirm(run_directory(system, words[0]), tools, proofs, words[1])
+    _say(receipt)
+    return EXIT[receipt.state]
+
+
+def _rollback(system: System, words: Sequence[str]) -> int:
+    with local_tools(system, _tell) as tools:
+        directory = run_directory(system, words[0])
+        force = "force" in words[1:]
+        receipt = executor.rollback_locked(directory, tools, "rollback was asked for", force=force)
+    _say(receipt)
+    return 0 if receipt.state is RunState.UNDONE else EXIT[receipt.state]
+
+
+def _recover(system: System, words: Sequence[str]) -> int:
+    if words[1:2] == ["--after"]:
+        time.sleep(float(words[2]))
+    with local_tools(system, _tell) as tools:
+        receipt = executor.recover(words[0], tools)
+    if receipt is not None:
+        _say(receipt)
+        return 0 if receipt.state is RunState.UNDONE else EXIT[receipt.state]
+    return 0
+
+
+def _runs(system: System, words: Sequence[str]) -> int:
+    for receipt in receipts(system):
+        _say(receipt)
+    return 0
+
+
+def _authority(system: System, words: Sequence[str]) -> int:
+    pem = system.read(words[0])
+    if b"PRIVATE KEY" in pem:
+        raise Refused(["%s holds a private key: it is not given out." % words[0]])
+    sys.stdout.write(pem.decode("ascii", "replace"))
+    return 0
+
+
+_COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
+    "facts": (_facts, 0),
+    "look": (_look, 0),
+    "apply": (_apply, 1),
+    "confirm": (_confirm, 2),
+    "rollback": (_rollback, 1),
+    "recover": (_recover, 1),
+    "runs": (_runs, 0),
+    "authority": (_authority, 1),
+}
+"""Name to function and the number of words it needs."""
+
+
+def _say(value: object) -> None:
+    print(codec.dumps(value), flush=True)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command; gives the exit code."""
+    name, words = (argv[0], list(argv[1:])) if argv else ("", [])
+    if name not in _COMMANDS or len(words) < _COMMANDS[name][1]:
+        print((__doc__ or "").strip(), file=sys.stderr)
+        return USAGE
+    try:
+        return _COMMANDS[name][0](LiveSystem(), words)
+    except Refused as refused:
+        for problem in refused.problems:
+            _tell(problem)
+        return REFUSED
+    except (codec.CodecError, ValueError) as error:
+        _tell("bad input: %s" % error)
+        return USAGE
+    except PermissionError as error:
+        _tell("%s: this needs root" % error)
+        return REFUSED
+    except JournalDamaged as error:
+        _tell("%s. Nothing was done; look at the file before anything else." % error)
+        return FAULT

@@ -1,0 +1,138 @@
+"""A small private CA on the mail host, made with its own openssl.
+
+The CA exists to be trusted by the clients of one host, so it is bound to that host's names by
+critical name constraints: whoever steals its key can impersonate this host, which they already
+hold, and nobody else. Keys are made here and never leave; the CA's key is readable by root alone,
+the service's key by the terminator's group. Only options that OpenSSL 1.1.1 knows are used, and
+names stand in configuration files, not on command lines.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+from dataclasses import replace
+from typing import Dict, List, Tuple, Union
+
+from mailseal.model.ops import IssueCertificate
+from mailseal.system.base import Meta, System
+
+CA_DAYS = 3650
+
+
+def files(directory: str, name: str) -> Tuple[str, ...]:
+    """The paths of an issued set: CA certificate, CA key, certificate, key."""
+    return tuple(
+        posixpath.join(directory, part)
+        for part in ("ca.crt", "ca.key", name + ".crt", name + ".key")
+    )
+
+
+def issue(system: System, op: IssueCertificate, meta: Meta) -> str:
+    """Makes the set. `meta` is for the service's key. Empty text, or what went wrong."""
+    authority, authority_key, leaf, leaf_key = files(op.directory, op.name)
+    work = posixpath.join(op.directory, ".issue-" + op.name)
+    private = Meta(0o600, 0, 0)
+    try:
+        system.mkdir(work, Meta(0o700, 0, 0))
+        for name, text in configurations(op.names).items():
+            system.write(posixpath.join(work, name), text.encode("ascii"), private)
+        for argv in _commands(work, op.days):
+            done = system.run(argv, timeout=60)
+            if not done.ok:
+                return "openssl cannot make the certificate: " + done.words()
+        chain = system.read(work + "/leaf.crt") + system.read(work + "/ca.crt")
+        public = replace(private, mode=0o644)
+        system.write(authority_key, system.read(work + "/ca.key"), private)
+        system.write(leaf_key, system.read(work + "/leaf.key"), meta)
+        system.write(authority, system.read(work + "/ca.crt"), public)
+        system.write(leaf, chain, public)
+        return ""
+    finally:
+        clean(system, op)
+
+
+def clean(system: System, op: IssueCertificate) -> None:
+    """Removes the working directory, keys included."""
+    work = posixpath.join(op.directory, ".issue-" + op.name)
+    for name in system.listdir(work):
+        system.remove(posixpath.join(work, name))
+    system.remove(work)
+
+
+def _commands(work: str, days: int) -> List[List[str]]:
+    def new(what: str) -> List[str]:
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        keyout = ["-keyout", "%s/%s.key" % (work, what)]
+        return ["openssl", "req", "-config", "%s/%s.cnf" % (work, what), *key, *keyout]
+
+    return [
+        [*new("ca"), "-x509", "-days", str(CA_DAYS), "-out", work + "/ca.crt"],
+        [*new("leaf"), "-out", work + "/leaf.csr"],
+        ["openssl", "x509", "-req", "-in", work + "/leaf.csr", "-CA", work + "/ca.crt"]
+        + ["-CAkey", work + "/ca.key", "-CAcreateserial", "-days", str(days)]
+        + ["-extfile", work + "/leaf.cnf", "-extensions", "extensions", "-out", work + "/leaf.crt"],
+    ]
+
+
+def configurations(names: Tuple[str, ...]) -> Dict[str, str]:
+    """openssl.cnf(5) for the CA and for the service's certificate, for these names alone."""
+    permitted: List[str] = []
+    alternative: List[str] = []
+    for name in names:
+        address = _address(name)
+        if address is None:
+            permitted.append("DNS:" + name)
+            alternative.append("DNS:" + name)
+        else:
+            mask = "255.255.255.255" if address.version == 4 else "ffff:" * 7 + "ffff"
+            permitted.append("IP:%s/%s" % (address, mask))
+            alternative.append("IP:%s" % address)
+    # A constraint says nothing of kinds it does not name: exclude every address where none is
+    # permitted, and every DNS name likewise.
+    kinds = {entry.split(":", 1)[0] for entry in permitted}
+    excluded = [] if "IP" in kinds else ["IP:0.0.0.0/0.0.0.0", "IP:::/::"]
+    rules = ["permitted;" + entry for entry in permitted]
+    rules += ["excluded;" + entry for entry in excluded]
+    return {
+        "ca.cnf": _AUTHORITY % ",".join(rules),
+        "leaf.cnf": _SERVICE % ",".join(alternative),
+    }
+
+
+def _address(name: str) -> Union[ipaddress.IPv4Address, ipaddress.IPv6Address, None]:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
+_AUTHORITY = """\
+[req]
+prompt = no
+distinguished_name = name
+x509_extensions = extensions
+[name]
+CN = mailseal private CA of this host
+[extensions]
+basicConstraints = critical, CA:TRUE, pathlen:0
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+nameConstraints = critical, %s
+"""
+
+# The CN has a space: OpenSSL then never takes it for a DNS name.
+_SERVICE = """\
+[req]
+prompt = no
+distinguished_name = name
+[name]
+CN = mail service
+[extensions]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+subjectAltName = %s
+"""

@@ -1,0 +1,376 @@
+"""How each op is done and undone.
+
+One row an op: `before` notes what its undo will need (and refuses where the world is not as the
+plan says), `act` does it and checks that it is done, `undo` takes it back. Each undo may run after
+a crash at any point, so it asks what is there instead of trusting what should be; and it may run
+twice. A file that somebody changed since is never overwritten, unless told so.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import posixpath
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Type
+
+from mailseal.apply import authority, trial
+from mailseal.model import ops
+from mailseal.model.ops import Listening, Op
+from mailseal.system import packages, units
+from mailseal.system.base import Meta, Stat, System
+
+
+class OpFailed(Exception):
+    """The op could not be done; `str()` says why and, where we know, what helps."""
+
+
+class UndoRefused(Exception):
+    """Undoing would destroy what somebody else did since. The operator must decide."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What operations work with. `backups` is a directory for the bytes of edited files."""
+
+    system: System
+    backups: str
+    greets: trial.Greets
+    force: bool = False
+
+
+Undo = Dict[str, Any]
+
+
+class Operation(NamedTuple):
+    """One row. `before` returns JSON for the journal; `act` and `undo` return a line for people."""
+
+    before: Callable[[Context, Any, int], Undo]
+    act: Callable[[Context, Any], str]
+    undo: Callable[[Context, Any, Undo], str]
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _hash_at(system: System, path: str) -> Optional[str]:
+    """The hash of a file's bytes, empty text for what is no file, None where nothing is."""
+    found = system.stat(path)
+    if found is None:
+        return None
+    return sha256(system.read(path)) if found.kind == "file" else ""
+
+
+def _meta(context: Context, owner: str, group: str, mode: int) -> Meta:
+    try:
+        uid, gid = context.system.ids(owner, group)
+    except LookupError as error:
+        raise OpFailed("no such user or group: %s" % error) from None
+    return Meta(mode, uid, gid)
+
+
+def _must_be_absent(context: Context, path: str) -> None:
+    if context.system.stat(path) is not None:
+        raise OpFailed("%s exists already; it was not there when the plan was made" % path)
+
+
+def _absent_before(context: Context, op: Any, index: int) -> Undo:
+    _must_be_absent(context, op.path)
+    return {}
+
+
+def _make_directory(context: Context, op: ops.MakeDirectory) -> str:
+    context.system.mkdir(op.path, _meta(context, op.owner, op.group, op.mode))
+    return "created directory %s" % op.path
+
+
+def _remove_directory(context: Context, op: ops.MakeDirectory, undo: Undo) -> str:
+    if context.system.stat(op.path) is None:
+        return "%s is not there" % op.path
+    left = context.system.listdir(op.path)
+    if left:
+        raise UndoRefused("%s is not empty: %s" % (op.path, ", ".join(left[:5])))
+    context.system.remove(op.path)
+    return "removed directory %s" % op.path
+
+
+def _write_file(context: Context, op: ops.WriteFile) -> str:
+    meta = _meta(context, op.owner, op.group, op.mode)
+    context.system.write(op.path, op.content, meta)
+    return "wrote %s" % op.path
+
+
+def _remove_written(context: Context, op: ops.WriteFile, undo: Undo) -> str:
+    return _remove_if(context, op.path, (sha256(op.content),))
+
+
+def _copy_before(context: Context, op: ops.CopyFile, index: int) -> Undo:
+    _must_be_absent(context, op.path)
+    return {"sha256": _hash_at(context.system, op.source)}
+
+
+def _copy_file(context: Context, op: ops.CopyFile) -> str:
+    data = context.system.read(op.source)
+    context.system.write(op.path, data, _meta(context, op.owner, op.group, op.mode))
+    return "copied %s to %s" % (op.source, op.path)
+
+
+def _remove_copy(context: Context, op: ops.CopyFile, undo: Undo) -> str:
+    return _remove_if(context, op.path, (undo["sha256"],))
+
+
+def _remove_if(context: Context, path: str, hashes: Tuple[str, ...]) -> str:
+    found = _hash_at(context.system, path)
+    if found is None:
+        return "%s is not there" % path
+    if found not in hashes and not context.force:
+        raise UndoRefused("%s was changed since; it is left as it is" % path)
+    context.system.remove(path)
+    return "removed %s" % path
+
+
+def _make_link(context: Context, op: ops.MakeLink) -> str:
+    context.system.symlink(op.path, op.target)
+    return "linked %s" % op.path
+
+
+def _link_before(context: Context, op: ops.MakeLink, index: int) -> Undo:
+    _must_be_absent(context, op.path)
+    parent = posixpath.dirname(op.path)
+    return {"parent": context.system.stat(parent) is not None}
+
+
+def _link_with_parent(context: Context, op: ops.MakeLink) -> str:
+    parent = posixpath.dirname(op.path)
+    if context.system.stat(parent) is None:
+        context.system.mkdir(parent, Meta(0o755, 0, 0))
+    return _make_link(context, op)
+
+
+def _remove_link(context: Context, op: ops.MakeLink, undo: Undo) -> str:
+    found = context.system.stat(op.path)
+    ours = found is None or (found.kind == "link" and found.target == op.target)
+    if not ours and not context.force:
+        raise UndoRefused("%s was changed since; it is left as it is" % op.path)
+    context.system.remove(op.path)
+    parent = posixpath.dirname(op.path)
+    if not undo["parent"] and not context.system.listdir(parent):
+        context.system.remove(parent)
+    return "removed link %s" % op.path
+
+
+def _edit_before(context: Context, op: ops.EditFile, index: int) -> Undo:
+    found = context.system.stat(op.path)
+    if found is None or found.kind != "file":
+        raise OpFailed("%s is not a plain file any more" % op.path)
+    data = context.system.read(op.path)
+    if sha256(data) != op.before:
+        raise OpFailed("%s was changed since the plan was made; plan again" % op.path)
+    backup = posixpath.join(context.backups, "backup-%02d" % index)
+    context.system.write(backup, data, Meta(0o600, 0, 0))
+    return {"backup": backup, "meta": _meta_json(found)}
+
+
+def _edit_file(context: Context, op: ops.EditFile) -> str:
+    found = context.system.stat(op.path)
+    data = context.system.read(op.path)
+    if found is None or sha256(data) != op.before:
+        raise OpFailed("%s changed while the plan was being applied" % op.path)
+    changed = spliced(data, op.splices)
+    if changed is None or sha256(changed) != op.after:
+        raise OpFailed("the plan's change does not fit %s" % op.path)
+    context.system.write(op.path, changed, replace(found.meta, modified_ns=None))
+    return "changed %s" % op.path
+
+
+def spliced(data: bytes, splices: Tuple[ops.Splice, ...]) -> Optional[bytes]:
+    """`data` with the splices done, None where one does not fit."""
+    for splice in sorted(splices, key=lambda splice: splice.offset, reverse=True):
+        end = splice.offset + len(splice.old)
+        if data[splice.offset : end] != splice.old:
+            return None
+        data = data[: splice.offset] + splice.new + data[end:]
+    return data
+
+
+def _restore_file(context: Context, op: ops.EditFile, undo: Undo) -> str:
+    found = _hash_at(context.system, op.path)
+    if found == op.before:
+        return "%s is as before" % op.path
+    if found != op.after and not context.force:
+        where = "the bytes before are in " + undo["backup"]
+        raise UndoRefused("%s was changed since; %s" % (op.path, where))
+    data = context.system.read(undo["backup"])
+    if sha256(data) != op.before:
+        raise UndoRefused("the backup %s is damaged" % undo["backup"])
+    context.system.write(op.path, data, _meta_from(undo["meta"]))
+    return "restored %s" % op.path
+
+
+def _meta_json(found: Stat) -> Dict[str, Any]:
+    meta = found.meta
+    xattrs = [[name, base64.b64encode(value).decode("ascii")] for name, value in meta.xattrs]
+    return {
+        "mode": meta.mode,
+        "uid": meta.uid,
+        "gid": meta.gid,
+        "xattrs": xattrs,
+        "modified_ns": meta.modified_ns,
+    }
+
+
+def _meta_from(data: Mapping[str, Any]) -> Meta:
+    xattrs = tuple((name, base64.b64decode(value)) for name, value in data["xattrs"])
+    return Meta(data["mode"], data["uid"], data["gid"], xattrs, data["modified_ns"])
+
+
+# -- packages ----------------------------------------------------------------------------------
+
+
+def _package_before(context: Context, op: ops.InstallPackage, index: int) -> Undo:
+    return {"version": packages.installed(context.system, op.name)}
+
+
+def _install(context: Context, op: ops.InstallPackage) -> str:
+    version = packages.installed(context.system, op.name)
+    if version:
+        return "package %s is installed (%s)" % (op.name, version)
+    done = packages.install(context.system, op.name).done
+    version = packages.installed(context.system, op.name)
+    if not done.ok or not version:
+        raise OpFailed("package %s cannot be installed: %s" % (op.name, done.words()))
+    return "installed package %s (%s)" % (op.name, version)
+
+
+def _keep_package(context: Context, op: ops.InstallPackage, undo: Undo) -> str:
+    packages.forget_guard(context.system)
+    if undo["version"] or not packages.installed(context.system, op.name):
+        return "package %s is as before" % op.name
+    return "package %s stays installed (remove it with: apt-get remove %s)" % (op.name, op.name)
+
+
+# -- certificates ------------------------------------------------------------------------------
+
+
+def _issue_before(context: Context, op: ops.IssueCertificate, index: int) -> Undo:
+    for path in authority.files(op.directory, op.name):
+        _must_be_absent(context, path)
+    return {}
+
+
+def _issue(context: Context, op: ops.IssueCertificate) -> str:
+    problem = authority.issue(context.system, op, _meta(context, "root", op.group, 0o640))
+    if problem:
+        raise OpFailed(problem)
+    return "issued a certificate for %s" % ", ".join(op.names)
+
+
+def _remove_issued(context: Context, op: ops.IssueCertificate, undo: Undo) -> str:
+    for path in authority.files(op.directory, op.name):
+        context.system.remove(path)
+    return "removed the certificate and the private CA"
+
+
+# -- services ----------------------------------------------------------------------------------
+
+
+def _nothing_before(context: Context, op: Any, index: int) -> Undo:
+    return {}
+
+
+def _unit_do(context: Context, op: ops.UnitAction) -> str:
+    return _unit(context, op.unit, op.do, op.after_do, op.seconds)
+
+
+def _unit_undo(context: Context, op: ops.UnitAction, undo: Undo) -> str:
+    return _unit(context, op.unit, op.undo, op.after_undo, op.seconds)
+
+
+def _unit(
+    context: Context, unit: str, word: str, wanted: Tuple[Listening, ...], seconds: float
+) -> str:
+    if not word:
+        return "nothing to do for %s" % (unit or "the service manager")
+    system = context.system
+    if word == "stop" and units.state(system, unit).load == "not-found":
+        return "%s is not there" % unit
+    done = units.act(system, unit, word)
+    if not done.ok:
+        raise OpFailed("%s %s failed: %s%s" % (word, unit, done.words(), denials(system)))
+    missing = await_listeners(system, wanted, seconds)
+    if missing:
+        raise OpFailed("after %s %s: %s%s" % (word, unit, missing, denials(system)))
+    return "%s %s" % (word, unit) if unit else word
+
+
+def await_listeners(system: System, wanted: Tuple[Listening, ...], seconds: float) -> str:
+    """Waits until every expectation holds. Empty text then, else what does not hold."""
+    # A bound on rounds as well as on time: the clock may jump.
+    for _ in range(max(1, int(seconds / 0.05))):
+        missing = [_wording(want) for want in wanted if not _holds(system, want)]
+        if not missing:
+            return ""
+        system.sleep(0.05)
+    return "; ".join(missing)
+
+
+def _holds(system: System, want: Listening) -> bool:
+    found = any(
+        listener.port == want.port and listener.address == want.address
+        for listener in system.listeners()
+    )
+    return found is want.present
+
+
+def _wording(want: Listening) -> str:
+    state = "nothing listens" if want.present else "something still listens"
+    return "%s on %s port %d" % (state, want.address, want.port)
+
+
+def denials(system: System) -> str:
+    """What SELinux or AppArmor forbade in the last two minutes, as the end of an error message."""
+    done = system.run(["journalctl", "-k", "--since=-2min", "-o", "cat", "-n", "500"], timeout=10)
+    lines = [
+        line
+        for line in done.out.decode("utf-8", "replace").splitlines()
+        if ("avc:  denied" in line or 'apparmor="DENIED"' in line) and "stunnel" in line
+    ]
+    return "; the kernel's security module forbade: " + lines[-1][:300] if lines else ""
+
+
+# -- the trial of the terminator ------------------------------------------------------------------
+
+
+def _try(context: Context, op: ops.TryTerminator) -> str:
+    problem = trial.run(context.system, op, context.greets)
+    if problem:
+        raise OpFailed(problem + denials(context.system))
+    return "tried stunnel on a loopback port: the greeting came through TLS"
+
+
+def _end_trial(context: Context, op: ops.TryTerminator, undo: Undo) -> str:
+    trial.clean(context.system, op)
+    return "the trial is gone"
+
+
+OPERATIONS: Dict[Type[Any], Operation] = {
+    ops.InstallPackage: Operation(_package_before, _install, _keep_package),
+    ops.MakeDirectory: Operation(_absent_before, _make_directory, _remove_directory),
+    ops.WriteFile: Operation(_absent_before, _write_file, _remove_written),
+    ops.CopyFile: Operation(_copy_before, _copy_file, _remove_copy),
+    ops.EditFile: Operation(_edit_before, _edit_file, _restore_file),
+    ops.MakeLink: Operation(_link_before, _link_with_parent, _remove_link),
+    ops.IssueCertificate: Operation(_issue_before, _issue, _remove_issued),
+    ops.UnitAction: Operation(_nothing_before, _unit_do, _unit_undo),
+    ops.TryTerminator: Operation(_nothing_before, _try, _end_trial),
+}
+
+
+def operation(op: Op) -> Operation:
+    """The row for an op."""
+    return OPERATIONS[type(op)]

@@ -1,0 +1,129 @@
+"""The one place where a verdict is made.
+
+Strategy: what a server *did* outranks what it says, and the most telling evidence for exposure wins
+over any number of refusals, because one open way in is enough. `refused` needs a service that was
+recognised and said no, or that talks only inside TLS; everything that leaves a doubt is
+`inconclusive`, with the reason, and never counted as clean. Contradictions are kept as conflicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailseal.model.finding import Assessment, Grade, Verdict
+from mailseal.model.look import Attempt, Channel, Observation, Outcome, Reach, Vantage
+from mailseal.protocols.recognise import LOGIN_PROTOCOLS
+
+_GRADES = (
+    (Outcome.PROVEN, Grade.PROVEN),
+    (Outcome.ACCEPTED, Grade.ACCEPTED),
+    (Outcome.OFFERED, Grade.OFFERED),
+)
+
+_Opinion = tuple[Verdict, Grade | None, tuple[str, ...]]
+
+_WEIGHT = {
+    Verdict.EXPOSED: 3,
+    Verdict.INCONCLUSIVE: 2,
+    Verdict.REFUSED: 1,
+    Verdict.ABSENT: 0,
+}
+
+
+def assess(observations: Sequence[Observation]) -> Assessment:
+    """The verdict on one endpoint from all looks at it. Raises ValueError for none at all or for
+    looks at different endpoints.
+    """
+    if len({observation.endpoint for observation in observations}) != 1:
+        raise ValueError("one endpoint's looks are wanted")
+    opinions = [_opinion(observation) for observation in observations]
+    telling = max(range(len(opinions)), key=lambda index: _rank(opinions[index]))
+    verdict, grade, reasons = opinions[telling]
+    protocols = [observations[telling].protocol, *(o.protocol for o in reversed(observations))]
+    return Assessment(
+        endpoint=observations[0].endpoint,
+        protocol=next(filter(None, protocols), None),
+        verdict=verdict,
+        grade=grade,
+        reasons=reasons,
+        basis=tuple(observation.digest for observation in observations),
+        vantages=tuple(dict.fromkeys(observation.vantage for observation in observations)),
+        conflicts=tuple(_conflicts(observations, opinions)),
+    )
+
+
+def _rank(opinion: _Opinion) -> tuple[int, int]:
+    verdict, grade, _ = opinion
+    return _WEIGHT[verdict], list(Grade).index(grade) if grade else -1
+
+
+def _conflicts(observations: Sequence[Observation], opinions: Sequence[_Opinion]) -> list[str]:
+    seen = [
+        f"{verdict.value} from {observation.vantage.value} at {observation.start}"
+        for observation, (verdict, _, _) in zip(observations, opinions, strict=True)
+    ]
+    verdicts = {verdict for verdict, _, _ in opinions}
+    return ["the looks disagree: " + "; ".join(seen)] if len(verdicts) > 1 else []
+
+
+def _opinion(observation: Observation) -> _Opinion:
+    """What one look amounts to."""
+    if observation.reach is Reach.UNROUTABLE:
+        return Verdict.INCONCLUSIVE, None, observation.gaps
+    if observation.reach is not Reach.OPEN:
+        return Verdict.ABSENT, None, (observation.reach.value + _because(observation.gaps),)
+    protocol = observation.protocol
+    if protocol is not None and protocol not in LOGIN_PROTOCOLS:
+        return Verdict.ABSENT, None, ("another service answers: " + protocol,)
+    clear = [a for a in observation.attempts if a.channel is Channel.CLEAR]
+    for outcome, grade in _GRADES:
+        telling = [attempt for attempt in clear if attempt.outcome is outcome]
+        if telling:
+            return Verdict.EXPOSED, grade, _reasons(telling)
+    return _not_exposed(observation, clear)
+
+
+def _not_exposed(observation: Observation, clear: Sequence[Attempt]) -> _Opinion:
+    doubtful = [attempt for attempt in clear if attempt.outcome is not Outcome.REFUSED]
+    if doubtful:
+        return Verdict.INCONCLUSIVE, None, _reasons(doubtful)
+    unknown = [a for a in observation.attempts if a.channel is Channel.UNKNOWN]
+    if unknown:
+        words = "whether these logins travelled inside TLS is not known"
+        return Verdict.INCONCLUSIVE, None, (words, *_reasons(unknown))
+    if clear:
+        return Verdict.REFUSED, None, _reasons(clear) + _vantage_caution(observation)
+    if observation.tls is None:
+        return _no_service(observation)
+    if observation.protocol is None:
+        words = "TLS from the first octet, but no mail service answered inside it"
+        return Verdict.INCONCLUSIVE, None, (words, *observation.gaps)
+    words = f"{observation.protocol.upper()} answers only inside {observation.tls.version}"
+    return Verdict.REFUSED, None, (words, *_vantage_caution(observation))
+
+
+def _no_service(observation: Observation) -> _Opinion:
+    """Open, but nothing in it was understood to be about logins."""
+    if observation.protocol is not None and observation.protocol != "pop2":
+        words = (
+            f"{observation.protocol.upper()} answers here, not POP2; "
+            "its own logins are not examined by this version"
+        )
+        return Verdict.ABSENT, None, (words,)
+    said = f"what it says is not understood: {observation.banner}"
+    return Verdict.INCONCLUSIVE, None, observation.gaps or (said,)
+
+
+def _vantage_caution(observation: Observation) -> tuple[str, ...]:
+    """Some servers trust their own address: a refusal seen from elsewhere is what counts."""
+    if observation.vantage is Vantage.SELF:
+        return ("seen from the host itself: a stranger may be treated otherwise",)
+    return ()
+
+
+def _reasons(attempts: Sequence[Attempt]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(attempt.reason for attempt in attempts))
+
+
+def _because(gaps: Sequence[str]) -> str:
+    return ": " + "; ".join(gaps) if gaps else ""

@@ -1,0 +1,73 @@
+"""The table of commands, and a group that imports a command only when it is called.
+
+Strategy: a command is one module here with a click command of the same name, and one line in
+`COMMANDS`. The short help stands in the table, so `mailseal --help` imports none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+from mailseal import __version__
+
+
+class Entry(NamedTuple):
+    """`module` in this package holds a click command called `command`."""
+
+    module: str
+    short: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "scan": Entry("scan", "Look at services: who takes a password in cleartext?"),
+    "completion": Entry("completion", "Print the completion script of a shell."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are the table's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command; None where there is none of that name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module("mailseal.cli." + entry.module)
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands in `--help`, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.short) for name, entry in COMMANDS.items()])
+
+
+EXIT_CODES = """\b
+Exit codes:
+  0    nothing exposed
+  1    exposed, or a check failed
+  2    the command line or an input cannot be used
+  3    inconclusive: nothing exposed, something undecided
+  4    a change failed and was rolled back
+  5    a change failed and could not be rolled back
+  6    refused, nothing changed
+  70   a fault of mailseal
+  130  interrupted
+"""
+
+
+@click.group(
+    cls=Lazy,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", message="mailseal %(version)s")
+def mailseal() -> None:
+    """Closes the finding "cleartext logins permitted": finds, seals and proves."""

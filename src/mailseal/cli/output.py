@@ -1,0 +1,120 @@
+"""Where results go: stdout or a file, and what becomes of a reader who leaves.
+
+Strategy: commands write lines to an `Output` and never print. A file is not overwritten unless that
+was asked for, and only its owner can read it: results name hosts and users. A closed pipe is no
+fault: it raises `ReaderGone`, which a command takes as "stop".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from mailseal.cli.exits import Exit, Stop
+from mailseal.report.style import PLAIN, Style
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ReaderGone(Exception):
+    """Nobody reads the results any more."""
+
+
+class Output:
+    """Lines to a stream, each on its way when `line` returns."""
+
+    def __init__(self, stream: TextIO, style: Style) -> None:
+        self._stream = stream
+        self.style = style
+
+    def line(self, text: str) -> None:
+        """Writes one line. Raises ReaderGone; Stop where the disk is full."""
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            # The interpreter flushes once more when it ends: let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise ReaderGone from None
+        except OSError as error:
+            raise Stop(Exit.USAGE, f"the results cannot be written: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def opened(path: str | None, overwrite: bool) -> Iterator[Output]:
+    """stdout, or the file `path`. Raises Stop where it exists or cannot be written."""
+    if path is None:
+        yield Output(sys.stdout, terminal_style(sys.stdout))
+        return
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileExistsError:
+        words = f"{path} exists: choose another name, or give --overwrite"
+        raise Stop(Exit.USAGE, words) from None
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        yield Output(stream, PLAIN)
+
+
+def terminal_style(stream: TextIO) -> Style:
+    """Colour on a terminal alone, and never with NO_COLOR (https://no-color.org) or TERM=dumb."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Style(wanted and stream.isatty())
+
+
+class Progress:
+    """One line on stderr that is written over, on a terminal alone; `clear` before other output."""
+
+    INTERVAL = 0.1
+    """Seconds between two writings."""
+
+    def __init__(self, now: Callable[[], float], stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._now = now
+        self._next = 0.0
+        self._shown = False
+        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def show(self, text: str) -> None:
+        """Shows how far it is, not too often."""
+        if self._live and self._now() >= self._next:
+            self._next = self._now() + self.INTERVAL
+            self._shown = True
+            self._stream.write("\r" + text + "\x1b[K")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Takes the line away."""
+        if self._shown:
+            self._shown = False
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def output_options(*formats: str) -> Callable[[F], F]:
+    """The options `--format`, `-o` and `--overwrite`; the first format is the default."""
+
+    def decorate(function: F) -> F:
+        for option in (
+            click.option("--overwrite", is_flag=True, help="Let -o replace a file."),
+            click.option("-o", "--output", metavar="FILE", help="Write the results there."),
+            click.option(
+                "--format",
+                "form",
+                type=click.Choice(formats),
+                default=formats[0],
+                show_default=True,
+                help="Form of the results.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return decorate

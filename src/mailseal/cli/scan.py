@@ -1,0 +1,249 @@
+"""`mailseal scan`: the active look, from the command line.
+
+Strategy: options become one `workflow.scan.Request`; results are written in one of three forms by
+one small writer each, as they come. All that costs time to import is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mailseal import __version__
+from mailseal.cli import exits
+from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.output import Output, Progress, ReaderGone, opened, output_options
+from mailseal.cli.secret import password
+from mailseal.model.finding import Severity
+from mailseal.model.look import Vantage
+from mailseal.model.moment import rfc3339
+from mailseal.report import records, text
+from mailseal.report.result import Scan, ScanResult, Tally
+
+if TYPE_CHECKING:
+    from mailseal.workflow.scan import Request, Word
+
+VANTAGES = ("remote", "self")
+
+
+@click.command(
+    "scan",
+    epilog="""\b
+Examples:
+  mailseal scan mail.example                       every address of the name, port 109
+  mailseal scan 192.0.2.0/24 --ports 109,110       a network
+  mailseal scan -l hosts.txt --format ndjson       one JSON record a line, as they come
+  mailseal scan --user probe mail.example          log in with a test account; asks for its password
+  mailseal scan --ca ca.pem --name mail.example '[2001:db8::7]:109'
+
+The look sends no password and no user name, unless --prove or --user asks for it. Exit code 1 says
+that something is exposed, 3 that nothing is but something is undecided, 0 that all is clear.
+""",
+)
+@click.argument("targets", nargs=-1, metavar="TARGET...")
+@click.option("-l", "--list", "lists", multiple=True, metavar="FILE", help="Targets, one a line.")
+@click.option(
+    "--ports", default="109", show_default=True, metavar="N,N", help="Where none is named."
+)
+@click.option("--prove", is_flag=True, help="Try a login with a made-up user and password.")
+@click.option("--user", metavar="NAME", help="Log in with this test account, in cleartext.")
+@click.option(
+    "--password-fd",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Read its password from this file descriptor. Else MAILSEAL_PASSWORD, else a prompt.",
+)
+@click.option(
+    "--prove-remote",
+    is_flag=True,
+    help="Find out whether POP2 logs in to other hosts: listens on port 143 here, sends HELO.",
+)
+@click.option(
+    "--tls-versions/--no-tls-versions",
+    default=True,
+    help="Ask for retired TLS versions where there is TLS.  [default: ask]",
+)
+@click.option("--ca", metavar="FILE", default="", help="Trust these CAs too (PEM).")
+@click.option("--name", metavar="NAME", default="", help="What certificates must be for.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 600),
+    default=8.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Patience for each answer.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 65536),
+    default=512,
+    show_default=True,
+    metavar="N",
+    help="Connections at a time.",
+)
+@click.option(
+    "--vantage",
+    type=click.Choice(VANTAGES),
+    help="What the look counts as. Default: self for this host's own addresses, else remote.",
+)
+@click.option("--site", default="default", show_default=True, help="Name of the network.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([severity.value for severity in Severity]),
+    metavar="SEVERITY",
+    help="Exit 1 for findings from info, low, medium, high or critical upwards, too.",
+)
+@output_options("text", "json", "ndjson")
+def command(
+    form: str, output: str | None, overwrite: bool, fail_on: str | None, **options: Any
+) -> Exit:
+    """Look at services: who takes a password in cleartext?
+
+    TARGET is a name, an address, host:port, [v6]:port, pop2://host:port or a.b.c.d/n; "-" reads
+    targets from stdin.
+    """
+    from mailseal.workflow import BadInput
+    from mailseal.workflow.scan import scan
+
+    try:
+        results = scan(_request(**options))
+    except BadInput as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+    tally, progress = Tally(), Progress(time.monotonic)
+    least = Exit.CLEAN
+    with contextlib.closing(results), opened(output, overwrite) as out:
+        writer = WRITERS[form](out)
+        try:
+            progress.show("looking")
+            for result in results:
+                tally.add(result)
+                progress.clear()
+                writer.add(result)
+                progress.show(f"{tally.total} looked at")
+            progress.clear()
+            writer.end(tally)
+        except ReaderGone:
+            least = Exit.INCONCLUSIVE  # Not all was looked at, and nobody read all there was.
+        finally:
+            progress.clear()
+    return exits.of_scan(tally, Severity(fail_on) if fail_on else None) or least
+
+
+def _request(
+    *,
+    targets: tuple[str, ...],
+    lists: tuple[str, ...],
+    ports: str,
+    prove: bool,
+    user: str | None,
+    password_fd: int | None,
+    prove_remote: bool,
+    tls_versions: bool,
+    ca: str,
+    name: str,
+    timeout: float,
+    concurrency: int,
+    vantage: str | None,
+    site: str,
+) -> Request:
+    """The options as the workflow wants them; files are read, and the password asked for, here."""
+    from mailseal.workflow.scan import Request, credentials, ports_of
+
+    if password_fd is not None and user is None:
+        raise Stop(Exit.USAGE, "--password-fd goes with --user NAME")
+    return Request(
+        words=(*_words(targets), *(word for path in lists for word in _file(path))),
+        ports=ports_of(ports),
+        login=None if user is None else credentials(user, password(user, password_fd)),
+        throwaway=prove,
+        remote_login=prove_remote,
+        versions=tls_versions,
+        authority=ca,
+        name=name,
+        timeout=timeout,
+        concurrency=concurrency,
+        vantage=None if vantage is None else Vantage(vantage),
+        site=site,
+    )
+
+
+def _words(targets: tuple[str, ...]) -> Iterator[Word]:
+    from mailseal.workflow.scan import Word
+
+    for target in targets:
+        if target == "-":
+            yield from _file("-")
+        else:
+            yield Word(target)
+
+
+def _file(path: str) -> tuple[Word, ...]:
+    """The targets of a file, or of stdin for `-`. Raises Stop."""
+    from mailseal.workflow.scan import words_of
+
+    if path == "-":
+        return words_of(sys.stdin.read().splitlines(), "stdin")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return words_of(stream.read().splitlines(), path)
+    except OSError as error:
+        words = f"the list {path} cannot be read: {error.strerror}"
+        raise Stop(Exit.USAGE, words) from None
+
+
+class _Text:
+    """Blocks of text, and a sum where there is more than one result."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def add(self, result: ScanResult) -> None:
+        for line in text.result(result, self._out.style):
+            self._out.line(line)
+
+    def end(self, tally: Tally) -> None:
+        if tally.total != 1:
+            self._out.line(text.summary(tally.counts()))
+
+
+class _Lines:
+    """NDJSON: each result as it comes."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def add(self, result: ScanResult) -> None:
+        self._out.line(records.line(result))
+
+    def end(self, tally: Tally) -> None:
+        pass
+
+
+class _Document:
+    """One JSON document, when all results are there."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._started = rfc3339(time.time())
+        self._results: list[ScanResult] = []
+
+    def add(self, result: ScanResult) -> None:
+        self._results.append(result)
+
+    def end(self, tally: Tally) -> None:
+        ended = rfc3339(time.time())
+        results = tuple(self._results)
+        scan = Scan(__version__, self._started, ended, tally.counts(), results)
+        self._out.line(records.document(scan))
+
+
+WRITERS: dict[str, type[_Text] | type[_Lines] | type[_Document]] = {
+    "text": _Text,
+    "json": _Document,
+    "ndjson": _Lines,
+}

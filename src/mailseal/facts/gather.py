@@ -1,0 +1,265 @@
+"""Takes the facts of a host: who listens, what is configured, what is installed.
+
+Strategy: ask little and bounded, change nothing. The files are a table of paths and directories,
+and what the units of the asked ports are made of. Contents are kept of these alone, never of a
+private key. What cannot be read becomes a line in `unread` with the reason, and the facts go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os.path
+import re
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from mailseal.model import moment
+from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
+from mailseal.system import packages, units
+from mailseal.system.base import Completed, System
+
+FILES = (
+    *("/etc/inetd.conf", "/etc/xinetd.conf", "/etc/services", "/etc/hosts.allow"),
+    *("/etc/hosts.deny", "/etc/default/openbsd-inetd", "/etc/default/xinetd"),
+)
+DIRECTORIES = ("/etc/inetd.d", "/etc/xinetd.d")
+"""Read with all files in them, not below."""
+
+OURS = "/etc/mailseal"
+"""Read with all that is below, to the depth of MAX_DEPTH."""
+
+UNITS = "/etc/systemd/system"
+OUR_UNITS = "mailseal-"
+"""Units of ours in UNITS, with their drop-ins."""
+
+KNOWN_UNITS = (
+    *("inetd.service", "openbsd-inetd.service", "xinetd.service", "stunnel4.service"),
+    "stunnel.target",
+)
+PACKAGES = ("stunnel4", "openbsd-inetd", "inetutils-inetd", "xinetd")
+TOOLS: Mapping[str, Tuple[str, ...]] = {
+    "stunnel4": ("stunnel4", "-version"),
+    "openssl": ("openssl", "version"),
+    "systemctl": ("systemctl", "--version"),
+    "python3": ("python3", "--version"),
+}
+
+MAX_CONTENT = 1024 * 1024
+MAX_ENTRIES = 1000
+MAX_DEPTH = 4
+MAX_RULES = 2000
+SECONDS = 10.0
+
+_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+
+
+def gather(system: System, ports: Sequence[int] = (109,)) -> HostFacts:
+    """The facts of a host, for the services on `ports`. Never raises for what it may not see."""
+    return _Gathering(system).facts(ports)
+
+
+class _Gathering:
+    """One gathering; `unread` fills up on the way."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.unread: Dict[str, str] = {}
+
+    def facts(self, ports: Sequence[int]) -> HostFacts:
+        system = self.system
+        privileged = system.uid() == 0
+        systemd = self._stat_kind("/run/systemd/system") == "directory"
+        listeners = self._listeners(ports)
+        owners = sorted({each.unit for each in listeners if each.port in ports and each.unit})
+        names = sorted({*KNOWN_UNITS, *owners, *self._our_units()}) if systemd else []
+        paths = [*FILES, *self._below(DIRECTORIES, 1), *self._below((OURS,), MAX_DEPTH)]
+        if systemd:
+            paths += [*self._unit_files(owners), *self._our_unit_files()]
+        files = [self._file(path) for path in dict.fromkeys(paths)]
+        found = [units.state(system, name) for name in names]
+        return HostFacts(
+            host=self._line("/etc/hostname"),
+            machine=self._line("/etc/machine-id"),
+            taken=moment.rfc3339(system.now()),
+            system=self._pretty_name(),
+            privileged=privileged,
+            init="systemd" if systemd else "other",
+            files=tuple(each for each in files if each),
+            listeners=listeners,
+            units=tuple(each for each in found if self._answered(each)),
+            addresses=self._addresses(),
+            packages=packages.known(system, PACKAGES),
+            tools=self._tools(),
+            firewall=self._firewall(),
+            unread=self.unread,
+        )
+
+    # -- files -------------------------------------------------------------------------------
+
+    def _file(self, path: str) -> Optional[FileFact]:
+        """None where there is nothing, or one may not look."""
+        try:
+            found = self.system.stat(path)
+        except OSError as error:
+            self.unread[path] = _reason(error)
+            return None
+        if not found:
+            return None
+        data: Optional[bytes] = None
+        if found.kind == "file":
+            data = self._read(path)
+        keep = data is not None and len(data) <= MAX_CONTENT and not _PRIVATE.search(data)
+        if data is not None and len(data) > MAX_CONTENT:
+            self.unread[path] = "longer than %d bytes" % MAX_CONTENT
+        return FileFact(
+            path=path,
+            kind=found.kind,
+            mode=found.meta.mode,
+            uid=found.meta.uid,
+            gid=found.meta.gid,
+            sha256="" if data is None else hashlib.sha256(data).hexdigest(),
+            content=data if keep else None,
+            target=found.target,
+        )
+
+    def _read(self, path: str) -> Optional[bytes]:
+        try:
+            return self.system.read(path)
+        except OSError as error:
+            self.unread[path] = _reason(error)
+            return None
+
+    def _list(self, path: str) -> Tuple[str, ...]:
+        """The names in a directory, as far as one may look."""
+        try:
+            names = self.system.listdir(path)
+        except OSError as error:
+            self.unread[path] = _reason(error)
+            return ()
+        if len(names) > MAX_ENTRIES:
+            self.unread[path] = "only the first %d of %d entries" % (MAX_ENTRIES, len(names))
+        return names[:MAX_ENTRIES]
+
+    def _stat_kind(self, path: str) -> str:
+        try:
+            found = self.system.stat(path)
+        except OSError as error:
+            self.unread[path] = _reason(error)
+            return ""
+        return found.kind if found else ""
+
+    def _below(self, directories: Sequence[str], depth: int) -> List[str]:
+        """The directories that are there, and what is in them, `depth` levels deep."""
+        found: List[str] = []
+        for directory in directories:
+            if self._stat_kind(directory) != "directory":
+                continue
+            found.append(directory)
+            paths = [os.path.join(directory, name) for name in self._list(directory)]
+            found += paths
+            found += self._below(paths, depth - 1) if depth > 1 else []
+        return found[:MAX_ENTRIES]
+
+    def _line(self, path: str) -> str:
+        """The first line of a file."""
+        lines = (self._read(path) or b"").decode("utf-8", "replace").splitlines()
+        return lines[0].strip() if lines else ""
+
+    def _pretty_name(self) -> str:
+        """PRETTY_NAME of os-release(5), whose usual place is a link."""
+        path = "/etc/os-release"
+        if self._stat_kind(path) == "link":
+            found = self.system.stat(path)
+            path = os.path.normpath(os.path.join("/etc", found.target if found else path))
+        text = (self._read(path) or b"").decode("utf-8", "replace")
+        match = re.search(r"^PRETTY_NAME=[\"']?(.*?)[\"']?$", text, re.MULTILINE)
+        return match.group(1) if match else ""
+
+    # -- units -------------------------------------------------------------------------------
+
+    def _our_units(self) -> List[str]:
+        names = [name for name in self._list(UNITS) if name.startswith(OUR_UNITS)]
+        return [name for name in names if not name.endswith((".d", ".wants", ".requires"))]
+
+    def _our_unit_files(self) -> List[str]:
+        names = [name for name in self._list(UNITS) if name.startswith(OUR_UNITS)]
+        paths = [os.path.join(UNITS, name) for name in names]
+        return [*paths, *self._below([path for path in paths if path.endswith(".d")], 1)]
+
+    def _unit_files(self, names: Sequence[str]) -> List[str]:
+        """The unit file and drop-ins of each unit."""
+        found: List[str] = []
+        for name in names:
+            values = units.properties(self.system, name, ("FragmentPath", "DropInPaths"))
+            found += " ".join(values.values()).split()
+        return found
+
+    def _answered(self, fact: UnitFact) -> bool:
+        if not fact.load:
+            self.unread["unit " + fact.name] = "systemctl gave no answer"
+        return fact.load not in ("", "not-found")
+
+    # -- network -----------------------------------------------------------------------------
+
+    def _listeners(self, ports: Sequence[int]) -> Tuple[Listener, ...]:
+        found = self.system.listeners()
+        for each in found:
+            if each.port in ports and not each.pid:
+                self.unread["listener %s port %d" % (each.address, each.port)] = (
+                    "the processes of other users are not visible; run as root"
+                )
+        return found
+
+    def _addresses(self) -> Tuple[AddressFact, ...]:
+        done = self._ask("addresses", ("ip", "-j", "address", "show"))
+        try:
+            interfaces = json.loads(done.out) if done else []
+        except ValueError:
+            self.unread["addresses"] = "ip gave no JSON; iproute2 is too old"
+            interfaces = []
+        return tuple(
+            AddressFact(str(each["local"]), str(interface["ifname"]), str(each["scope"]))
+            for interface in interfaces
+            for each in interface.get("addr_info", ())
+            if "local" in each
+        )
+
+    def _firewall(self) -> Tuple[str, ...]:
+        """The rules of nftables, bounded. Where there is no nft there is nothing to read."""
+        done = self._ask("firewall", ("nft", "list", "ruleset"))
+        lines = done.out.decode("utf-8", "replace").splitlines() if done else []
+        if len(lines) > MAX_RULES:
+            self.unread["firewall"] = "only the first %d of %d lines" % (MAX_RULES, len(lines))
+        return tuple(lines[:MAX_RULES])
+
+    # -- programs ----------------------------------------------------------------------------
+
+    def _tools(self) -> Mapping[str, str]:
+        """The first line of what each says of its version; those that are not there left out."""
+        found = {}
+        for name, argv in TOOLS.items():
+            done = self._ask(name, argv)
+            lines = (done.out or done.err).decode("utf-8", "replace").splitlines() if done else []
+            # stunnel logs a time before each line when it has no terminal.
+            version = next((line for line in lines if re.search(r"\d+\.\d+|\d{3}", line)), "")
+            version = re.sub(r"^\d{4}\.\d\d\.\d\d [\d:]+ LOG\d\[[^]]*\]: ", "", version)
+            if version:
+                found[name] = version.strip()
+        return found
+
+    def _ask(self, what: str, argv: Tuple[str, ...]) -> Optional[Completed]:
+        """The answer of a program; None, and told, where it failed; None where there is none."""
+        try:
+            done = self.system.run(argv, timeout=SECONDS)
+        except OSError as error:
+            self.unread[what] = _reason(error)
+            return None
+        if not done.ok and done.code != 127:
+            self.unread[what] = done.words()
+        return done if done.ok else None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied; run as root"
+    return error.strerror or str(error)

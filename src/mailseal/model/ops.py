@@ -1,0 +1,163 @@
+"""The Ops: the low-level steps a plan is made of.
+
+Steps are data. Executing them (`apply`), showing them (`report`) and exporting them are siblings
+that read the same values. Each op says what it needs to be undone *beforehand* or finds it when it
+acts; none takes a shell string. Undo runs in reverse order, so an op that must follow both the
+change and its undo (a reload) stands twice: once with `do`, once with `undo`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Tuple, Union
+
+
+@dataclass(frozen=True)
+class Splice:
+    """Replace `old` at byte `offset` by `new`. Whole files are never in a plan: they may hold
+    passwords.
+    """
+
+    offset: int
+    old: bytes
+    new: bytes
+
+
+@dataclass(frozen=True)
+class Listening:
+    """An expectation of a socket: TCP at `address` and `port`, there or gone."""
+
+    address: str
+    port: int
+    present: bool
+
+
+@dataclass(frozen=True)
+class InstallPackage:
+    """Install a package of the distribution without starting its services."""
+
+    name: str
+    KIND: ClassVar[str] = "install-package"
+
+
+@dataclass(frozen=True)
+class MakeDirectory:
+    """Create a directory that is not there; undo removes it if it is empty again."""
+
+    path: str
+    owner: str
+    group: str
+    mode: int
+    KIND: ClassVar[str] = "make-directory"
+
+
+@dataclass(frozen=True)
+class WriteFile:
+    """Create a file that is not there; undo removes it."""
+
+    path: str
+    content: bytes
+    owner: str
+    group: str
+    mode: int
+    KIND: ClassVar[str] = "write-file"
+
+
+@dataclass(frozen=True)
+class CopyFile:
+    """Copy a file of this host to a place that is empty (a key for the terminator's group): its
+    bytes never stand in a plan. Undo removes the copy.
+    """
+
+    source: str
+    path: str
+    owner: str
+    group: str
+    mode: int
+    KIND: ClassVar[str] = "copy-file"
+
+
+@dataclass(frozen=True)
+class EditFile:
+    """Change an existing file by splices; hashes (SHA-256) say what it must be before and after.
+    Owner, mode and extended attributes stay.
+    """
+
+    path: str
+    before: str
+    after: str
+    splices: Tuple[Splice, ...]
+    KIND: ClassVar[str] = "edit-file"
+
+
+@dataclass(frozen=True)
+class MakeLink:
+    """Create a symbolic link that is not there; undo removes it."""
+
+    path: str
+    target: str
+    KIND: ClassVar[str] = "make-link"
+
+
+@dataclass(frozen=True)
+class IssueCertificate:
+    """Make a private CA (once) and a certificate under it, with the host's openssl. The keys are
+    made on the host and never leave it. `names` are DNS names and addresses; the CA is bound to
+    them by critical name constraints.
+    """
+
+    directory: str
+    name: str
+    names: Tuple[str, ...]
+    days: int
+    group: str
+    KIND: ClassVar[str] = "issue-certificate"
+
+
+@dataclass(frozen=True)
+class UnitAction:
+    """Ask the service manager for something, on the way forward (`do`), on the way back (`undo`),
+    or both; an empty word is nothing. Words: start, stop, restart, reload, daemon-reload.
+    `after_do` and `after_undo` are waited for, `seconds` at most.
+    """
+
+    unit: str
+    do: str
+    undo: str
+    after_do: Tuple[Listening, ...] = ()
+    after_undo: Tuple[Listening, ...] = ()
+    seconds: float = 15.0
+    KIND: ClassVar[str] = "unit-action"
+
+
+@dataclass(frozen=True)
+class TryTerminator:
+    """Start the real stunnel on a free loopback port with the real options, and take the service's
+    greeting through TLS, before anything is switched. `unit` is another instance of the real one's
+    template: same user, same hardening. `content` is written to `path` for the time of the trial,
+    `PORT` in it replaced by the free port. Changes nothing that lasts.
+    """
+
+    unit: str
+    path: str
+    content: bytes
+    group: str
+    authority: str
+    name: str
+    protocol: str
+    KIND: ClassVar[str] = "try-terminator"
+
+    PORT: ClassVar[bytes] = b"@PORT@"
+
+
+Op = Union[
+    InstallPackage,
+    MakeDirectory,
+    WriteFile,
+    CopyFile,
+    EditFile,
+    MakeLink,
+    IssueCertificate,
+    UnitAction,
+    TryTerminator,
+]

@@ -1,0 +1,120 @@
+"""Plan, Claims and what comes of them: Proof and Receipt."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple
+
+from mailseal.model.look import Endpoint, Vantage
+from mailseal.model.ops import Op
+
+
+class ClaimKind(str, enum.Enum):
+    """What is promised of an endpoint. One file in `prove/` checks one kind."""
+
+    CLEARTEXT_REFUSED = "cleartext-refused"
+    """No login is taken before TLS, whether the client waits or is eager."""
+    SERVICE_IN_TLS = "service-in-tls"
+    """The service's own greeting is read inside TLS with the planned certificate."""
+    CLEARTEXT_SERVED = "cleartext-served"
+    """The service still answers in cleartext (stage offer; and after a rollback)."""
+    CLOSED = "closed"
+    """Nothing accepts a connection there."""
+    BACKEND_GUARDED = "backend-guarded"
+    """The backend's socket can be reached by the terminator's group and root alone."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`expected` is for the kind to read: the protocol, the certificate file, a path."""
+
+    kind: ClaimKind
+    endpoint: Endpoint
+    vantage: Vantage
+    expected: Mapping[str, str]
+
+
+class Result(str, enum.Enum):
+    PASS = "pass"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """`unknown` always carries its reason in `evidence`; it is never read as a pass."""
+
+    claim: Claim
+    result: Result
+    evidence: Tuple[str, ...]
+    taken: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The part of the host a plan rests on: paths and ports. Its facts are hashed into the plan,
+    and hashed again before anything changes.
+    """
+
+    paths: Tuple[str, ...]
+    ports: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fix as data. `before` are the claims that hold again after a rollback. `headline`, `gap`
+    and `risks` are for people; nothing reads them to act. `draft` lists what could not be read:
+    a draft is never applied.
+    """
+
+    strategy: str
+    stage: str
+    host: str
+    machine: str
+    endpoint: Endpoint
+    protocol: str
+    made: str
+    facts_digest: str
+    scope: Scope
+    headline: Tuple[str, ...]
+    gap: str
+    risks: Tuple[str, ...]
+    ops: Tuple[Op, ...]
+    claims: Tuple[Claim, ...]
+    before: Tuple[Claim, ...]
+    draft: Tuple[str, ...] = ()
+
+
+class RunState(str, enum.Enum):
+    """Of a run, as its journal tells it."""
+
+    APPLYING = "applying"
+    HELD = "held"
+    """All ops done, local proofs passed; waits to be confirmed, else the dead-man undoes it."""
+    COMMITTED = "committed"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    UNDO_FAILED = "undo-failed"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a run did. `results` are one line an op. `exceptions` are what a rollback does not take
+    back (installed packages and their users).
+    """
+
+    run: str
+    plan_sha: str
+    host: str
+    endpoint: Endpoint
+    strategy: str
+    stage: str
+    state: RunState
+    reason: str
+    results: Tuple[str, ...]
+    proofs: Tuple[Proof, ...]
+    exceptions: Tuple[str, ...]
+    deadline: Optional[str]
+    started: str
+    ended: str

@@ -1,0 +1,12 @@
+"""Plans: findings and facts in, Ops and Claims out. A pure function, nothing is touched.
+
+`strategies` holds one file a strategy; `make` chooses the endpoint's start, asks the strategy for
+its steps and adds what every plan has: the scope it rests on, its headline, its claims.
+"""
+
+from __future__ import annotations
+
+from mailseal.plan.base import Cannot, Given, Options
+from mailseal.plan.make import AlreadySealed, make
+
+__all__ = ["AlreadySealed", "Cannot", "Given", "Options", "make"]

@@ -1,0 +1,121 @@
+"""What the strategies share: the request, the draft of a plan, the claims."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mailseal.model.host import HostFacts, Listener
+from mailseal.model.look import Endpoint, Vantage
+from mailseal.model.ops import Op
+from mailseal.model.plan import Claim, ClaimKind
+from mailseal.starters.base import Start
+
+
+class Cannot(Exception):
+    """No plan can be made. `str()` says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A certificate that is there already: paths on the host; `authority` its CA's PEM file, empty
+    where the system's trusted roots know it.
+    """
+
+    certificate: str
+    key: str
+    authority: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the operator decides. `stage`: offer or enforce. `name`: the host name clients use,
+    for the certificate. `tls_port` is where `offer` listens.
+    """
+
+    strategy: str = "wrap"
+    stage: str = "enforce"
+    name: str = ""
+    given: Given | None = None
+    tls_port: int = 1109
+    days: int = 825
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a strategy is asked: the port and protocol to fix on this host, and how it runs."""
+
+    facts: HostFacts
+    start: Start
+    port: int
+    protocol: str
+    options: Options
+
+    @property
+    def name(self) -> str:
+        """The name for the certificate."""
+        return self.options.name or self.facts.host
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A strategy's answer. `paths` are the files it rests on, besides those it edits."""
+
+    headline: tuple[str, ...]
+    gap: str
+    risks: tuple[str, ...]
+    ops: tuple[Op, ...]
+    claims: tuple[Claim, ...]
+    paths: tuple[str, ...]
+    ports: tuple[int, ...]
+
+
+def served(facts: HostFacts, listeners: Sequence[Listener]) -> tuple[str, ...]:
+    """Every literal address at which the listeners are reached, loopback last.
+
+    Link-local addresses are left out: they need a zone, which no terminator's configuration takes.
+    """
+    found: dict[str, None] = {}
+    for listener in listeners:
+        for address in _behind(listener, [fact.address for fact in facts.addresses]):
+            if not ipaddress.ip_address(address.split("%")[0]).is_link_local:
+                found[address] = None
+    order = sorted(found, key=lambda each: (loopback(each), ":" in each))
+    return tuple(order)
+
+
+def _behind(listener: Listener, local: Sequence[str]) -> list[str]:
+    v4 = [address for address in local if ":" not in address]
+    v6 = [address for address in local if ":" in address]
+    if listener.address == "0.0.0.0":
+        return v4
+    if listener.address == "::":
+        return v6 + (v4 if listener.dual else [])
+    return [listener.address]
+
+
+def loopback(address: str) -> bool:
+    """127.0.0.0/8 and ::1."""
+    return ipaddress.ip_address(address.split("%")[0]).is_loopback
+
+
+def claims(
+    kinds: Sequence[ClaimKind], addresses: Sequence[str], port: int, expected: dict[str, str]
+) -> tuple[Claim, ...]:
+    """These claims for every address; from another host, or from the host itself for loopback."""
+    return tuple(
+        Claim(
+            kind,
+            Endpoint(address, port),
+            Vantage.SELF if loopback(address) else Vantage.REMOTE,
+            expected,
+        )
+        for address in addresses
+        for kind in kinds
+    )
+
+
+def address_list(addresses: Sequence[str], port: int) -> str:
+    """The addresses in words, for the headline."""
+    return ", ".join(str(Endpoint(address, port)) for address in addresses)

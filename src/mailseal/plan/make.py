@@ -1,0 +1,86 @@
+"""From facts and options to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mailseal import starters
+from mailseal.facts.scope import digest
+from mailseal.model.host import HostFacts
+from mailseal.model.look import Endpoint
+from mailseal.model.plan import ClaimKind, Plan, Scope
+from mailseal.plan import retire, wrap
+from mailseal.plan.base import Cannot, Options, Request, Steps, claims, served
+
+_STRATEGIES: dict[str, Callable[[Request], Steps]] = {
+    "wrap": wrap.steps,
+    "retire": retire.steps,
+}
+
+
+def make(facts: HostFacts, port: int, protocol: str, options: Options) -> Plan:
+    """The plan for the service on a port of the host that `facts` describe.
+
+    Raises Cannot where there is nothing to fix, or no way that is safe.
+    """
+    if options.strategy not in _STRATEGIES:
+        known = ", ".join(_STRATEGIES)
+        raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
+    sealed = wrap.sealed_already(facts, port)
+    if sealed:
+        raise AlreadySealed(sealed)
+    start = starters.find(facts, port)
+    if start is None:
+        raise Cannot(_no_start(facts, port))
+    if start.problems:
+        why = "; ".join(start.problems)
+        raise Cannot("the service is started by %s, but: %s" % (start.starter, why))
+    steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
+    addresses = served(facts, start.listeners)
+    if not addresses:
+        raise Cannot("no address of this host is known at which port %d is served" % port)
+    scope = Scope(
+        tuple(dict.fromkeys((*start.off.files, *steps.paths))),
+        tuple(dict.fromkeys((port, *steps.ports))),
+    )
+    return Plan(
+        strategy=options.strategy,
+        stage=options.stage if options.strategy == "wrap" else "enforce",
+        host=facts.host,
+        machine=facts.machine,
+        endpoint=Endpoint(addresses[0], port),
+        protocol=protocol,
+        made=facts.taken,
+        facts_digest=digest(facts, scope),
+        scope=scope,
+        headline=steps.headline,
+        gap=steps.gap,
+        risks=steps.risks,
+        ops=steps.ops,
+        claims=steps.claims,
+        before=claims((ClaimKind.CLEARTEXT_SERVED,), addresses, port, {"name": options.name}),
+        draft=_draft(facts),
+    )
+
+
+class AlreadySealed(Cannot):
+    """The service is behind our terminator already: there is nothing to change."""
+
+
+def _no_start(facts: HostFacts, port: int) -> str:
+    there = [listener for listener in facts.listeners if listener.port == port]
+    if not there:
+        return "nothing listens on port %d of %s" % (port, facts.host)
+    who = ", ".join(sorted({each.process or "an unseen process" for each in there}))
+    words = "port %d is served by %s, and neither inetd, xinetd nor a systemd service known here"
+    hint = "" if facts.privileged else "; as root more can be read"
+    return words % (port, who) + " starts it" + hint
+
+
+def _draft(facts: HostFacts) -> tuple[str, ...]:
+    # Paths alone: a firewall or a tool that could not be asked changes no step of a plan.
+    unread = sorted(item for item in facts.unread.items() if item[0].startswith("/"))
+    lines: list[str] = ["%s (%s)" % (what, why) for what, why in unread]
+    if not facts.privileged:
+        lines.append("which process owns each listening socket (the facts were taken without root)")
+    return tuple(lines)

@@ -1,0 +1,31 @@
+"""Strategy `retire`: the service is turned off. POP2 is historic since 1988; where nobody logs in
+any more this is the shortest way to close the finding.
+"""
+
+from __future__ import annotations
+
+from mailseal.model.ops import Listening
+from mailseal.model.plan import ClaimKind
+from mailseal.plan.base import Request, Steps, address_list, claims, loopback, served
+
+
+def steps(request: Request) -> Steps:
+    """The starter's `off`, and every address closed."""
+    start = request.start
+    addresses = served(request.facts, start.listeners)
+    shown = address_list([a for a in addresses if not loopback(a)] or addresses, request.port)
+    gone = [Listening(listener.address, listener.port, False) for listener in start.listeners]
+    back = [Listening(listener.address, listener.port, True) for listener in start.listeners]
+    return Steps(
+        headline=(
+            "EVERY EXISTING CLIENT OF %s STOPS WORKING." % shown,
+            "%s is turned off. Show its users the way to POP3 or IMAP inside TLS (ports 995, 993)."
+            % request.protocol.upper(),
+        ),
+        gap="for good: nothing answers on port %d afterwards" % request.port,
+        risks=(),
+        ops=start.off.ops(gone, back),
+        claims=claims((ClaimKind.CLOSED,), addresses, request.port, {}),
+        paths=(),
+        ports=(),
+    )

@@ -1,0 +1,326 @@
+"""Strategy `wrap`: TLS in front on the same host. POP2's only way on the host itself.
+
+Stage `offer` puts TLS on another port beside the cleartext service. Stage `enforce` takes the
+service off the network, hangs it on a socket that only stunnel can open, and lets stunnel serve
+every address that was served before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mailseal.configs import stunnel as stunnel_config
+from mailseal.model.host import FileFact, HostFacts
+from mailseal.model.look import Endpoint, Vantage
+from mailseal.model.ops import (
+    CopyFile,
+    InstallPackage,
+    IssueCertificate,
+    Listening,
+    MakeDirectory,
+    MakeLink,
+    Op,
+    UnitAction,
+)
+from mailseal.model.plan import Claim, ClaimKind
+from mailseal.plan.base import (
+    Cannot,
+    Request,
+    Steps,
+    address_list,
+    claims,
+    loopback,
+    served,
+)
+from mailseal.starters.base import edit
+from mailseal.terminators import stunnel
+
+_WANTS = "/etc/systemd/system/%s.target.wants/%s"
+
+
+@dataclass(frozen=True)
+class _Front:
+    """What stands in front: the instance's name, its port, and the certificate it shows."""
+
+    name: str
+    port: int
+    certificate: str
+    key: str
+    authority: str
+
+
+def sealed_already(facts: HostFacts, port: int) -> str:
+    """What of ours serves this port, in words; empty where nothing does."""
+    for listener in facts.listeners:
+        if listener.port == port and listener.unit == stunnel.instance(str(port)):
+            return "port %d is served by %s already" % (port, listener.unit)
+    return ""
+
+
+def steps(request: Request) -> Steps:
+    """The steps of either stage. Raises Cannot."""
+    _check(request)
+    if request.options.stage == "offer":
+        return _offer(request)
+    return _enforce(request)
+
+
+def _check(request: Request) -> None:
+    facts, options = request.facts, request.options
+    if options.stage not in ("offer", "enforce"):
+        raise Cannot("there is no stage %r; there are: offer, enforce" % options.stage)
+    if facts.init != "systemd":
+        raise Cannot(
+            "this host is not run by systemd, and stunnel's unit needs it: use --strategy retire"
+        )
+    line = facts.tools.get("stunnel", "")
+    version = stunnel.version(line)
+    if facts.packages.get(stunnel.PACKAGE) and (version is None or version < stunnel.OLDEST):
+        raise Cannot("this stunnel is not known here: %r; install 5.50 or newer" % line)
+
+
+def _front(request: Request, port: int) -> _Front:
+    name, given = str(port), request.options.given
+    certificate = "%s/%s.crt" % (stunnel.DIRECTORY, name)
+    key = "%s/%s.key" % (stunnel.DIRECTORY, name)
+    authority = given.authority if given else stunnel.DIRECTORY + "/ca.crt"
+    return _Front(name, port, certificate, key, authority)
+
+
+def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) -> tuple[Op, ...]:
+    """What can be put in place before anything is switched."""
+    facts, options = request.facts, request.options
+    ops: list[Op] = []
+    if not facts.packages.get(stunnel.PACKAGE):
+        ops.append(InstallPackage(stunnel.PACKAGE))
+    ops.append(UnitAction("", "", "daemon-reload"))
+    if facts.file(stunnel.DIRECTORY) is None:
+        ops.append(MakeDirectory(stunnel.DIRECTORY, "root", stunnel.GROUP, 0o750))
+    if options.given:
+        given = options.given
+        ops.append(CopyFile(given.certificate, front.certificate, "root", "root", 0o644))
+        ops.append(CopyFile(given.key, front.key, "root", stunnel.GROUP, 0o640))
+    else:
+        addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
+        names = tuple(dict.fromkeys([request.name, *addresses]))
+        ops.append(
+            IssueCertificate(stunnel.DIRECTORY, front.name, names, options.days, stunnel.GROUP)
+        )
+    if facts.file(stunnel.TEMPLATE) is None:
+        ops.append(stunnel.template())
+    content = stunnel.config(request.protocol, accepts, connect, front.certificate, front.key)
+    ops.append(stunnel.write_config(front.name, content))
+    return tuple(ops)
+
+
+def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
+    unit = stunnel.instance(front.name)
+    here = tuple(Listening(address, port, True) for address, port in accepts)
+    gone = tuple(Listening(address, port, False) for address, port in accepts)
+    return (UnitAction(unit, "start", "stop", after_do=here, after_undo=gone),)
+
+
+def _link(front: _Front) -> MakeLink:
+    unit = stunnel.instance(front.name)
+    return MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE)
+
+
+def _trial(request: Request, front: _Front, connect: str) -> Op:
+    return stunnel.trial(
+        front.name,
+        request.protocol,
+        connect,
+        front.certificate,
+        front.key,
+        front.authority,
+        request.name,
+    )
+
+
+def _expected(request: Request, front: _Front) -> dict[str, str]:
+    return {
+        "protocol": request.protocol,
+        "name": request.name,
+        "certificate": front.certificate,
+        "authority": front.authority,
+    }
+
+
+# -- stage offer -----------------------------------------------------------------------------------
+
+
+def _offer(request: Request) -> Steps:
+    port = request.options.tls_port
+    taken = [each for each in request.facts.listeners if each.port == port]
+    if taken:
+        raise Cannot(
+            "port %d is taken by %s: choose another with --tls-port" % (port, taken[0].process)
+        )
+    addresses = served(request.facts, request.start.listeners)
+    front = _front(request, port)
+    connect = _today(request)
+    accepts = [(address, port) for address in addresses]
+    words = [stunnel.accept(address, port) for address in addresses]
+    ops = (
+        *_prepare(request, front, words, connect),
+        _link(front),
+        UnitAction("", "daemon-reload", ""),
+        _trial(request, front, connect),
+        *_enable(front, accepts),
+    )
+    expected = _expected(request, front)
+    return Steps(
+        headline=(
+            "Nobody is cut off: cleartext on port %d stays, TLS is offered beside it on %s."
+            % (request.port, address_list(addresses, port)),
+            "The finding stays open until stage enforce.",
+        ),
+        gap="none: the running service is not touched",
+        risks=_risks(request),
+        ops=ops,
+        claims=claims((ClaimKind.SERVICE_IN_TLS,), addresses, port, expected)
+        + claims((ClaimKind.CLEARTEXT_SERVED,), addresses, request.port, expected),
+        paths=_paths(request, front),
+        ports=(port,),
+    )
+
+
+def _today(request: Request) -> str:
+    """Where the service answers now, for stunnel's `connect`: on loopback if it can be had."""
+    addresses = served(request.facts, request.start.listeners)
+    return stunnel.accept(addresses[-1], request.port)
+
+
+# -- stage enforce ---------------------------------------------------------------------------------
+
+
+def _enforce(request: Request) -> Steps:
+    start = request.start
+    addresses = served(request.facts, start.listeners)
+    front = _front(request, request.port)
+    accepts = [(address, request.port) for address in addresses]
+    words = [stunnel.accept(address, request.port) for address in addresses]
+    connect, backend, guard = _backend(request)
+    old = [(listener.address, listener.port) for listener in start.listeners]
+    gone = [Listening(address, port, False) for address, port in old]
+    back = [Listening(address, port, True) for address, port in old]
+    change = start.off
+    trial_connect = connect
+    if start.server is None:
+        assert start.rebound is not None
+        change, trial_connect = start.rebound, _today(request)
+        gone.append(Listening("127.0.0.1", start.backend, True))
+    ops = (
+        *_prepare(request, front, words, connect),
+        *backend,
+        _link(front),
+        UnitAction("", "daemon-reload", ""),
+        *_start_backend(request),
+        _trial(request, front, trial_connect),
+        *change.ops(gone, back),
+        *_enable(front, accepts),
+        *_repoint(request, connect),
+    )
+    expected = _expected(request, front)
+    kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
+    offered = [fact.path for _, fact in _offering(request.facts, request.port)]
+    return Steps(
+        headline=_warning(request, addresses),
+        gap="about a second on port %d, while %s lets go of it and stunnel takes it"
+        % (request.port, start.starter),
+        risks=_risks(request),
+        ops=ops,
+        claims=claims(kinds, addresses, request.port, expected)
+        + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
+        paths=(*_paths(request, front), *offered),
+        ports=(start.backend,) if start.server is None else (),
+    )
+
+
+def _here(request: Request) -> Endpoint:
+    return Endpoint("127.0.0.1", request.port)
+
+
+def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
+    """stunnel's `connect`, the ops that put the backend there, and what guards it."""
+    start = request.start
+    if start.server is None:
+        guard = {"port": str(start.backend)}
+        return stunnel.accept("127.0.0.1", start.backend), (), guard
+    path = stunnel.backend_socket(request.port)
+    unit = stunnel.backend_unit(request.port)
+    link = MakeLink(_WANTS % ("sockets", unit), "/etc/systemd/system/" + unit)
+    guard = {"path": path, "group": stunnel.GROUP}
+    return path, (*stunnel.backend(request.port, start.server), link), guard
+
+
+def _start_backend(request: Request) -> tuple[Op, ...]:
+    if request.start.server is None:
+        return ()
+    return (UnitAction(stunnel.backend_unit(request.port), "start", "stop"),)
+
+
+def _warning(request: Request, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    protocol = request.protocol.upper()
+    return (
+        "EVERY EXISTING CLEARTEXT CLIENT OF %s STOPS WORKING."
+        % address_list([a for a in addresses if not loopback(a)] or addresses, request.port),
+        "%s programs know no TLS: each needs a client-side stunnel or another protocol; a polite "
+        "one hangs without an error." % protocol,
+        "Afterwards %s answers only inside TLS there." % protocol,
+    )
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def _paths(request: Request, front: _Front) -> tuple[str, ...]:
+    """The files that must still be as they are now, or still be absent."""
+    given = request.options.given
+    paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate]
+    return (*paths, given.certificate) if given else tuple(paths)
+
+
+def _risks(request: Request) -> tuple[str, ...]:
+    risks = ["Lost behind stunnel: " + words for words in request.start.lost]
+    if request.options.given is None:
+        risks.append(
+            "The certificate comes from a private CA made on this host (for its names alone): "
+            "clients need %s/ca.crt." % stunnel.DIRECTORY
+        )
+    risks.append("An address that this host gets later is not served: plan again then.")
+    return tuple(risks)
+
+
+# -- stage enforce after stage offer ---------------------------------------------------------------
+
+
+def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
+    """A terminator of stage offer talks to the port that will speak TLS itself: show it the
+    backend instead.
+    """
+    ops: list[Op] = []
+    for unit, fact in _offering(request.facts, request.port):
+        document = stunnel_config.parse(fact.content or b"")
+        splices = [
+            splice
+            for service in document.services
+            for splice in stunnel_config.set_option(document, service, "connect", connect)
+        ]
+        ops.append(UnitAction(unit, "", "restart"))
+        ops.append(edit(fact.path, document.data, splices))
+        ops.append(UnitAction(unit, "restart", ""))
+    return tuple(ops)
+
+
+def _offering(facts: HostFacts, port: int) -> list[tuple[str, FileFact]]:
+    """The terminators of ours, by unit, whose `connect` is that port."""
+    found: dict[str, FileFact] = {}
+    for listener in facts.listeners:
+        name = listener.unit[len("mailseal@") : -len(".service")]
+        ours = listener.unit == stunnel.instance(name) and name != str(port)
+        fact = facts.file(stunnel.config_path(name)) if ours else None
+        if fact is not None and re.search(rb"(?m)^connect *=.*:%d$" % port, fact.content or b""):
+            found[listener.unit] = fact
+    return sorted(found.items())

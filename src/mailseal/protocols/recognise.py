@@ -1,0 +1,52 @@
+"""Which protocol speaks here? Told from what is said, never from the port.
+
+A table of patterns over the first line, first match wins. The order matters where one greeting is
+a prefix of another (`+OK` before `+ `). Services that are not mail are named too: "absent: SSH
+answers on 109" closes a finding that "not POP2" would leave open.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Optional, Tuple
+
+_TABLE: Tuple[Tuple[str, "re.Pattern[bytes]"], ...] = tuple(
+    (name, re.compile(pattern, re.IGNORECASE))
+    for name, pattern in (
+        ("ssh", rb"SSH-\d"),
+        ("http", rb"(HTTP/\d|<!doctype html|<html)"),
+        # RFC 937: the greeting begins with "+"; POP3 (RFC 1939) says "+OK". UW notes clients that
+        # get upset at anything between "+" and "POP2".
+        ("pop3", rb"(\+OK|-ERR)\b"),
+        ("pop2", rb"[+-].{0,80}\bPOP ?2\b"),
+        ("pop2", rb"\+ "),
+        ("imap", rb"\* (OK|PREAUTH|BYE)\b"),
+        ("ftp", rb"220[ -].*\b(FTP|FileZilla)"),
+        ("nntp", rb"20[01] .*\b(NNTP|InterNetNews|news|posting)"),
+        ("smtp", rb"(220|421|554)[ -]"),
+        ("managesieve", rb'"(IMPLEMENTATION|SIEVE|SASL|VERSION)"'),
+        ("vnc", rb"RFB \d"),
+        ("rsync", rb"@RSYNCD:"),
+        # The protocol's number, 10, is a line end to us: it may have been cut off.
+        ("mysql", rb"[^\x00][\x00-\x03]\x00\x00(\x0a|\Z)"),
+        ("telnet", rb"\xff[\xfb-\xfe]"),
+    )
+)
+
+LOGIN_PROTOCOLS = ("pop2", "pop3", "imap", "smtp", "managesieve")
+"""The services whose login this package is about."""
+
+
+def recognise(first: bytes) -> Optional[str]:
+    """The protocol's name in lower case, None where the line fits no pattern."""
+    for name, pattern in _TABLE:
+        if pattern.match(first):
+            return name
+    return None
+
+
+def is_tls(data: bytes) -> bool:
+    """True where the bytes begin with a TLS record (RFC 8446 5.1): alert or handshake, version
+    3.x. A cleartext service never begins so.
+    """
+    return len(data) >= 3 and data[0] in (0x15, 0x16) and data[1] == 3 and data[2] <= 4

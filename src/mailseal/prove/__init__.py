@@ -1,0 +1,101 @@
+"""Checks claims: pass, fail or unknown, each with its evidence and its vantage.
+
+One file a kind of claim. The looks are handed in, by vantage, and taken side by side: a port that
+wants TLS is silent to a cleartext client until the time limit, and a host has many addresses. This
+room decides what a look proves and what it does not: from a throwaway namespace on the host itself
+(`veth`) an exposure can be proven, never a seal, because the real client's packets meet other
+firewall rules.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from mailseal.model.look import Observation, Vantage
+from mailseal.model.moment import rfc3339
+from mailseal.model.plan import Claim, ClaimKind, Proof, Result
+from mailseal.probe.look import Observe, Question
+from mailseal.prove import (
+    backend_guarded,
+    cleartext_refused,
+    cleartext_served,
+    closed,
+    service_in_tls,
+)
+from mailseal.prove.base import Evidence, question
+from mailseal.system.base import System
+
+_SEEN: Dict[ClaimKind, Callable[[Claim, Observation, System], Evidence]] = {
+    ClaimKind.CLEARTEXT_REFUSED: cleartext_refused.check,
+    ClaimKind.SERVICE_IN_TLS: service_in_tls.check,
+    ClaimKind.CLEARTEXT_SERVED: cleartext_served.check,
+    ClaimKind.CLOSED: closed.check,
+}
+"""Claims that a look decides."""
+
+_READ: Dict[ClaimKind, Callable[[Claim, System], Evidence]] = {
+    ClaimKind.BACKEND_GUARDED: backend_guarded.check,
+}
+"""Claims that the host itself decides."""
+
+Prove = Callable[[Sequence[Claim]], Tuple[Proof, ...]]
+
+_AT_ONCE = 16
+
+_Look = Tuple[Vantage, Question]
+
+
+def prover(lookers: Mapping[Vantage, Observe], system: System, on_host: bool = True) -> Prove:
+    """Gives the function that proves claims with the looks that can be had from here. `on_host`:
+    `system` is the host that the claims are about, so what only it can tell can be asked.
+    """
+
+    def prove(claims: Sequence[Claim]) -> Tuple[Proof, ...]:
+        wanted = {claim: _look(claim, lookers) for claim in map(_Key, claims)}
+        looks = list(dict.fromkeys(look for look in wanted.values() if look is not None))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            seen = dict(zip(looks, pool.map(lambda look: lookers[look[0]](look[1]), looks)))
+        return tuple(_proof(key.claim, look, seen) for key, look in wanted.items())
+
+    def _proof(claim: Claim, look: Optional[_Look], seen: Mapping[_Look, Observation]) -> Proof:
+        lines: List[str] = []
+        if claim.kind in _READ:
+            result, said = _read(claim)
+        elif look is None:
+            result, said = Result.UNKNOWN, ("no look from %s here" % claim.vantage.value,)
+        else:
+            result, said = _SEEN[claim.kind](claim, seen[look], system)
+            lines.append("seen from %s" % look[0].value)
+            if look[0] is not claim.vantage and result is Result.PASS:
+                result = Result.UNKNOWN
+                lines.append("it takes a look from another host to prove it")
+        return Proof(claim, result, (*lines, *said), rfc3339(system.now()))
+
+    def _read(claim: Claim) -> Evidence:
+        if on_host:
+            return _READ[claim.kind](claim, system)
+        return Evidence(Result.UNKNOWN, ("only the host itself can tell",))
+
+    return prove
+
+
+class _Key:
+    """A claim as a key: by identity, since its expectations are a mapping."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+
+
+def _look(claim: Claim, lookers: Mapping[Vantage, Observe]) -> Optional[_Look]:
+    """The look for a claim: from its vantage, or from `veth` in place of `remote`, which may still
+    disprove it.
+    """
+    if claim.kind in _READ:
+        return None
+    near = (claim.vantage, Vantage.VETH) if claim.vantage is Vantage.REMOTE else (claim.vantage,)
+    for vantage in near:
+        if vantage in lookers:
+            return vantage, replace(question(claim), vantage=vantage)
+    return None

@@ -1,0 +1,48 @@
+"""What the kinds of claim share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Tuple
+
+from mailseal.model.look import Channel, Observation, Outcome, Reach
+from mailseal.model.plan import Claim, Result
+from mailseal.probe.look import Question
+
+TAKES_A_LOGIN = (Outcome.OFFERED, Outcome.ACCEPTED, Outcome.PROVEN)
+
+
+class Evidence(NamedTuple):
+    """A result and the lines that carry it."""
+
+    result: Result
+    lines: Tuple[str, ...]
+
+
+def question(claim: Claim) -> Question:
+    """The look that a claim needs: its endpoint, and the name and CA its certificate must fit. All
+    claims about an endpoint ask alike, so that one look serves them all.
+    """
+    return Question(
+        claim.endpoint,
+        claim.vantage,
+        name=claim.expected.get("name", ""),
+        authority=claim.expected.get("authority", ""),
+        eager=True,
+    )
+
+
+def cleartext_logins(observation: Observation) -> Tuple[str, ...]:
+    """Why the service takes a login in cleartext, as the look saw it; empty where it does not."""
+    return tuple(
+        attempt.reason
+        for attempt in observation.attempts
+        if attempt.channel is Channel.CLEAR and attempt.outcome in TAKES_A_LOGIN
+    )
+
+
+def unreachable(observation: Observation) -> Evidence:
+    """What a connection that did not come about means where one was due."""
+    words = "no connection (%s)" % observation.reach.value
+    lines = (words, *observation.gaps)
+    missing = observation.reach is Reach.UNROUTABLE
+    return Evidence(Result.UNKNOWN if missing else Result.FAIL, lines)

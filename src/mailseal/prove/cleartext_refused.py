@@ -1,0 +1,22 @@
+"""No login is taken before TLS: not from a client that waits for a greeting, nor from an eager one
+that sends its login at once.
+"""
+
+from __future__ import annotations
+
+from mailseal.model.look import Observation, Reach
+from mailseal.model.plan import Claim, Result
+from mailseal.prove.base import Evidence, cleartext_logins
+from mailseal.system.base import System
+
+
+def check(claim: Claim, seen: Observation, system: System) -> Evidence:
+    """A pass needs a service that talks inside TLS alone, or none at all."""
+    taken = cleartext_logins(seen)
+    if taken:
+        return Evidence(Result.FAIL, taken)
+    if seen.reach in (Reach.CLOSED, Reach.FILTERED):
+        return Evidence(Result.PASS, ("no connection (%s)" % seen.reach.value,))
+    if seen.tls is not None:
+        return Evidence(Result.PASS, ("only TLS is spoken (%s)" % seen.tls.version,))
+    return Evidence(Result.UNKNOWN, seen.gaps or ("the service said nothing known",))

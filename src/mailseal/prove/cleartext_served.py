@@ -1,0 +1,18 @@
+"""The service answers in cleartext: the promise of stage `offer`, and of every rollback."""
+
+from __future__ import annotations
+
+from mailseal.model.look import Observation, Reach
+from mailseal.model.plan import Claim, Result
+from mailseal.prove.base import Evidence, cleartext_logins, unreachable
+from mailseal.system.base import System
+
+
+def check(claim: Claim, seen: Observation, system: System) -> Evidence:
+    """Here a taken login is the pass."""
+    if seen.reach is not Reach.OPEN:
+        return unreachable(seen)
+    taken = cleartext_logins(seen)
+    if taken:
+        return Evidence(Result.PASS, ("answers as before: " + seen.banner,))
+    return Evidence(Result.FAIL, seen.gaps or ("no login is taken in cleartext",))

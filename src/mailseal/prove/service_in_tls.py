@@ -1,0 +1,49 @@
+"""The service's own greeting is read inside TLS, with the certificate that was planned.
+
+A handshake alone proves nothing: a terminator whose backend is dead completes it as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Optional
+
+from mailseal.model.look import Observation, Reach
+from mailseal.model.plan import Claim, Result
+from mailseal.prove.base import Evidence, unreachable
+from mailseal.system.base import System
+
+
+def check(claim: Claim, seen: Observation, system: System) -> Evidence:
+    """`expected`: protocol, name, and certificate (a PEM file of this host; may be absent from the
+    vantage's host, then chain and name alone count).
+    """
+    if seen.reach is not Reach.OPEN:
+        return unreachable(seen)
+    if seen.tls is None:
+        return Evidence(Result.FAIL, ("no TLS there", *seen.gaps))
+    if seen.tls.trust:
+        return Evidence(Result.FAIL, ("the certificate does not verify: " + seen.tls.trust,))
+    if seen.protocol != claim.expected["protocol"]:
+        what = seen.protocol or "nothing known"
+        return Evidence(Result.FAIL, ("inside TLS answers " + what, *seen.gaps))
+    planned = _leaf(system, claim.expected.get("certificate", ""))
+    if planned is not None and planned not in seen.tls.chain[:1]:
+        return Evidence(Result.FAIL, ("another certificate is served than the planned one",))
+    words = "%s inside %s, certificate for %s verified: %s"
+    name = seen.tls.name_checked
+    line = words % (claim.expected["protocol"].upper(), seen.tls.version, name, seen.banner)
+    return Evidence(Result.PASS, (line,))
+
+
+def _leaf(system: System, path: str) -> Optional[bytes]:
+    """The first certificate of a PEM file as DER; None where it is not here to be read."""
+    if not path:
+        return None
+    try:
+        pem = system.read(path)
+    except OSError:
+        return None
+    body = re.search(rb"-----BEGIN CERTIFICATE-----(.*?)-----END", pem, re.DOTALL)
+    return base64.b64decode(body.group(1)) if body else None

@@ -1,0 +1,88 @@
+"""What a scan reports: one ScanResult an endpoint, and their sum.
+
+Strategy: a result carries everything its reader needs (verdict, looks, findings, where to read
+more), so that one NDJSON line stands for itself. What led to no look at all (a name that does not
+resolve) is a result too, and an inconclusive one: nothing that was asked for is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from mailseal.model.finding import Assessment, Finding, Severity, Verdict
+from mailseal.model.look import Endpoint, Observation
+
+SEVERITIES = tuple(Severity)
+"""Least to most severe."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a rule comes from: CVSS 3.1 vector, weaknesses, standards, what scanners call it, and
+    the page that explains it.
+    """
+
+    rule: str
+    cvss: str
+    cwe: tuple[str, ...]
+    standards: tuple[str, ...]
+    scanners: tuple[str, ...]
+    page: str
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """`asked` is the name or address that was asked for. Where nothing could be looked at,
+    `assessment` is None and `reason` says why; `endpoint` is None where there is no address at all.
+    `swept`: one of a network's many addresses, not named by itself.
+    """
+
+    asked: str
+    endpoint: Endpoint | None
+    verdict: Verdict
+    reason: str
+    assessment: Assessment | None
+    findings: tuple[Finding, ...]
+    references: tuple[Reference, ...]
+    observations: tuple[Observation, ...]
+    swept: bool = False
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A whole scan as one document. Times are RFC 3339 UTC; `mailseal` is the program's version."""
+
+    mailseal: str
+    started: str
+    ended: str
+    counts: dict[str, int]
+    results: tuple[ScanResult, ...]
+
+
+class Tally:
+    """Counts results as they pass."""
+
+    def __init__(self) -> None:
+        self.verdicts: Counter[Verdict] = Counter()
+        self.worst: Severity | None = None
+
+    def add(self, result: ScanResult) -> None:
+        """Takes one result into account."""
+        self.verdicts[result.verdict] += 1
+        for finding in result.findings:
+            if self.worst is None or not self.reaches(finding.severity):
+                self.worst = finding.severity
+
+    @property
+    def total(self) -> int:
+        """How many results there were."""
+        return self.verdicts.total()
+
+    def reaches(self, severity: Severity) -> bool:
+        """Whether a finding of this severity or a worse one was seen."""
+        return self.worst is not None and SEVERITIES.index(self.worst) >= SEVERITIES.index(severity)
+
+    def counts(self) -> dict[str, int]:
+        """Results by verdict, all four, in the order of `Verdict`."""
+        return {verdict.value: self.verdicts[verdict] for verdict in Verdict}

@@ -1,0 +1,116 @@
+"""Scan results for people: verdict and grade first, then why, the evidence, and what to do next.
+
+Strategy: one table says how each verdict looks; each part of a result is one small function that
+gives lines. What the server said stands there as the transcript has it: bounded, secrets already
+left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mailseal.model.finding import Finding, Severity, Verdict
+from mailseal.model.look import Observation, Reach, Vantage
+from mailseal.report.layout import labelled
+from mailseal.report.result import Reference, ScanResult
+from mailseal.report.style import PLAIN, Style, harmless
+
+_COLOURS = {
+    Verdict.EXPOSED: "red",
+    Verdict.REFUSED: "green",
+    Verdict.ABSENT: "dim",
+    Verdict.INCONCLUSIVE: "yellow",
+}
+_SEVERITY_COLOURS = {Severity.HIGH: "red", Severity.CRITICAL: "red", Severity.MEDIUM: "yellow"}
+
+
+def result(found: ScanResult, style: Style = PLAIN) -> list[str]:
+    """One result as a block of lines; the empty list for what a network sweep found absent."""
+    if found.verdict is Verdict.ABSENT:
+        return [] if found.swept else [_headline(found, style) + ": " + _short(found)]
+    assessment = found.assessment
+    references = {reference.rule: reference for reference in found.references}
+    lines = [_headline(found, style)]
+    lines += labelled("why", assessment.reasons if assessment else (found.reason,))
+    if assessment:
+        lines += labelled("conflict", assessment.conflicts)
+    for observation in found.observations:
+        lines += _look(observation)
+    for finding in found.findings:
+        lines += _finding(finding, references, style)
+    return [*lines, *labelled("next", _next(found)), ""]
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """One line: how many of each verdict."""
+    parts = ["%d %s" % (counts[verdict.value], verdict.value) for verdict in Verdict]
+    return "%d endpoints: %s" % (sum(counts.values()), ", ".join(parts))
+
+
+def _headline(found: ScanResult, style: Style) -> str:
+    place = str(found.endpoint) if found.endpoint else found.asked
+    name = f" ({found.asked})" if found.asked and found.asked != place else ""
+    grade = found.assessment.grade if found.assessment else None
+    words = found.verdict.value.upper() + (f", {grade.value}" if grade else "")
+    where = style.paint(harmless(place + name), "bold")
+    return f"{where}  {style.paint(words, _COLOURS[found.verdict])}"
+
+
+def _short(found: ScanResult) -> str:
+    reasons = found.assessment.reasons if found.assessment else (found.reason,)
+    return harmless("; ".join(reasons))
+
+
+def _look(observation: Observation) -> list[str]:
+    seen = f"{observation.vantage.value}, {observation.start}"
+    lines = labelled("seen from", (seen,))
+    if observation.protocol or observation.banner:
+        words = '{}, "{}"'.format(observation.protocol or "unknown", observation.banner)
+        lines += labelled("service", (words,))
+    lines += labelled("TLS", _tls(observation))
+    lines += labelled("evidence", observation.transcript)
+    return lines + labelled("not seen", observation.gaps)
+
+
+def _tls(observation: Observation) -> Iterator[str]:
+    tls = observation.tls
+    if tls is None:
+        return
+    yield "%s, %s, %d bits; accepts %s" % (
+        tls.version,
+        tls.cipher,
+        tls.bits,
+        ", ".join(tls.accepted) or "what it was not asked",
+    )
+    if not observation.name:
+        yield "the certificate's name was not checked: looked at by address (--name NAME does)"
+
+
+def _finding(finding: Finding, references: Mapping[str, Reference], style: Style) -> list[str]:
+    severity = style.paint(finding.severity.value, _SEVERITY_COLOURS.get(finding.severity, "bold"))
+    lines = ["  {}{}  {}  [{}]".format("finding".ljust(10), severity, finding.title, finding.rule)]
+    lines += labelled("", finding.evidence)
+    reference = references.get(finding.rule)
+    if reference is not None:
+        scanners = ("scanners: " + "; ".join(reference.scanners),) if reference.scanners else ()
+        cited = ", ".join((*reference.cwe, reference.cvss))
+        lines += labelled("", (cited, *scanners, "more: " + reference.page))
+    return lines + labelled("", (finding.advice,))
+
+
+def _next(found: ScanResult) -> Iterator[str]:
+    """The exact next command, where there is one."""
+    place = found.endpoint
+    if found.verdict is Verdict.EXPOSED:
+        yield f"mailseal plan {place} -o plan.json"
+    elif place is None:
+        yield "mend the name or give the address, then scan again"
+    elif found.verdict is Verdict.REFUSED:
+        if any(look.vantage is Vantage.SELF for look in found.observations):
+            yield f"mailseal scan {place}, from another host: a stranger may be treated otherwise"
+    elif any(look.reach is Reach.UNROUTABLE for look in found.observations):
+        yield f"mailseal scan {place}, from a host that has a way there"
+    elif found.observations:
+        yield f"mailseal scan --timeout 30 {place}"
+    else:
+        yield f"mailseal scan --vantage remote {place}, from another host"

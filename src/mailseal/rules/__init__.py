@@ -1,0 +1,40 @@
+"""From verdicts to findings: each rule is one file, one id, one pair of fixtures, one page of docs.
+
+Strategy: `findings` asks every rule of the tuple; a new rule is one new file and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailseal.model.finding import Assessment, Finding, finding_id
+from mailseal.model.look import Observation
+from mailseal.rules import pop2_cleartext_login, pop2_remote_login, tls_certificate, tls_version
+from mailseal.rules.base import Rule
+
+RULES: tuple[Rule, ...] = (
+    pop2_cleartext_login.RULE,
+    pop2_remote_login.RULE,
+    tls_certificate.RULE,
+    tls_version.RULE,
+)
+BY_ID = {rule.id: rule for rule in RULES}
+
+
+def findings(assessment: Assessment, observations: Sequence[Observation]) -> tuple[Finding, ...]:
+    """What the looks at one endpoint break, in the order of `RULES`."""
+    endpoint = assessment.endpoint
+    return tuple(
+        Finding(
+            id=finding_id(rule.id, endpoint),
+            rule=rule.id,
+            endpoint=endpoint,
+            severity=rule.severity,
+            title=rule.title,
+            evidence=evidence,
+            advice=rule.advice.format(endpoint=endpoint),
+            assessment=assessment,
+        )
+        for rule in RULES
+        if (evidence := rule.check(observations, assessment))
+    )

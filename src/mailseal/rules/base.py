@@ -1,0 +1,38 @@
+"""What a rule is: a record of plain values and one pure function.
+
+Strategy: a rule reads looks and the verdict on them, and answers with its evidence or with nothing.
+It knows no clock: whether a certificate has expired is asked for the moment of the look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mailseal.model.finding import Assessment, Severity
+from mailseal.model.look import Observation
+
+Check = Callable[[Sequence[Observation], Assessment], tuple[str, ...]]
+"""All looks at one endpoint and their assessment to lines of evidence; none: the rule is kept."""
+
+
+class Rule(NamedTuple):
+    """`severity` is the rating of the base score of `cvss` (CVSS 3.1, section 5). `scanners` are
+    names and ids under which others report the same. In `advice`, `{endpoint}` stands for the
+    endpoint.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    cvss: str
+    cwe: tuple[str, ...]
+    standards: tuple[str, ...]
+    scanners: tuple[str, ...]
+    advice: str
+    check: Check
+
+    @property
+    def page(self) -> str:
+        """The documentation of this rule."""
+        return f"docs/rules/{self.id}.md"

@@ -1,0 +1,42 @@
+"""POP2 takes a password that crosses the network unencrypted.
+
+Strategy: the verdict is made in `assess`; this rule only gives it a name, a rating and a way out.
+The rating: whoever can read the path (AC:H) gets the password without asking anybody (PR:N, and
+UI:N because mail programs log in by themselves), reads the mail (C:H) and deletes it (I:H). 7.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailseal.model.finding import Assessment, Severity, Verdict
+from mailseal.model.look import Observation
+from mailseal.rules.base import Rule
+
+
+def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[str, ...]:
+    """The reasons of an `exposed` POP2 service."""
+    if assessment.verdict is not Verdict.EXPOSED or assessment.protocol != "pop2":
+        return ()
+    return assessment.reasons or ("the verdict gives no reason",)
+
+
+RULE = Rule(
+    id="pop2-cleartext-login",
+    title="POP2 takes logins in cleartext",
+    severity=Severity.HIGH,
+    cvss="CVSS:3.1/AV:N/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:N",
+    cwe=("CWE-319", "CWE-523"),
+    standards=(
+        "RFC 8314 (cleartext is obsolete for mail access)",
+        "RFC 937 and RFC 1081 (POP2 has been historic since POP3)",
+        "PCI DSS 4.0 requirements 4 and 8",
+        "NIST SP 800-53 SC-8, IA-5",
+    ),
+    scanners=("Nessus, OpenVAS 15854: POP2 Cleartext Logins Permitted", "34896: the same"),
+    advice=(
+        "On the mail host, `mailseal plan {endpoint} -o plan.json` shows the fix and changes "
+        "nothing. Passwords that have travelled in cleartext must be changed (RFC 8314 section 3)."
+    ),
+    check=check,
+)

@@ -1,0 +1,99 @@
+"""What a starter tells about a service: Start and Change."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
+
+from mailseal.configs import text
+from mailseal.model.host import HostFacts, Listener, Server
+from mailseal.model.ops import EditFile, Listening, Op, Splice, UnitAction
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the starter's configuration: `edit`, and the words by which `unit` takes it on
+    the way forward and on the way back.
+    """
+
+    edit: Tuple[Op, ...]
+    unit: str
+    forward: str
+    back: str
+    files: Tuple[str, ...]
+
+    def ops(self, after: Sequence[Listening], before: Sequence[Listening]) -> Tuple[Op, ...]:
+        """The edit between the unit's actions. The sockets `after` are waited for on the way
+        forward, those of `before` on the way back.
+        """
+        reload_manager = any(path.startswith("/etc/systemd/") for path in self.files)
+        undo: Tuple[Op, ...] = (UnitAction(self.unit, "", self.back, after_undo=tuple(before)),)
+        do: Tuple[Op, ...] = (UnitAction(self.unit, self.forward, "", after_do=tuple(after)),)
+        if reload_manager:
+            undo += (UnitAction("", "", "daemon-reload"),)
+            do = (UnitAction("", "daemon-reload", ""), *do)
+        return undo + self.edit + do
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a service is started today.
+
+    `off` takes it off the network for good. `server` is what a socket of ours can start in its
+    place; where it is None (a stand-alone daemon) `rebound` moves it to `backend`, a loopback port.
+    `lost` is what a terminator in front takes away; `problems` are reasons not to touch it.
+    """
+
+    starter: str
+    unit: str
+    listeners: Tuple[Listener, ...]
+    off: Change
+    server: Optional[Server] = None
+    rebound: Optional[Change] = None
+    backend: int = 0
+    lost: Tuple[str, ...] = ()
+    problems: Tuple[str, ...] = ()
+
+
+def edit(path: str, data: bytes, splices: Sequence[Splice]) -> EditFile:
+    """The op for splices of a file whose bytes are `data`."""
+    changed = text.apply_splices(data, splices)
+    before, after = (hashlib.sha256(each).hexdigest() for each in (data, changed))
+    return EditFile(path, before, after, tuple(splices))
+
+
+def listeners_at(facts: HostFacts, port: int) -> Tuple[Listener, ...]:
+    """The listening sockets of a port."""
+    return tuple(listener for listener in facts.listeners if listener.port == port)
+
+
+def content(facts: HostFacts, path: str) -> Optional[bytes]:
+    """The bytes of a file, None where it is not among the facts."""
+    fact = facts.file(path)
+    return None if fact is None else fact.content
+
+
+def unit_of(facts: HostFacts, names: Sequence[str]) -> str:
+    """The first of these units that is active."""
+    for name in names:
+        for unit in facts.units:
+            if unit.name == name and unit.active == "active":
+                return name
+    return ""
+
+
+LOST = (
+    "the client's address: the service and its log see stunnel in its place; stunnel's own log "
+    "(journalctl -u 'mailseal@*') has it",
+)
+
+
+def access_rules(facts: HostFacts) -> Tuple[str, ...]:
+    """hosts.allow and hosts.deny stop counting behind a terminator: say which have rules."""
+    lost = []
+    for path in ("/etc/hosts.allow", "/etc/hosts.deny"):
+        lines = (content(facts, path) or b"").splitlines()
+        if any(line.strip() and not line.lstrip().startswith(b"#") for line in lines):
+            lost.append("the rules of %s no longer see the client" % path)
+    return tuple(lost)

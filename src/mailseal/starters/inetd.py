@@ -1,0 +1,76 @@
+"""inetd: a line of /etc/inetd.conf starts one process a connection, with the socket as its
+standard input.
+
+Taken off by a mark in front of the line (and of the line for the other address family), then a
+reload: inetd closes the sockets of lines that are gone.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+from mailseal.configs import inetd
+from mailseal.model.host import HostFacts, Server
+from mailseal.starters.base import (
+    LOST,
+    Change,
+    Start,
+    access_rules,
+    content,
+    edit,
+    listeners_at,
+    unit_of,
+)
+
+PATH = "/etc/inetd.conf"
+UNITS = ("inetd.service", "openbsd-inetd.service", "inetutils-inetd.service")
+
+
+def find(facts: HostFacts, port: int) -> Optional[Start]:
+    """The lines of inetd.conf that serve a port."""
+    data = content(facts, PATH)
+    if data is None:
+        return None
+    document = inetd.parse(data)
+    services = inetd.parse_services(content(facts, "/etc/services") or b"")
+    entries = tuple(
+        entry
+        for entry in document.entries
+        if entry.transport == "tcp" and inetd.port(entry, services) == port
+    )
+    listeners = listeners_at(facts, port)
+    if not entries or not any(listener.process.endswith("inetd") for listener in listeners):
+        return None
+    splices = tuple(splice for entry in entries for splice in inetd.comment_out(document, entry))
+    unit = unit_of(facts, UNITS)
+    change = Change((edit(PATH, data, splices),), unit, "reload", "reload", (PATH,))
+    return Start(
+        starter="inetd",
+        unit=unit,
+        listeners=listeners,
+        off=change,
+        server=_server(entries[0]),
+        lost=LOST + (access_rules(facts) if entries[0].wrapped_by_tcpd else ()),
+        problems=_problems(entries, unit),
+    )
+
+
+def _server(entry: inetd.Entry) -> Server:
+    # Behind tcpd the words after it are the real program's: tcpd checks the peer's address, and
+    # the peer is stunnel from now on.
+    path = entry.effective_server
+    group = entry.group or ""
+    return Server(path, entry.argv, entry.user, group)
+
+
+def _problems(entries: Tuple[inetd.Entry, ...], unit: str) -> Tuple[str, ...]:
+    problems = []
+    if len({(entry.effective_server, entry.argv, entry.user) for entry in entries}) > 1:
+        problems.append("the lines of %s for this port start different programs" % PATH)
+    if any(entry.wait for entry in entries):
+        problems.append("the service is marked `wait`: it takes the listening socket itself")
+    if any(entry.internal or not entry.effective_server for entry in entries):
+        problems.append("inetd answers this port by itself")
+    if not unit:
+        problems.append("no active unit of systemd runs this inetd: %s" % ", ".join(UNITS))
+    return tuple(problems)

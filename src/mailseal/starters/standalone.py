@@ -1,0 +1,135 @@
+"""A stand-alone daemon: a service of systemd that opens its listening sockets itself.
+
+Its command line names them (`--listen 0.0.0.0:109`). It is moved by a drop-in that replaces the
+command line, so the package's own unit file stays untouched and an upgrade does not undo it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import List, Optional, Tuple
+
+from mailseal.configs import systemd
+from mailseal.model.host import HostFacts
+from mailseal.model.ops import MakeDirectory, Op, WriteFile
+from mailseal.starters.base import LOST, Change, Start, content, listeners_at
+
+UNIT_DIRECTORIES = ("/etc/systemd/system/", "/run/systemd/system/", "/lib/systemd/system/")
+DROP_IN = "mailseal.conf"
+
+_WORD = re.compile(
+    r"(?P<option>-[-\w]+[= ]?)?(?P<address>\[[0-9a-fA-F:]+\]|[0-9.]*|\*)[:,](?P<port>\d+)"
+)
+"""A word of a command line that names a listening socket: `0.0.0.0:109`, `[::]:109`,
+`--listen=:109`."""
+
+
+def find(facts: HostFacts, port: int) -> Optional[Start]:
+    """The service unit that owns the listening sockets of a port."""
+    listeners = listeners_at(facts, port)
+    units = {listener.unit for listener in listeners}
+    if len(units) != 1 or not next(iter(units)).endswith(".service"):
+        return None
+    unit = next(iter(units))
+    commands = _command(facts, unit)
+    if commands is None:
+        return None
+    backend = _backend(facts)
+    rebound, problem = _rebind(commands, port, backend)
+    return Start(
+        starter="systemd",
+        unit=unit,
+        listeners=listeners,
+        # A condition that never holds: nothing starts it again, not even another unit.
+        off=_drop_in(facts, unit, (("Unit", (("ConditionPathExists", "!/"),)),), "stop", "start"),
+        rebound=None if rebound is None else _moved(facts, unit, rebound),
+        backend=backend,
+        lost=(
+            *LOST,
+            "other users of this host can still reach the service in cleartext on 127.0.0.1 port "
+            "%d (they cannot take the port over)" % backend,
+        ),
+        problems=(problem,) if problem else (),
+    )
+
+
+def _command(facts: HostFacts, unit: str) -> Optional[systemd.Command]:
+    """The one command that ExecStart= comes to, over the unit file and its drop-ins."""
+    documents = [
+        systemd.parse(fact.content)
+        for fact in facts.files
+        if fact.content is not None and _belongs(fact.path, unit)
+    ]
+    lines = systemd.effective(documents).get("Service", {}).get("ExecStart", ())
+    commands = [command for line in lines for command in systemd.split_exec(line) or ()]
+    return commands[0] if len(commands) == 1 else None
+
+
+def _belongs(path: str, unit: str) -> bool:
+    return path.endswith("/" + unit) or "/%s.d/" % unit in path
+
+
+def _backend(facts: HostFacts) -> int:
+    """A privileged loopback port that nobody listens on and /etc/services gives to nobody."""
+    named = set(re.findall(rb"\s(\d+)/tcp", content(facts, "/etc/services") or b""))
+    taken = {listener.port for listener in facts.listeners}
+    return next(
+        port for port in range(1009, 600, -1) if port not in taken and b"%d" % port not in named
+    )
+
+
+def _rebind(
+    command: systemd.Command, port: int, backend: int
+) -> Tuple[Optional[systemd.Command], str]:
+    """The command with its listening sockets replaced by one on loopback, or why that fails."""
+    argv: List[str] = []
+    kept = 0
+    skip = False
+    for index, word in enumerate(command.argv):
+        if skip:
+            skip = False
+            continue
+        match = _WORD.fullmatch(word)
+        following = command.argv[index + 1] if index + 1 < len(command.argv) else ""
+        alone = word.startswith("-") and match is None
+        next_match = _WORD.fullmatch(following) if alone else None
+        if next_match and int(next_match.group("port")) == port and not next_match.group("option"):
+            if not kept:
+                argv += [word, "127.0.0.1:%d" % backend]
+            kept += 1
+            skip = True
+        elif match and int(match.group("port")) == port:
+            if not kept:
+                argv.append("%s127.0.0.1:%d" % (match.group("option") or "", backend))
+            kept += 1
+        else:
+            argv.append(word)
+    if not kept:
+        return None, "the command line of the daemon does not name port %d: %s" % (
+            port,
+            " ".join(command.argv),
+        )
+    return replace(command, argv=tuple(argv)), ""
+
+
+def _moved(facts: HostFacts, unit: str, command: systemd.Command) -> Change:
+    line = systemd.join_exec((command,))
+    options = (("ExecStart", ""), ("ExecStart", line))
+    return _drop_in(facts, unit, (("Service", options),), "restart", "restart")
+
+
+def _drop_in(
+    facts: HostFacts,
+    unit: str,
+    sections: Tuple[Tuple[str, Tuple[Tuple[str, str], ...]], ...],
+    forward: str,
+    back: str,
+) -> Change:
+    directory = "/etc/systemd/system/%s.d" % unit
+    path = "%s/%s" % (directory, DROP_IN)
+    body = b"# Made by mailseal; `mailseal rollback` removes it.\n" + systemd.compose(sections)
+    edit: Tuple[Op, ...] = (WriteFile(path, body, "root", "root", 0o644),)
+    if facts.file(directory) is None:
+        edit = (MakeDirectory(directory, "root", "root", 0o755), *edit)
+    return Change(edit, unit, forward, back, (path,))

@@ -1,0 +1,119 @@
+"""xinetd: a `service` block starts one process a connection.
+
+Taken off by `disable = yes` in the block, then a reload. What else the block says (only_from,
+per_source, limits, the environment) belongs to the service: what our socket can do as well is
+carried over, the rest is told.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, List, Optional, Tuple
+
+from mailseal.configs import xinetd
+from mailseal.configs.inetd import parse_services
+from mailseal.model.host import HostFacts, Server
+from mailseal.starters.base import (
+    LOST,
+    Change,
+    Start,
+    access_rules,
+    content,
+    edit,
+    listeners_at,
+    unit_of,
+)
+
+MAIN = "/etc/xinetd.conf"
+DIRECTORY = "/etc/xinetd.d/"
+UNITS = ("xinetd.service",)
+
+_CARRIED = frozenset(
+    "type port protocol socket_type wait disable id flags server server_args user group env bind "
+    "banner nice umask groups log_type log_on_success log_on_failure instances cps".split()
+)
+"""Attributes that the new socket takes over or that say nothing of who may log in."""
+
+_Found = Tuple[str, xinetd.Document, xinetd.Service]
+
+
+def _files(facts: HostFacts) -> Iterator[Tuple[str, xinetd.Document]]:
+    for fact in facts.files:
+        if fact.content is None:
+            continue
+        if fact.path == MAIN or (
+            fact.path.startswith(DIRECTORY) and xinetd.includedir_reads(fact.path[len(DIRECTORY) :])
+        ):
+            yield fact.path, xinetd.parse(fact.content)
+
+
+def find(facts: HostFacts, port: int) -> Optional[Start]:
+    """The enabled blocks that serve a port."""
+    documents = list(_files(facts))
+    defaults = next((doc.defaults for path, doc in documents if path == MAIN), None)
+    services = parse_services(content(facts, "/etc/services") or b"")
+    found: List[_Found] = [
+        (path, document, service)
+        for path, document in documents
+        for service in document.services
+        if xinetd.is_enabled(service, defaults) and xinetd.port(service, services) == port
+    ]
+    listeners = listeners_at(facts, port)
+    if not found or not any(listener.process == "xinetd" for listener in listeners):
+        return None
+    attributes = xinetd.effective(found[0][2], defaults)
+    unit = unit_of(facts, UNITS)
+    return Start(
+        starter="xinetd",
+        unit=unit,
+        listeners=listeners,
+        off=_off(found, unit),
+        server=_server(attributes),
+        lost=LOST + _lost(attributes, facts),
+        problems=_problems(found, attributes, unit),
+    )
+
+
+def _off(found: List[_Found], unit: str) -> Change:
+    edits = []
+    for path in dict.fromkeys(path for path, _, _ in found):
+        splices = [
+            splice
+            for where, document, service in found
+            if where == path
+            for splice in xinetd.set_attribute(document, service, "disable", "yes")
+        ]
+        data = next(document.data for where, document, _ in found if where == path)
+        edits.append(edit(path, data, splices))
+    return Change(tuple(edits), unit, "reload", "reload", tuple(op.path for op in edits))
+
+
+def _server(attributes: xinetd.Attributes) -> Server:
+    return Server(
+        path=xinetd.server(attributes),
+        argv=xinetd.argv(attributes),
+        user=attributes.get("user", ("root",))[0],
+        group=attributes.get("group", ("",))[0],
+        environment=attributes.get("env", ()),
+    )
+
+
+def _lost(attributes: xinetd.Attributes, facts: HostFacts) -> Tuple[str, ...]:
+    words = tuple(
+        "xinetd's `%s = %s` for this service no longer counts" % (key, " ".join(values))
+        for key, values in sorted(attributes.items())
+        if key not in _CARRIED
+    )
+    return words + (access_rules(facts) if xinetd.wrapped_by_tcpd(attributes) else ())
+
+
+def _problems(found: List[_Found], attributes: xinetd.Attributes, unit: str) -> Tuple[str, ...]:
+    problems = []
+    if attributes.get("wait", ("no",))[0].lower() == "yes":
+        problems.append("the service is marked `wait`: it takes the listening socket itself")
+    if "redirect" in attributes or not xinetd.server(attributes):
+        problems.append("xinetd answers or redirects this port by itself")
+    if len({xinetd.server(xinetd.effective(service, None)) for _, _, service in found}) > 1:
+        problems.append("several blocks start different programs on this port")
+    if not unit:
+        problems.append("xinetd runs under no active unit of systemd")
+    return tuple(problems)

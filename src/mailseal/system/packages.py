@@ -1,0 +1,189 @@
+"""Packages of the distribution: what is installed, and installing without anything starting.
+
+Strategy: the words of each package manager are one row of MANAGERS. On Debian maintainer scripts
+ask /usr/sbin/policy-rc.d before they start a service; while we install, ours answers 101, "not
+allowed" (its specification is in Debian's invoke-rc.d). An administrator's own is set aside beside
+it, in a file and not in memory, so that a run that was killed can be cleaned up after by
+`forget_guard`. What the package enabled for the next boot is disabled again, and told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import FrozenSet, Iterable, Mapping, Optional, Tuple
+
+from mailseal.system import units
+from mailseal.system.base import Completed, Meta, System
+
+GUARD = "/usr/sbin/policy-rc.d"
+KEPT = GUARD + ".mailseal-kept"
+MARKER = b"# mailseal: temporary, keeps a package's services from starting"
+_GUARD_CONTENT = b"#!/bin/sh\n%s\nexit 101\n" % MARKER
+
+INSTALL_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Manager:
+    """A package manager. `program` shows that it is there. `{}` stands for the package's name.
+    `stale` are the complaints that a fresh list of packages may cure.
+    """
+
+    program: str
+    installed: Tuple[str, ...]
+    install: Tuple[str, ...]
+    refresh: Tuple[str, ...]
+    known: Tuple[str, ...]
+    stale: Tuple[bytes, ...]
+    env: Mapping[str, str]
+
+
+MANAGERS: Mapping[str, Manager] = {
+    "apt": Manager(
+        program="/usr/bin/apt-get",
+        installed=("dpkg-query", "-W", "-f=${db:Status-Status} ${Version}\n", "{}"),
+        # Nothing else may be taken away or upgraded for it, and no file of the administrator's
+        # replaced.
+        install=(
+            *("apt-get", "install", "--yes", "--no-install-recommends", "--no-remove"),
+            *("--no-upgrade", "-o", "Dpkg::Options::=--force-confold"),
+            *("-o", "DPkg::Lock::Timeout=60", "{}"),
+        ),
+        refresh=("apt-get", "update", "-o", "DPkg::Lock::Timeout=60"),
+        known=("apt-cache", "policy"),
+        stale=(b"Unable to locate package", b"has no installation candidate", b"404"),
+        # needrestart would restart other people's services.
+        env={
+            "DEBIAN_FRONTEND": "noninteractive",
+            "APT_LISTCHANGES_FRONTEND": "none",
+            "NEEDRESTART_SUSPEND": "1",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What came of an installation. `enabled` are the units that the package had enabled for the
+    next boot, and that were disabled again.
+    """
+
+    done: Completed
+    enabled: Tuple[str, ...] = ()
+
+
+def manager(system: System) -> Optional[Manager]:
+    """The package manager of this host, None where we know none."""
+    return next((each for each in MANAGERS.values() if system.stat(each.program)), None)
+
+
+def installed(system: System, name: str) -> str:
+    """The version of an installed package, else empty."""
+    found = manager(system)
+    if not found:
+        return ""
+    status, _, version = _say(system, found.installed, name).out.decode("utf-8").partition(" ")
+    return version.strip() if status == "installed" else ""
+
+
+def known(system: System, names: Iterable[str]) -> Mapping[str, str]:
+    """Of these packages those that the package manager knows: name to installed version, empty
+    where it could be installed.
+    """
+    found = manager(system)
+    if not found:
+        return {}
+    out = system.run([*found.known, *names]).out.decode("utf-8", "replace")
+    versions, candidates, name = {}, set(), ""
+    for line in out.splitlines():
+        key, _, value = line.strip().partition(": ")
+        if line and not line.startswith(" "):
+            name = line.rstrip(":")
+        elif key == "Installed":
+            versions[name] = value.replace("(none)", "")
+        elif key == "Candidate" and value != "(none)":
+            candidates.add(name)
+    return {name: version for name, version in versions.items() if version or name in candidates}
+
+
+def install(system: System, name: str) -> Installation:
+    """Installs a package; none of its services is started now or enabled for the next boot. One
+    that is installed is left as it is. Waits 60 s for another run of the package manager.
+    """
+    found = manager(system)
+    if not found:
+        return Installation(Completed((), 127, b"", b"no package manager that we know"))
+    if installed(system, name):
+        return Installation(Completed((), 0, b"already installed", b""))
+    before = _enabled(system)
+    forget_guard(system)
+    try:
+        _set_guard(system)
+        done = _say(system, found.install, name, found.env)
+        if not done.ok and any(complaint in done.err + done.out for complaint in found.stale):
+            refreshed = _say(system, found.refresh, name, found.env)
+            done = _say(system, found.install, name, found.env) if refreshed.ok else refreshed
+    finally:
+        forget_guard(system)
+    enabled = tuple(sorted(_enabled(system) - before))
+    if enabled:
+        disabled = system.run(["systemctl", "disable", "--", *enabled])
+        if done.ok and not disabled.ok:
+            done = disabled
+    return Installation(done, enabled)
+
+
+def forget_guard(system: System) -> None:
+    """Takes our policy-rc.d away and gives the administrator's back, whatever point a killed run
+    had come to. Does nothing where there is nothing of ours.
+    """
+    if not system.stat(KEPT):
+        if _is_ours(system):
+            system.remove(GUARD)
+        return
+    if _is_ours(system) or not system.stat(GUARD):
+        _copy(system, KEPT, GUARD)
+    system.remove(KEPT)
+
+
+def _set_guard(system: System) -> None:
+    if system.stat(GUARD):
+        _copy(system, GUARD, KEPT)
+    # A link would be in the way of nobody: the write replaces the link itself.
+    system.write(GUARD, _GUARD_CONTENT, Meta(0o755, 0, 0))
+
+
+def _is_ours(system: System) -> bool:
+    found = system.stat(GUARD)
+    return found is not None and found.kind == "file" and MARKER in system.read(GUARD)
+
+
+def _copy(system: System, source: str, target: str) -> None:
+    """A file or a link with all that belongs to it."""
+    found = system.stat(source)
+    if found and found.kind == "link":
+        system.remove(target)
+        system.symlink(target, found.target)
+    elif found:
+        system.write(target, system.read(source), found.meta)
+
+
+def _say(
+    system: System,
+    words: Tuple[str, ...],
+    name: str,
+    env: Optional[Mapping[str, str]] = None,
+) -> Completed:
+    argv = [name if word == "{}" else word for word in words]
+    return system.run(argv, timeout=INSTALL_SECONDS, env=env)
+
+
+def _enabled(system: System) -> FrozenSet[str]:
+    """The units that start at boot: enabled, or generated from a SysV script."""
+    if not units.is_systemd(system):
+        return frozenset()
+    done = system.run(
+        ["systemctl", "list-unit-files", "--state=enabled,generated", "--no-legend", "--plain"]
+    )
+    lines = done.out.decode("utf-8", "replace").splitlines()
+    return frozenset(line.split()[0] for line in lines if line.strip())

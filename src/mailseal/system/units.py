@@ -1,0 +1,56 @@
+"""systemctl: how the commands are worded and their answers read (systemctl(1)).
+
+Strategy: `show` with named properties is the one output systemd promises to keep; nothing here
+reads what is meant for people. An answer that did not come is an empty word, never a guess.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Sequence
+
+from mailseal.model.host import UnitFact
+from mailseal.system.base import Completed, System
+
+WORDS = ("start", "stop", "restart", "reload", "daemon-reload")
+"""What may be asked of the service manager."""
+
+# A job that starts or stops something may take systemd's own 90 s; then systemctl says so itself.
+SECONDS = 120.0
+
+
+def is_systemd(system: System) -> bool:
+    """Whether systemd is the init that runs (sd_booted(3))."""
+    found = system.stat("/run/systemd/system")
+    return found is not None and found.kind == "directory"
+
+
+def properties(system: System, unit: str, names: Sequence[str]) -> Dict[str, str]:
+    """Those properties of a unit that systemd gave; empty where systemctl gave no answer."""
+    done = system.run(["systemctl", "show", "--property=" + ",".join(names), "--", unit])
+    pairs = (line.partition("=") for line in done.out.decode("utf-8", "replace").splitlines())
+    return {name: value for name, equals, value in pairs if equals} if done.ok else {}
+
+
+def state(system: System, unit: str) -> UnitFact:
+    """How a unit is. A unit that does not exist is `not-found` and `inactive`; each word is empty
+    where systemctl gave no answer.
+    """
+    found = properties(system, unit, ("LoadState", "ActiveState", "UnitFileState"))
+    return UnitFact(
+        unit,
+        found.get("LoadState", ""),
+        found.get("ActiveState", ""),
+        found.get("UnitFileState", ""),
+    )
+
+
+def act(system: System, unit: str, word: str) -> Completed:
+    """Asks for one of WORDS (daemon-reload is for no unit) and waits until systemd has done it.
+
+    Raises ValueError for another word. Success of `start` is not success of the daemon: of a
+    service of Type=simple it says only that the process was made.
+    """
+    if word not in WORDS:
+        raise ValueError("not a word for the service manager: %r" % word)
+    target = [] if word == "daemon-reload" else ["--", unit]
+    return system.run(["systemctl", word, *target], timeout=SECONDS)

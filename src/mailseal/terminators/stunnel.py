@@ -1,0 +1,210 @@
+"""stunnel in front of a service: its configuration, its unit, and the backend's socket.
+
+Strategy: one template unit of ours runs every instance, hardened and restarted on failure, as the
+package's own user from the start. stunnel's `setuid` is not used: with it a HUP loses ports under
+1024. One section for each address that was served before, never a bare port (IPv4 only) and never
+a wildcard (wider than before). The backend hangs on a Unix socket that only stunnel's group may
+open.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Optional, Sequence, Tuple
+
+from mailseal.configs import stunnel, systemd
+from mailseal.model.host import Server
+from mailseal.model.ops import Op, TryTerminator, WriteFile
+
+PACKAGE = "stunnel4"
+GROUP = "stunnel4"
+PROGRAM = "/usr/bin/stunnel4"
+DIRECTORY = "/etc/mailseal"
+TEMPLATE = "/etc/systemd/system/mailseal@.service"
+OLDEST = (5, 50)
+"""The first version with sslVersionMin, Unix sockets in `connect` and IPv6 as used here is older;
+this is the oldest that was tried."""
+
+
+def version(first_line: str) -> Optional[Tuple[int, int]]:
+    """`(5, 68)` of the first line of `stunnel -version`, None where it says no such thing."""
+    match = re.match(r"stunnel (\d+)\.(\d+)\b", first_line)
+    return (int(match.group(1)), int(match.group(2))) if match else None
+
+
+def instance(name: str) -> str:
+    """The unit that runs the configuration `name`."""
+    return "mailseal@%s.service" % name
+
+
+def config_path(name: str) -> str:
+    """The configuration that `instance(name)` reads."""
+    return "%s/%s.conf" % (DIRECTORY, name)
+
+
+def accept(address: str, port: object) -> str:
+    """stunnel splits at the last colon, so an IPv6 address stands bare: `2001:db8::1:109`."""
+    return "%s:%s" % (address, port)
+
+
+def config(
+    protocol: str, accepts: Sequence[str], connect: str, certificate: str, key: str
+) -> bytes:
+    """A whole configuration with one section for each `accept`."""
+    options = (
+        ("foreground", "yes"),
+        ("pid", ""),
+        ("syslog", "no"),
+        ("debug", "notice"),
+    )
+    service = (
+        ("connect", connect),
+        ("cert", certificate),
+        ("key", key),
+        ("sslVersionMin", "TLSv1.2"),
+        ("options", "NO_RENEGOTIATION"),
+        ("TIMEOUTclose", "0"),
+    )
+    services = [
+        ("%s-%d" % (protocol, number), (("accept", value), *service))
+        for number, value in enumerate(accepts, 1)
+    ]
+    head = b"; Made by mailseal; `mailseal rollback` removes it.\n"
+    return head + stunnel.compose(options, services)
+
+
+def write_config(name: str, content: bytes) -> WriteFile:
+    """The op that puts a configuration in place, for stunnel's group to read."""
+    return WriteFile(config_path(name), content, "root", GROUP, 0o640)
+
+
+def trial(
+    name: str, protocol: str, connect: str, certificate: str, key: str, authority: str, host: str
+) -> TryTerminator:
+    """The same options behind one loopback port."""
+    port = accept("127.0.0.1", TryTerminator.PORT.decode("ascii"))
+    content = config(protocol, [port], connect, certificate, key)
+    instance_name = name + "-trial"
+    return TryTerminator(
+        unit=instance(instance_name),
+        path=config_path(instance_name),
+        content=content,
+        group=GROUP,
+        authority=authority,
+        name=host,
+        protocol=protocol,
+    )
+
+
+def template() -> WriteFile:
+    """The unit of all instances. systemd.exec(5) explains each line."""
+    unit = (
+        ("Description", "mailseal: TLS in front of port %i (stunnel)"),
+        ("Documentation", "man:stunnel(8)"),
+        ("Wants", "network-online.target"),
+        ("After", "network-online.target"),
+        # An address may appear late: try until it is there, never give up.
+        ("StartLimitIntervalSec", "0"),
+    )
+    service = (
+        ("Type", "simple"),
+        ("ExecStart", PROGRAM + " " + config_path("%i")),
+        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("Restart", "always"),
+        ("RestartSec", "1"),
+        ("User", GROUP),
+        ("Group", GROUP),
+        ("AmbientCapabilities", "CAP_NET_BIND_SERVICE"),
+        ("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE"),
+        ("LimitNOFILE", "65536"),
+        ("UMask", "0077"),
+        *_HARDENING,
+    )
+    body = systemd.compose(
+        (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "multi-user.target"),)))
+    )
+    head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
+    return WriteFile(TEMPLATE, head + body, "root", "root", 0o644)
+
+
+_HARDENING = (
+    ("NoNewPrivileges", "yes"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("PrivateTmp", "yes"),
+    ("PrivateDevices", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectProc", "invisible"),
+    ("ProcSubset", "pid"),
+    ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("RemoveIPC", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+)
+
+
+# -- the backend -----------------------------------------------------------------------------------
+
+
+def backend_socket(port: int) -> str:
+    """Where the backend listens. Directly in /run: nothing to create, nothing to leave."""
+    return "/run/mailseal-%d.sock" % port
+
+
+def backend_unit(port: int) -> str:
+    """The socket unit of the backend."""
+    return "mailseal-backend-%d.socket" % port
+
+
+def backend(port: int, server: Server) -> Tuple[Op, ...]:
+    """The units that start `server` for each connection, as inetd did."""
+    socket = (
+        ("ListenStream", backend_socket(port)),
+        ("SocketUser", "root"),
+        ("SocketGroup", GROUP),
+        ("SocketMode", "0660"),
+        ("Accept", "yes"),
+        ("MaxConnections", "512"),
+        ("RemoveOnStop", "yes"),
+    )
+    command = systemd.Command("-@", server.path, server.argv)
+    service = [
+        ("ExecStart", systemd.join_exec((command,))),
+        ("User", server.user),
+        ("StandardInput", "socket"),
+        ("StandardOutput", "socket"),
+        ("StandardError", "journal"),
+    ]
+    if server.group:
+        service.append(("Group", server.group))
+    service += [("Environment", '"%s"' % each) for each in server.environment]
+    about = "mailseal: the service behind TLS on port %d" % port
+    head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
+    name = backend_unit(port)[: -len(".socket")]
+    units = (
+        (name + ".socket", (("Unit", (("Description", about),)), ("Socket", socket))),
+        (
+            name + "@.service",
+            (
+                ("Unit", (("Description", about), ("CollectMode", "inactive-or-failed"))),
+                ("Service", tuple(service)),
+            ),
+        ),
+    )
+    return tuple(
+        WriteFile(
+            "/etc/systemd/system/" + path, head + systemd.compose(sections), "root", "root", 0o644
+        )
+        for path, sections in units
+    )
