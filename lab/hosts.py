@@ -27,12 +27,13 @@ from lab.snapshot import Entry, take
 
 BOOT_SECONDS = 30.0
 STOP_SECONDS = 20.0
+KILL_SECONDS = 10.0
 SNAPSHOT_PATHS = ("/etc", "/usr", "/var", "/opt", "/root", "/run/systemd")
 
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1): start poweroff.target
 _ENTER_CGROUP = 'echo 0 >"$1/cgroup.procs"; shift; exec "$@"'
 _REPLACE = 'cat >"$1.lab-new" && chmod "$2" "$1.lab-new" && mv -T "$1.lab-new" "$1"'
-_NAME = re.compile(r"[a-z][a-z0-9]{0,10}")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _SS_LINE = re.compile(r"(tcp|udp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+\s*(.*)")
 
 Listener = tuple[str, str, int, str]
@@ -54,7 +55,7 @@ class Host:
     ) -> None:
         """Boot it.  ``binds``: folders of this machine to show, read-only, at paths of the host."""
         if not _NAME.fullmatch(name):
-            raise LabError(f"{name!r} is no host name for the lab: use up to 11 of a-z, 0-9")
+            raise LabError(f"{name!r} is no host name for the lab: use up to 31 of a-z, 0-9, -")
         self.name = name
         self.account = account
         self.ipv4, self.ipv6 = addresses
@@ -283,6 +284,12 @@ class Host:
             with contextlib.suppress(OSError):
                 (self._cgroup / "cgroup.kill").write_text("1")
             end(process)
+        deadline = time.monotonic() + KILL_SECONDS
+        with contextlib.suppress(OSError):  # gone together with the lab
+            while "populated 1" in (self._cgroup / "cgroup.events").read_text():
+                if time.monotonic() > deadline:
+                    raise LabError(f"{self.name}: processes survive that were killed")
+                time.sleep(0.005)
 
 
 def remove_cgroup(path: Path) -> None:

@@ -4,14 +4,14 @@ On one machine the controller calls these functions in its own process; over SSH
 `mailseal.pyz` there and calls them as commands, one JSON record out each, progress on standard
 error. The executor that a run keeps for itself is this same file.
 
-    facts [PORT...]                       HostFacts out
+    facts [PORT...] [PATH...]             HostFacts out
     look                                  Question on standard input, Observation out
     apply SECONDS                         plan on standard input, Receipt out; held for SECONDS
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
     rollback RUN [force]                  Receipt out (RUN `last`: the last that can be undone)
     recover DIRECTORY [--after SECONDS]   what the dead-man calls
     runs                                  Receipts out, one a line
-    authority PATH                        a CA certificate that a plan names
+    certificate PATH                      a public certificate that a plan names
 """
 
 from __future__ import annotations
@@ -66,10 +66,12 @@ def local_tools(
         at_hand = dict(lookers) if lookers is not None else own_lookers(system, stack)
         yield Tools(
             system=system,
-            prove=prover(at_hand, system),
+            prove=prover(at_hand, system.read, system),
             greets=greets,
             questions=Questions(
-                facts_digest=lambda plan: digest(gather(system, plan.scope.ports), plan.scope),
+                facts_digest=lambda plan: digest(
+                    gather(system, plan.scope.ports, plan.scope.paths), plan.scope
+                ),
                 certificate=certificate_problems,
             ),
             bundle=bundle.build,
@@ -128,7 +130,9 @@ def blind(question: Question, reason: str) -> Observation:
 
 def greets(address: str, port: int, name: str, authority: str, protocol: str) -> Optional[str]:
     """See `apply.trial.Greets`."""
-    question = Question(Endpoint(address, port), Vantage.SELF, name=name, authority=authority)
+    question = Question(
+        Endpoint(address, port), Vantage.SELF, name=name, authority=authority, implicit=True
+    )
     seen = blocking.observe(question)
     if seen.tls is None:
         return "; ".join(seen.gaps) or "no TLS"
@@ -187,8 +191,9 @@ def receipts(system: System) -> Tuple[Receipt, ...]:
 
 
 def _facts(system: System, words: Sequence[str]) -> int:
-    ports = tuple(int(word) for word in words) or (109,)
-    _say(gather(system, ports))
+    ports = tuple(int(word) for word in words if not word.startswith("/"))
+    paths = tuple(word for word in words if word.startswith("/"))
+    _say(gather(system, ports or (109,), paths))
     return 0
 
 
@@ -241,7 +246,7 @@ def _runs(system: System, words: Sequence[str]) -> int:
     return 0
 
 
-def _authority(system: System, words: Sequence[str]) -> int:
+def _certificate(system: System, words: Sequence[str]) -> int:
     pem = system.read(words[0])
     if b"PRIVATE KEY" in pem:
         raise Refused(["%s holds a private key: it is not given out." % words[0]])
@@ -257,7 +262,7 @@ _COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
     "rollback": (_rollback, 1),
     "recover": (_recover, 1),
     "runs": (_runs, 0),
-    "authority": (_authority, 1),
+    "certificate": (_certificate, 1),
 }
 """Name to function and the number of words it needs."""
 

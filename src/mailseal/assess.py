@@ -29,6 +29,8 @@ _WEIGHT = {
     Verdict.ABSENT: 0,
 }
 
+_STRENGTH = {None: -1, **{grade: strength for strength, grade in enumerate(Grade)}}
+
 
 def assess(observations: Sequence[Observation]) -> Assessment:
     """The verdict on one endpoint from all looks at it. Raises ValueError for none at all or for
@@ -48,22 +50,25 @@ def assess(observations: Sequence[Observation]) -> Assessment:
         reasons=reasons,
         basis=tuple(observation.digest for observation in observations),
         vantages=tuple(dict.fromkeys(observation.vantage for observation in observations)),
-        conflicts=tuple(_conflicts(observations, opinions)),
+        conflicts=_conflicts(observations, opinions),
     )
 
 
 def _rank(opinion: _Opinion) -> tuple[int, int]:
     verdict, grade, _ = opinion
-    return _WEIGHT[verdict], list(Grade).index(grade) if grade else -1
+    return _WEIGHT[verdict], _STRENGTH[grade]
 
 
-def _conflicts(observations: Sequence[Observation], opinions: Sequence[_Opinion]) -> list[str]:
+def _conflicts(
+    observations: Sequence[Observation], opinions: Sequence[_Opinion]
+) -> tuple[str, ...]:
+    if len({verdict for verdict, _, _ in opinions}) == 1:
+        return ()
     seen = [
         f"{verdict.value} from {observation.vantage.value} at {observation.start}"
         for observation, (verdict, _, _) in zip(observations, opinions, strict=True)
     ]
-    verdicts = {verdict for verdict, _, _ in opinions}
-    return ["the looks disagree: " + "; ".join(seen)] if len(verdicts) > 1 else []
+    return ("the looks disagree: " + "; ".join(seen),)
 
 
 def _opinion(observation: Observation) -> _Opinion:

@@ -146,6 +146,44 @@ def test_commands_and_files_of_a_host(lab: Lab) -> None:
     assert mail.read("/opt/link") == b"while it was off\n"
 
 
+STUCK = b"""[Service]
+Type=exec
+ExecStart=/bin/sh -c "trap : TERM; while :; do sleep 1; done"
+TimeoutStopSec=300
+KillMode=process
+"""
+
+
+@pytest.mark.lab
+def test_a_host_that_does_not_stop_is_switched_off(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = lab.host("mailhost", system="bookworm", network=lab.network())
+    mail.write("/etc/systemd/system/stuck.service", STUCK)
+    mail.run(["systemctl", "start", "stuck"])
+    monkeypatch.setattr("lab.hosts.STOP_SECONDS", 0.5)
+    started = time.monotonic()
+    mail.stop()
+    assert 0.5 <= time.monotonic() - started < 10
+    assert not mail.running
+    mail.boot()
+    assert mail.run(["systemctl", "is-system-running"]).stdout == b"running\n"
+
+
+@pytest.mark.lab
+def test_a_host_that_switches_itself_off_can_boot_again(lab: Lab) -> None:
+    mail = lab.host("mailhost", system="bookworm", network=lab.network())
+    mail.run(["systemctl", "--no-block", "poweroff"])
+    deadline = time.monotonic() + 20
+    while mail.running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not mail.running
+    with pytest.raises(LabError, match="not running"):
+        mail.run(["true"])
+    mail.boot()
+    assert mail.run(["hostname"]).stdout == b"mailhost\n"
+
+
 @pytest.mark.lab
 def test_snapshots_tell_a_change_and_nothing_else(lab: Lab) -> None:
     mail = lab.host("mailhost", system="bookworm", network=lab.network())

@@ -15,7 +15,7 @@ import pytest
 
 from mailseal.assess import assess
 from mailseal.model.finding import Verdict
-from mailseal.model.look import Endpoint, Observation
+from mailseal.model.look import Endpoint
 from mailseal.probe import loop
 from mailseal.probe.look import Limits, Question
 from tests.probe import peers

@@ -1,6 +1,7 @@
 """Words to targets, targets to endpoints."""
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -83,7 +84,7 @@ def test_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch):
 def test_targets_are_taken_lazily():
     taken = []
 
-    def endless():
+    def endless() -> Iterator[Target]:
         while True:
             taken.append(1)
             yield Target("192.0.2.1", (109,))

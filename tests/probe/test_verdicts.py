@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -66,7 +67,11 @@ CASES: dict[str, tuple[peers.Peer, Verdict, str]] = {
     "reset": (peers.reset, Verdict.INCONCLUSIVE, "reset"),
     "close": (peers.close, Verdict.INCONCLUSIVE, "closed"),
     "an endless line": (peers.forever(b"x" * 4096), Verdict.INCONCLUSIVE, "a line of more"),
-    "endless lines": (peers.forever(b"+ POP2\n" * 512), Verdict.INCONCLUSIVE, "before it was asked"),
+    "endless lines": (
+        peers.forever(b"+ POP2\n" * 512),
+        Verdict.INCONCLUSIVE,
+        "before it was asked",
+    ),
     "endless empty lines": (peers.forever(b"\n" * 512), Verdict.INCONCLUSIVE, "not understood"),
     "nul": (peers.says(b"\x00" * 50 + b"\r\n"), Verdict.INCONCLUSIVE, "x00"),
     "8-bit": (peers.says(b"\xe9\x9b\x31\xff\r\n"), Verdict.INCONCLUSIVE, "xe9"),
@@ -251,7 +256,7 @@ def authority(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
 def look_inside(authority: str) -> Callable[..., Observation]:
     """Both drivers' look at a TLS peer, which must be the same but for keys of the moment."""
 
-    def look(peer: peers.Peer, name: str = NAME, **more: object) -> Observation:
+    def look(peer: peers.Peer, name: str = NAME, **more: Any) -> Observation:
         limits = Limits(connect=1.0, answer=1.0, total=3.0)
         with peers.serving(peer) as endpoint:
             question = dataclasses.replace(Question(endpoint, name=name, limits=limits), **more)
@@ -304,7 +309,7 @@ def test_a_server_that_ends_inside_tls(look_inside: Look, ca: trustme.CA):
     ],
 )
 def test_bad_certificates(
-    look_inside: Look, ca: trustme.CA, issued: str, dates: dict[str, object], words: str
+    look_inside: Look, ca: trustme.CA, issued: str, dates: dict[str, Any], words: str
 ):
     certificate = ca.issue_cert(issued, **dates)
     seen = look_inside(peers.secured(server_context(certificate), POP2))

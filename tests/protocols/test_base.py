@@ -21,7 +21,8 @@ from mailseal.protocols.conversation import BYTES_LIMIT, DIALOGUES, Conversation
 
 WORDS = (
     b"+ POP2 x ready\r\n", b"- no\r\n", b"#1 m\r\n", b"=5 c\r\n", b"=99999999999 c\r\n", b"\r\n",
-    b"HELO a b\r\n", b"HELO\r\n", b"READ\r\n", b"RETR\r\n", b"ACKS\r\n", b"QUIT\r\n", b"\x16\x03\x01",
+    b"HELO a b\r\n", b"HELO\r\n", b"READ\r\n", b"RETR\r\n", b"ACKS\r\n", b"QUIT\r\n",
+    b"\x16\x03\x01",
 )  # fmt: skip
 streams = some.lists(some.sampled_from(WORDS) | some.binary(max_size=40), max_size=30)
 

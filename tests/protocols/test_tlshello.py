@@ -82,7 +82,8 @@ def test_versions_of_a_real_server(lowest: str, highest: str, wanted: set[str]):
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"\x16\x03", b"HTTP/1.1 400 Bad\r\n\r\n", b"+ POP2 ready\r\n", b"\x15", b"\x15\x00"]
+    "answer",
+    [b"", b"\x16\x03", b"HTTP/1.1 400 Bad\r\n\r\n", b"+ POP2 ready\r\n", b"\x15", b"\x15\x00"],
 )
 def test_what_says_nothing_of_the_version(answer: bytes):
     assert accepts(VERSIONS["TLSv1.2"], answer) is None

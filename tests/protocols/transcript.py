@@ -1,7 +1,7 @@
 """Transcripts as data: what both sides of a connection said, and what is to be understood of it.
 
-A file begins with `# why`, then the header, one `key: value` a line: `state` the session's in the end,
-`verdict` the assessment's, `login: user remote outcome` once for each login event, in order,
+A file begins with `# why`, then the header, one `key: value` a line: `state` the session's in the
+end, `verdict` the assessment's, `login: user remote outcome` once for each login event, in order,
 `messages` the count read, `password` the secret that a prober is to log in with and that must
 appear nowhere, `reads: observer` where no client of ours would have said that. Then the lines,
 `S: ` and `C: `.

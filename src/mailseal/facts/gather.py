@@ -11,7 +11,7 @@ import hashlib
 import json
 import os.path
 import re
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mailseal.model import moment
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
@@ -50,12 +50,15 @@ MAX_DEPTH = 4
 MAX_RULES = 2000
 SECONDS = 10.0
 
+_LOGGED = re.compile(r"^\d{4}\.\d\d\.\d\d [\d:]+ LOG\d\[[^]]*\]: ")
 _PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
-def gather(system: System, ports: Sequence[int] = (109,)) -> HostFacts:
-    """The facts of a host, for the services on `ports`. Never raises for what it may not see."""
-    return _Gathering(system).facts(ports)
+def gather(system: System, ports: Sequence[int] = (109,), paths: Sequence[str] = ()) -> HostFacts:
+    """The facts of a host, for the services on `ports`; `paths` are looked at besides the tables
+    above (a certificate, a daemon's own configuration). Never raises for what it may not see.
+    """
+    return _Gathering(system).facts(ports, paths)
 
 
 class _Gathering:
@@ -65,14 +68,17 @@ class _Gathering:
         self.system = system
         self.unread: Dict[str, str] = {}
 
-    def facts(self, ports: Sequence[int]) -> HostFacts:
+    def facts(self, ports: Sequence[int], more: Sequence[str]) -> HostFacts:
         system = self.system
         privileged = system.uid() == 0
         systemd = self._stat_kind("/run/systemd/system") == "directory"
         listeners = self._listeners(ports)
-        owners = sorted({each.unit for each in listeners if each.port in ports and each.unit})
+        owners = self._with_triggered(
+            {each.unit for each in listeners if each.port in ports and each.unit}
+        )
         names = sorted({*KNOWN_UNITS, *owners, *self._our_units()}) if systemd else []
         paths = [*FILES, *self._below(DIRECTORIES, 1), *self._below((OURS,), MAX_DEPTH)]
+        paths += more
         if systemd:
             paths += [*self._unit_files(owners), *self._our_unit_files()]
         files = [self._file(path) for path in dict.fromkeys(paths)]
@@ -186,6 +192,15 @@ class _Gathering:
         paths = [os.path.join(UNITS, name) for name in names]
         return [*paths, *self._below([path for path in paths if path.endswith(".d")], 1)]
 
+    def _with_triggered(self, names: Set[str]) -> List[str]:
+        """The units, and the services that the sockets among them start."""
+        found = set(names)
+        for name in names:
+            if name.endswith(".socket"):
+                triggered = units.properties(self.system, name, ("Triggers",))
+                found |= set(triggered.get("Triggers", "").split())
+        return sorted(found)
+
     def _unit_files(self, names: Sequence[str]) -> List[str]:
         """The unit file and drop-ins of each unit."""
         found: List[str] = []
@@ -235,14 +250,14 @@ class _Gathering:
     # -- programs ----------------------------------------------------------------------------
 
     def _tools(self) -> Mapping[str, str]:
-        """The first line of what each says of its version; those that are not there left out."""
+        """The line in which each says its version; those that are not there left out."""
         found = {}
         for name, argv in TOOLS.items():
             done = self._ask(name, argv)
             lines = (done.out or done.err).decode("utf-8", "replace").splitlines() if done else []
-            # stunnel logs a time before each line when it has no terminal.
-            version = next((line for line in lines if re.search(r"\d+\.\d+|\d{3}", line)), "")
-            version = re.sub(r"^\d{4}\.\d\d\.\d\d [\d:]+ LOG\d\[[^]]*\]: ", "", version)
+            # stunnel says other things first, and may put the time before each line.
+            lines = [_LOGGED.sub("", line) for line in lines]
+            version = next((line for line in lines if re.search(r"\d", line)), "")
             if version:
                 found[name] = version.strip()
         return found

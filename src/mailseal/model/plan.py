@@ -86,6 +86,16 @@ class Plan:
     draft: Tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class PlanFile:
+    """A plan as it lies in a file: its exact text and the hash (SHA-256) of that text, so that what
+    was read and approved is what is applied, to the byte.
+    """
+
+    payload: str
+    sha256: str
+
+
 class RunState(str, enum.Enum):
     """Of a run, as its journal tells it."""
 

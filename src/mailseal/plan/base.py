@@ -30,13 +30,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Options:
-    """What the operator decides. `stage`: offer or enforce. `name`: the host name clients use,
-    for the certificate. `tls_port` is where `offer` listens.
+    """What the operator decides. `stage`: offer or enforce. `name`: the host name that clients use,
+    for the certificate (`also`: more of them). `tls_port` is where `offer` listens.
     """
 
     strategy: str = "wrap"
     stage: str = "enforce"
     name: str = ""
+    also: tuple[str, ...] = ()
     given: Given | None = None
     tls_port: int = 1109
     days: int = 825

@@ -103,7 +103,7 @@ def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) 
         ops.append(CopyFile(given.key, front.key, "root", stunnel.GROUP, 0o640))
     else:
         addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
-        names = tuple(dict.fromkeys([request.name, *addresses]))
+        names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
         ops.append(
             IssueCertificate(stunnel.DIRECTORY, front.name, names, options.days, stunnel.GROUP)
         )

@@ -109,7 +109,7 @@ def _converse(sock: socket.socket, conversation: Conversation, deadline: _Deadli
     try:
         while not conversation.done:
             sock.settimeout(deadline.left())
-            data = sock.recv(65536)
+            data = sock.recv(transport.READ)
             if not data:
                 break
             conversation.receive(data)

@@ -62,7 +62,8 @@ class Question:
     `authority` a PEM file trusted besides the system's roots.
     `login` is tried in cleartext after the careful dialogue; `throwaway` tries one with a made-up
     user. Where there is TLS at all, `eager` also talks in cleartext at once, and `versions` asks
-    for old TLS versions.
+    for old TLS versions. `implicit` begins with TLS: for a port of our own, where a cleartext
+    client's wait for a greeting would only cost time.
     """
 
     endpoint: Endpoint
@@ -73,6 +74,7 @@ class Question:
     login: Optional[Credentials] = None
     versions: bool = False
     eager: bool = False
+    implicit: bool = False
     limits: Limits = Limits()
 
     @property
@@ -175,6 +177,10 @@ def look(question: Question, now: Clock) -> LookSteps:
     """The steps of one look; returns the Observation (as StopIteration's value)."""
     notes = _Notes(question, rfc3339(now()))
     clear = Conversation()
+    if question.implicit:
+        clear.end(End("tls", "not asked: TLS is expected here from the first octet"))
+        yield from _inside_tls(question, notes, clear)
+        return notes.observation(Reach.OPEN, rfc3339(now()))
     call = yield Dial(Layer.CLEAR, clear)
     if call.reach is not Reach.OPEN:
         notes.gaps.append(call.reason)

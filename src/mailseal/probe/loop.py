@@ -16,7 +16,7 @@ import select
 import socket
 import ssl
 import time
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Dict, Generator, Iterable, List, Optional, Tuple
 
 from mailseal.model.look import Observation, Reach, TlsFacts
 from mailseal.model.moment import Clock
@@ -82,7 +82,7 @@ class Scan:
         self._earliest = float("inf")
         self._done: List[Observation] = []
 
-    def results(self, questions: Iterable[Question]) -> Iterator[Observation]:
+    def results(self, questions: Iterable[Question]) -> Generator[Observation, None, None]:
         """Looks at every question. Closing the iterator early closes every connection."""
         waiting = iter(questions)
         more = True
@@ -271,13 +271,10 @@ class Scan:
     def _converse(self, connection: _Connection, sock: socket.socket) -> None:
         conversation = connection.dial.conversation
         assert conversation is not None
-        data = sock.recv(65536)
+        data = sock.recv(transport.READ)
         if not data:
             self._over(connection, transport.EOF)
             return
-        if connection.opening:
-            connection.opening = 0.0
-            self._step(connection)
         conversation.receive(data)
         out = conversation.take()
         if out:
@@ -285,6 +282,8 @@ class Scan:
             if sock.send(out) != len(out):
                 self._over(connection, transport.TIMEOUT)
                 return
+        if out or connection.opening:
+            connection.opening = 0.0
             self._step(connection)
         if conversation.done:
             self._over(connection, transport.EOF)

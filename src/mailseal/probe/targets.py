@@ -11,7 +11,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Generator, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mailseal.model.look import Endpoint
 
@@ -125,7 +125,7 @@ _Answer = concurrent.futures.Future[Union[List[str], Unresolved]]
 
 def resolve(
     targets: Iterable[Target], site: str = "default"
-) -> Iterator[Union[Resolved, Unresolved]]:
+) -> Generator[Union[Resolved, Unresolved], None, None]:
     """Every endpoint of every target, lazily; names are asked for in threads, some ahead."""
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         ahead: List[Tuple[Target, Optional[_Answer]]] = []

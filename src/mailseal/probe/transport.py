@@ -24,6 +24,9 @@ _REACH = {
 }
 
 
+READ = 4096
+"""Octets to read at once: what a mail server says in a reply, and often all it says."""
+
 EOF = End("eof", "the server closed the connection")
 TIMEOUT = End("timeout", "the server said nothing more in time")
 

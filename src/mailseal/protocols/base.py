@@ -137,6 +137,9 @@ class LineBuffer:
             return []
         if self._held:
             data = self._held + data
+        elif data[-1:] == b"\n" and len(data) <= self.limit and data.count(b"\n") == 1:
+            # What nearly always comes: one whole line.
+            return [data[:-2] if data[-2:-1] == b"\r" else data[:-1]]
         lines = data.split(b"\n")
         self._held = lines.pop()
         for index, line in enumerate(lines):
@@ -155,15 +158,17 @@ class LineBuffer:
         return self._held
 
 
+_HARMLESS = {
+    octet: "\\x%02x" % octet for octet in range(256) if not 32 <= octet < 127 or octet == 0x5C
+}
+
+
 def printable(data: bytes, limit: int = 256) -> str:
     """Server text made harmless and bounded: printable ASCII stays, every other octet becomes
-    `\\xNN`. No terminal escape, no line end, no right-to-left mark survives.
+    `\\xNN`, and a backslash too. No terminal escape, no line end, no right-to-left mark survives.
     """
-    cut = data[:limit]
-    text = "".join(
-        chr(octet) if 32 <= octet < 127 and octet != 92 else "\\x%02x" % octet for octet in cut
-    )
-    return text + ("..." if len(data) > limit else "")
+    text = data[:limit].decode("latin-1").translate(_HARMLESS)
+    return text + "..." if len(data) > limit else text
 
 
 def unquoted(secret: bytes) -> bytes:

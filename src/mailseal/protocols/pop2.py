@@ -22,6 +22,7 @@ processed a login command in the clear, and no secret was sent.
 from __future__ import annotations
 
 import collections
+import functools
 import re
 from typing import Deque, Dict, List, NamedTuple, Optional, Tuple
 
@@ -96,6 +97,19 @@ class Session:
 
     `state` is "GREETING" until the server has spoken, then a state of the table, or "DONE".
     """
+
+    __slots__ = (
+        "_asked",
+        "_client",
+        "_octets",
+        "_server",
+        "_skip",
+        "banner",
+        "logins",
+        "messages",
+        "product",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.banner = ""
@@ -197,6 +211,7 @@ def _who(argument: bytes) -> _Asked:
     return _Asked(b"HELO", printable(name) or None, None, secret)
 
 
+@functools.lru_cache(maxsize=128)
 def _judge(line: bytes, secret: bool) -> Tuple[Outcome, str]:
     """What the answer to a HELO means. `secret`: it carried a password."""
     said = printable(line)

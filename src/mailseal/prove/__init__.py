@@ -9,12 +9,13 @@ firewall rules.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mailseal.model.look import Observation, Vantage
-from mailseal.model.moment import rfc3339
+from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Proof, Result
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import (
@@ -24,10 +25,10 @@ from mailseal.prove import (
     closed,
     service_in_tls,
 )
-from mailseal.prove.base import Evidence, question
+from mailseal.prove.base import Evidence, Read, question
 from mailseal.system.base import System
 
-_SEEN: Dict[ClaimKind, Callable[[Claim, Observation, System], Evidence]] = {
+_SEEN: Dict[ClaimKind, Callable[[Claim, Observation, Read], Evidence]] = {
     ClaimKind.CLEARTEXT_REFUSED: cleartext_refused.check,
     ClaimKind.SERVICE_IN_TLS: service_in_tls.check,
     ClaimKind.CLEARTEXT_SERVED: cleartext_served.check,
@@ -47,13 +48,18 @@ _AT_ONCE = 16
 _Look = Tuple[Vantage, Question]
 
 
-def prover(lookers: Mapping[Vantage, Observe], system: System, on_host: bool = True) -> Prove:
-    """Gives the function that proves claims with the looks that can be had from here. `on_host`:
-    `system` is the host that the claims are about, so what only it can tell can be asked.
+def prover(
+    lookers: Mapping[Vantage, Observe],
+    read: Read,
+    system: Optional[System],
+    now: Clock = time.time,
+) -> Prove:
+    """Gives the function that proves claims with the looks that can be had from here. `read` gives
+    the files of the host that the claims are about; `system` is that host, None from elsewhere.
     """
 
     def prove(claims: Sequence[Claim]) -> Tuple[Proof, ...]:
-        wanted = {claim: _look(claim, lookers) for claim in map(_Key, claims)}
+        wanted = {key: _look(key.claim, lookers) for key in map(_Key, claims)}
         looks = list(dict.fromkeys(look for look in wanted.values() if look is not None))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             seen = dict(zip(looks, pool.map(lambda look: lookers[look[0]](look[1]), looks)))
@@ -66,15 +72,15 @@ def prover(lookers: Mapping[Vantage, Observe], system: System, on_host: bool = T
         elif look is None:
             result, said = Result.UNKNOWN, ("no look from %s here" % claim.vantage.value,)
         else:
-            result, said = _SEEN[claim.kind](claim, seen[look], system)
+            result, said = _SEEN[claim.kind](claim, seen[look], read)
             lines.append("seen from %s" % look[0].value)
             if look[0] is not claim.vantage and result is Result.PASS:
                 result = Result.UNKNOWN
                 lines.append("it takes a look from another host to prove it")
-        return Proof(claim, result, (*lines, *said), rfc3339(system.now()))
+        return Proof(claim, result, (*lines, *said), rfc3339(now()))
 
     def _read(claim: Claim) -> Evidence:
-        if on_host:
+        if system is not None:
             return _READ[claim.kind](claim, system)
         return Evidence(Result.UNKNOWN, ("only the host itself can tell",))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import Callable, NamedTuple, Tuple
 
 from mailseal.model.look import Channel, Observation, Outcome, Reach
 from mailseal.model.plan import Claim, Result
 from mailseal.probe.look import Question
 
 TAKES_A_LOGIN = (Outcome.OFFERED, Outcome.ACCEPTED, Outcome.PROVEN)
+
+
+Read = Callable[[str], bytes]
+"""Reads a file of the host that a claim is about. Raises OSError."""
 
 
 class Evidence(NamedTuple):

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from mailseal.model.look import Observation, Reach
 from mailseal.model.plan import Claim, Result
-from mailseal.prove.base import Evidence, cleartext_logins
-from mailseal.system.base import System
+from mailseal.prove.base import Evidence, Read, cleartext_logins
 
 
-def check(claim: Claim, seen: Observation, system: System) -> Evidence:
+def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     """A pass needs a service that talks inside TLS alone, or none at all."""
     taken = cleartext_logins(seen)
     if taken:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from mailseal.model.look import Observation, Reach
 from mailseal.model.plan import Claim, Result
-from mailseal.prove.base import Evidence, cleartext_logins, unreachable
-from mailseal.system.base import System
+from mailseal.prove.base import Evidence, Read, cleartext_logins, unreachable
 
 
-def check(claim: Claim, seen: Observation, system: System) -> Evidence:
+def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     """Here a taken login is the pass."""
     if seen.reach is not Reach.OPEN:
         return unreachable(seen)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from mailseal.model.look import Observation, Reach
 from mailseal.model.plan import Claim, Result
-from mailseal.prove.base import Evidence
-from mailseal.system.base import System
+from mailseal.prove.base import Evidence, Read
 
 
-def check(claim: Claim, seen: Observation, system: System) -> Evidence:
+def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     """Closed and filtered pass; an open port fails, whatever it says."""
     if seen.reach is Reach.OPEN:
         return Evidence(Result.FAIL, ("a connection is accepted: " + seen.banner,))

@@ -11,11 +11,10 @@ from typing import Optional
 
 from mailseal.model.look import Observation, Reach
 from mailseal.model.plan import Claim, Result
-from mailseal.prove.base import Evidence, unreachable
-from mailseal.system.base import System
+from mailseal.prove.base import Evidence, Read, unreachable
 
 
-def check(claim: Claim, seen: Observation, system: System) -> Evidence:
+def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     """`expected`: protocol, name, and certificate (a PEM file of this host; may be absent from the
     vantage's host, then chain and name alone count).
     """
@@ -28,7 +27,7 @@ def check(claim: Claim, seen: Observation, system: System) -> Evidence:
     if seen.protocol != claim.expected["protocol"]:
         what = seen.protocol or "nothing known"
         return Evidence(Result.FAIL, ("inside TLS answers " + what, *seen.gaps))
-    planned = _leaf(system, claim.expected.get("certificate", ""))
+    planned = _leaf(read, claim.expected.get("certificate", ""))
     if planned is not None and planned not in seen.tls.chain[:1]:
         return Evidence(Result.FAIL, ("another certificate is served than the planned one",))
     words = "%s inside %s, certificate for %s verified: %s"
@@ -37,12 +36,12 @@ def check(claim: Claim, seen: Observation, system: System) -> Evidence:
     return Evidence(Result.PASS, (line,))
 
 
-def _leaf(system: System, path: str) -> Optional[bytes]:
+def _leaf(read: Read, path: str) -> Optional[bytes]:
     """The first certificate of a PEM file as DER; None where it is not here to be read."""
     if not path:
         return None
     try:
-        pem = system.read(path)
+        pem = read(path)
     except OSError:
         return None
     body = re.search(rb"-----BEGIN CERTIFICATE-----(.*?)-----END", pem, re.DOTALL)

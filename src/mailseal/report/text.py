@@ -7,6 +7,7 @@ left out.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 
 from mailseal.model.finding import Finding, Severity, Verdict
@@ -43,13 +44,14 @@ def result(found: ScanResult, style: Style = PLAIN) -> list[str]:
 
 def summary(counts: Mapping[str, int]) -> str:
     """One line: how many of each verdict."""
-    parts = ["%d %s" % (counts[verdict.value], verdict.value) for verdict in Verdict]
-    return "%d endpoints: %s" % (sum(counts.values()), ", ".join(parts))
+    parts = [f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict]
+    return f"{sum(counts.values())} endpoints: {', '.join(parts)}"
 
 
 def _headline(found: ScanResult, style: Style) -> str:
     place = str(found.endpoint) if found.endpoint else found.asked
-    name = f" ({found.asked})" if found.asked and found.asked != place else ""
+    by_name = found.endpoint is not None and found.asked != found.endpoint.address
+    name = f" ({found.asked})" if by_name else ""
     grade = found.assessment.grade if found.assessment else None
     words = found.verdict.value.upper() + (f", {grade.value}" if grade else "")
     where = style.paint(harmless(place + name), "bold")
@@ -65,10 +67,11 @@ def _look(observation: Observation) -> list[str]:
     seen = f"{observation.vantage.value}, {observation.start}"
     lines = labelled("seen from", (seen,))
     if observation.protocol or observation.banner:
-        words = '{}, "{}"'.format(observation.protocol or "unknown", observation.banner)
+        words = f'{observation.protocol or "unknown"}, "{observation.banner}"'
         lines += labelled("service", (words,))
     lines += labelled("TLS", _tls(observation))
     lines += labelled("evidence", observation.transcript)
+    lines += labelled("remote", (a.reason for a in observation.attempts if a.remote))
     return lines + labelled("not seen", observation.gaps)
 
 
@@ -76,12 +79,8 @@ def _tls(observation: Observation) -> Iterator[str]:
     tls = observation.tls
     if tls is None:
         return
-    yield "%s, %s, %d bits; accepts %s" % (
-        tls.version,
-        tls.cipher,
-        tls.bits,
-        ", ".join(tls.accepted) or "what it was not asked",
-    )
+    accepted = ", ".join(tls.accepted)
+    yield f"{tls.version}, {tls.cipher}, {tls.bits} bits; accepts {accepted}"
     if not observation.name:
         yield "the certificate's name was not checked: looked at by address (--name NAME does)"
 
@@ -89,13 +88,14 @@ def _tls(observation: Observation) -> Iterator[str]:
 def _finding(finding: Finding, references: Mapping[str, Reference], style: Style) -> list[str]:
     severity = style.paint(finding.severity.value, _SEVERITY_COLOURS.get(finding.severity, "bold"))
     lines = ["  {}{}  {}  [{}]".format("finding".ljust(10), severity, finding.title, finding.rule)]
-    lines += labelled("", finding.evidence)
+    # What stands beside "why" already is not said twice.
+    lines += labelled("", (e for e in finding.evidence if e not in finding.assessment.reasons))
     reference = references.get(finding.rule)
     if reference is not None:
         scanners = ("scanners: " + "; ".join(reference.scanners),) if reference.scanners else ()
         cited = ", ".join((*reference.cwe, reference.cvss))
         lines += labelled("", (cited, *scanners, "more: " + reference.page))
-    return lines + labelled("", (finding.advice,))
+    return lines + labelled("", textwrap.wrap(finding.advice, 88, break_on_hyphens=False))
 
 
 def _next(found: ScanResult) -> Iterator[str]:

@@ -688,6 +688,8 @@ class MemorySystem:
         return Completed(argv, 0, b"", b"")
 
     def _ip_json(self, argv: Tuple[str, ...]) -> str:
+        if "link" in argv:
+            return json.dumps([{"ifname": name} for name in self.listdir("/sys/class/net")])
         if not {"addr", "address"} & set(argv):
             return "[]"
         interfaces: Dict[str, List[Dict[str, object]]] = {}
@@ -715,6 +717,7 @@ def changes(argv: Sequence[str]) -> bool:
         "stunnel4": {"-version", "-options"},
         "python3": {"--version", "-V"},
         "ip": {"-j"},
+        "nft": {"list"},
     }
     return name not in ("apt-cache", "dpkg-query") and not words & answers.get(name, set())
 
@@ -1084,6 +1087,7 @@ class Manager:
             "UnitFileState": self.enabled(name),
             "FragmentPath": fragment or self.fragment(name),
             "DropInPaths": " ".join(self.drop_ins(name)),
+            "Triggers": re.sub(r"\.(?:socket|timer)$", ".service", name),
         }
         asked = re.findall(r"(?:--property=|-p\0|-p)([^\0]+)", "\0".join(argv))
         wanted = [each for one in asked for each in one.split(",")] or list(values)

@@ -114,7 +114,7 @@ def sweep(system: System) -> Tuple[str, ...]:
     for name in _dead(system, _NAME, system.listdir("/run/netns")):
         system.run(["ip", "netns", "delete", name], timeout=SECONDS)
         removed.append(name)
-    for device in _dead(system, _DEVICE, system.listdir("/sys/class/net")):
+    for device in _dead(system, _DEVICE, _interfaces(system)):
         system.run(["ip", "link", "delete", device], timeout=SECONDS)
         removed.append(device)
     return tuple(removed)
@@ -132,14 +132,21 @@ def _remove(system: System, name: str, device: str) -> str:
     a program that is still in the namespace keeps it alive, without a name and with its link.
     """
     problems = []
-    for path, argv in (
-        ("/sys/class/net/" + device, ["ip", "link", "delete", device]),
-        ("/run/netns/" + name, ["ip", "netns", "delete", name]),
+    for there, argv in (
+        (device in _interfaces(system), ["ip", "link", "delete", device]),
+        (name in system.listdir("/run/netns"), ["ip", "netns", "delete", name]),
     ):
-        if system.stat(path) is not None:
+        if there:
             done = system.run(argv, timeout=SECONDS)
             problems += [] if done.ok else [done.words()]
     return "; ".join(problems)
+
+
+def _interfaces(system: System) -> Tuple[str, ...]:
+    """The names of the interfaces here. Not from /sys, which in a container may be another's."""
+    done = system.run(["ip", "-j", "link", "show"], timeout=SECONDS)
+    found = json.loads(done.out) if done.ok and done.out else []
+    return tuple(str(each.get("ifname", "")) for each in found)
 
 
 def _used(addresses: object, routes: object) -> Iterator[ipaddress.IPv4Network]:

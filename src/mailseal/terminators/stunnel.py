@@ -151,6 +151,8 @@ _HARDENING = (
     ("SystemCallArchitectures", "native"),
     ("SystemCallFilter", "@system-service"),
     ("SystemCallFilter", "~@privileged @resources"),
+    # stunnel gives its housekeeping thread a lower priority, and is killed if it may not.
+    ("SystemCallFilter", "sched_setscheduler"),
 )
 
 

@@ -13,7 +13,7 @@ import functools
 import itertools
 import resource
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mailseal.assess import assess
@@ -86,7 +86,7 @@ def credentials(user: str, password: str) -> Credentials:
         raise BadInput(f"the test account: {error}") from None
 
 
-def scan(request: Request, now: Clock = time.time) -> Generator[ScanResult]:
+def scan(request: Request, now: Clock = time.time) -> Generator[ScanResult, None, None]:
     """Checks the request at once (raises BadInput), then gives results as they come. Closing the
     iterator ends the scan.
     """
@@ -97,9 +97,8 @@ def scan(request: Request, now: Clock = time.time) -> Generator[ScanResult]:
         _check_authority(request.authority)
     networks = [target for target in parsed if "/" in target.host]
     if networks and request.login is not None:
-        raise BadInput(
-            f"a test account's password is not sent to a whole network ({networks[0].host}): name the hosts"
-        )
+        network = networks[0].host
+        raise BadInput(f"a password is not sent to all of {network}: with --user, name the hosts")
     return _results(request, parsed, now)
 
 
@@ -129,7 +128,7 @@ def _check_authority(path: str) -> None:
 
 def _results(
     request: Request, parsed: Sequence[targets.Target], now: Clock
-) -> Iterator[ScanResult]:
+) -> Generator[ScanResult, None, None]:
     single = [target for target in parsed if "/" not in target.host]
     questions: dict[tuple[Endpoint, str], Question] = {}
     asked: dict[tuple[Endpoint, str], str] = {}

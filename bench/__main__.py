@@ -1,0 +1,39 @@
+"""The benches by name. Strategy: a table of names and modules; what is not asked for is not imported."""
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from bench.table import Table, machine
+
+BENCHES = {
+    "scan": "bench.scan",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHES)}")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+    unknown = set(options.names) - BENCHES.keys()
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    rounds = 1 if options.quick else options.rounds
+    tables: dict[str, Table] = {}
+    print(machine(), flush=True)
+    for name in options.names or BENCHES:
+        tables[name] = importlib.import_module(BENCHES[name]).run(rounds)
+        print(f"\n{tables[name].text()}", flush=True)
+    if options.json:
+        figures = {name: table.figures() for name, table in tables.items()}
+        options.json.write_text(json.dumps({"machine": machine(), **figures}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""The host that is changed, near or far: the same verbs for both.
+
+`Here` calls the agent's functions in this process. `OverSsh` carries the agent to the other host as
+one file and calls it there; the looks it offers are taken from *here*, which is the honest vantage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from mailseal import agent, bundle
+from mailseal.apply import executor
+from mailseal.apply.executor import Refused
+from mailseal.facts.gather import gather
+from mailseal.model import codec
+from mailseal.model.host import HostFacts
+from mailseal.model.look import Observation, Vantage
+from mailseal.model.plan import Proof, Receipt
+from mailseal.probe import blocking
+from mailseal.probe.look import Observe, Question
+from mailseal.prove import Prove, prover
+from mailseal.system import ssh
+from mailseal.system.base import Completed, System
+from mailseal.system.live import LiveSystem
+
+Tell = Callable[[str], None]
+
+
+class HostUnreachable(Exception):
+    """The host could not be asked. `str()` says what ssh said, and what to do."""
+
+
+class Host(Protocol):
+    """A mail host. Every verb may raise Refused (nothing was changed) or HostUnreachable."""
+
+    remote: bool
+    names: tuple[str, ...]
+
+    def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts: ...
+
+    def look(self, question: Question) -> Observation:
+        """A look from the host itself."""
+        ...
+
+    def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt: ...
+
+    def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt: ...
+
+    def rollback(self, run: str, force: bool, tell: Tell) -> Receipt: ...
+
+    def receipts(self) -> tuple[Receipt, ...]: ...
+
+    def prove_from_here(self) -> contextlib.AbstractContextManager[Prove]:
+        """A prover for claims about this host, with the vantage that we have."""
+        ...
+
+
+class Here:
+    """This host."""
+
+    remote = False
+    names: tuple[str, ...] = ()
+
+    def __init__(self, system: System | None = None) -> None:
+        self._system = system or LiveSystem()
+
+    def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
+        return gather(self._system, tuple(ports), tuple(paths))
+
+    def look(self, question: Question) -> Observation:
+        return blocking.observe(question)
+
+    def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt:
+        with agent.local_tools(self._system, tell) as tools:
+            return executor.apply(payload, tools, hold)
+
+    def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
+        with agent.local_tools(self._system, _silent, {}) as tools:
+            directory = agent.run_directory(self._system, run)
+            return executor.confirm(directory, tools, proofs, by)
+
+    def rollback(self, run: str, force: bool, tell: Tell) -> Receipt:
+        with agent.local_tools(self._system, tell) as tools:
+            directory = agent.run_directory(self._system, run)
+            reason = "rollback was asked for"
+            return executor.rollback_locked(directory, tools, reason, force=force)
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        return agent.receipts(self._system)
+
+    @contextlib.contextmanager
+    def prove_from_here(self) -> Iterator[Prove]:
+        with contextlib.ExitStack() as stack:
+            lookers = agent.own_lookers(self._system, stack)
+            yield prover(lookers, self._system.read, self._system)
+
+
+class OverSsh:
+    """A host at the other end of `ssh`. Use it in a `with`: the agent is carried there and taken
+    away again.
+    """
+
+    remote = True
+
+    def __init__(self, target: str, tell: Tell) -> None:
+        self.address = ssh.parse(target)
+        self.names: tuple[str, ...] = (self.address.host,)
+        self._tell = tell
+        self._directory = ""
+        self._python: tuple[str, ...] = ()
+
+    def __enter__(self) -> OverSsh:
+        done = self._run(["sh", "-c", _ARRIVE], data=bundle.build())
+        words = done.out.decode("utf-8", "replace").split()
+        if not done.ok or len(words) != 2:
+            raise HostUnreachable(_arrival(self.address.host, done))
+        self._directory, uid = words
+        sudo = () if uid == "0" else ("sudo", "-n")
+        self._python = (*sudo, "python3", "-I", self._directory + "/mailseal.pyz")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._run(["rm", "-rf", "--", self._directory])
+
+    def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
+        return ssh.run(self.address, argv, data=data, tell=tell or _silent)
+
+    def _agent(
+        self, words: Sequence[str], data: bytes = b"", tell: Tell | None = None
+    ) -> Completed:
+        done = self._run([*self._python, *words], data, tell)
+        said = [line for line in done.err.decode("utf-8", "replace").splitlines() if line]
+        if done.code == agent.REFUSED:
+            raise Refused(said)
+        if not done.out.strip() and done.code:
+            raise HostUnreachable(
+                "the agent on %s failed (exit status %d): %s"
+                % (self.address.host, done.code, said[-1] if said else "it said nothing")
+            )
+        return done
+
+    def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
+        done = self._agent(["facts", *map(str, ports), *paths])
+        return codec.loads(HostFacts, done.out, lenient=True)
+
+    def look(self, question: Question) -> Observation:
+        done = self._agent(["look"], codec.dumps(question).encode("ascii"))
+        return codec.loads(Observation, done.out, lenient=True)
+
+    def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt:
+        return self._receipt(["apply", "%d" % hold], payload, tell)
+
+    def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
+        lines = "\n".join(codec.dumps(proof) for proof in proofs)
+        return self._receipt(["confirm", run, by], lines.encode("ascii"))
+
+    def rollback(self, run: str, force: bool, tell: Tell) -> Receipt:
+        return self._receipt(["rollback", run, *(["force"] if force else [])], b"", tell)
+
+    def _receipt(self, words: Sequence[str], data: bytes, tell: Tell | None = None) -> Receipt:
+        done = self._agent(words, data, tell)
+        return codec.loads(Receipt, done.out, lenient=True)
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        lines = self._agent(["runs"]).out.splitlines()
+        return tuple(codec.loads(Receipt, line, lenient=True) for line in lines)
+
+    @contextlib.contextmanager
+    def prove_from_here(self) -> Iterator[Prove]:
+        """Looks from this machine; the host's public certificates are fetched to check against."""
+        with tempfile.TemporaryDirectory(prefix="mailseal-") as directory:
+            fetched: dict[str, str] = {}
+            lock = threading.Lock()
+
+            def read(path: str) -> bytes:
+                return self._agent(["certificate", path]).out
+
+            def local(path: str) -> str:
+                with lock:
+                    if path and path not in fetched:
+                        copy = "%s/%d.pem" % (directory, len(fetched))
+                        with open(copy, "wb") as file:
+                            file.write(read(path))
+                        fetched[path] = copy
+                return fetched.get(path, "")
+
+            def observe(question: Question) -> Observation:
+                asked = dataclasses.replace(question, authority=local(question.authority))
+                return blocking.observe(asked)
+
+            lookers: Mapping[Vantage, Observe] = {Vantage.REMOTE: observe}
+            yield prover(lookers, read, None)
+
+
+_ARRIVE = (
+    'umask 077; d=$(mktemp -d /tmp/mailseal-XXXXXXXX) && cat >"$d/mailseal.pyz" '
+    '&& command -v python3 >/dev/null && echo "$d" "$(id -u)"'
+)
+"""Puts the agent into a fresh directory that only its owner can enter, and says where."""
+
+
+def _arrival(host: str, done: Completed) -> str:
+    if done.code == 255:
+        return "%s cannot be reached by ssh: %s" % (host, done.words())
+    return "the agent cannot be put on %s: %s (python3, 3.9 or newer, and /tmp are needed)" % (
+        host,
+        done.words(),
+    )
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def host(target: str | None, tell: Tell) -> Iterator[Host]:
+    """The host of a target: `ssh://...`, else this one. Raises ValueError, HostUnreachable."""
+    if target is not None and target.startswith("ssh://"):
+        with OverSsh(target, tell) as far:
+            yield far
+    else:
+        yield Here()

@@ -1,0 +1,124 @@
+"""What `mailseal plan` does: facts, a look for the protocol, a plan, a file.
+
+A plan needs no root. Without it the plan says what it could not read, and is a draft that `apply`
+refuses. `--facts FILE` plans for another host from the facts taken there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mailseal import plan
+from mailseal.model import codec
+from mailseal.model.host import HostFacts
+from mailseal.model.look import Endpoint, Vantage
+from mailseal.model.plan import Plan, PlanFile
+from mailseal.plan import Cannot, Options
+from mailseal.plan.base import served
+from mailseal.probe.look import Question
+from mailseal.probe.targets import DEFAULT_PORTS, BadTarget, Unresolved, parse, resolve
+from mailseal.workflow.hosts import Host
+
+_PROTOCOLS = {109: "pop2"}
+"""What is taken to be served on a port where no look can tell."""
+
+
+class EditedPlan(Exception):
+    """The file's text does not match its hash. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator wants planned. `protocol` is empty where a look shall tell."""
+
+    port: int
+    options: Options
+    protocol: str = ""
+
+
+def make(host: Host, wish: Wish) -> tuple[Plan, HostFacts]:
+    """Plans for a host that can be asked. Raises Cannot, HostUnreachable, Refused."""
+    given = wish.options.given
+    paths = [path for path in (given.certificate, given.authority) if path] if given else []
+    facts = host.facts((wish.port,), paths)
+    protocol = wish.protocol or _protocol(host, facts, wish.port)
+    options = replace(wish.options, also=(*wish.options.also, *_names(host)))
+    return plan.make(facts, wish.port, protocol, options), facts
+
+
+def from_facts(facts: HostFacts, wish: Wish) -> Plan:
+    """Plans for the host that the facts describe. Raises Cannot."""
+    protocol = wish.protocol or _PROTOCOLS.get(wish.port, "")
+    if not protocol:
+        raise Cannot(
+            "which protocol port %d serves cannot be told from facts: give --protocol" % wish.port
+        )
+    return plan.make(facts, wish.port, protocol, wish.options)
+
+
+def _names(host: Host) -> tuple[str, ...]:
+    """Names for the certificate that the operator used to reach the host."""
+    return tuple(name for name in host.names if not _is_address(name))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _protocol(host: Host, facts: HostFacts, port: int) -> str:
+    """What the service says it is, asked at one of its own addresses."""
+    listeners = [each for each in facts.listeners if each.port == port]
+    if any(each.unit.startswith("mailseal@") for each in listeners):
+        return _PROTOCOLS.get(port, "pop2")
+    addresses = served(facts, listeners)
+    if not addresses:
+        raise Cannot("nothing listens on port %d of %s" % (port, facts.host))
+    seen = host.look(Question(Endpoint(addresses[-1], port), Vantage.SELF))
+    if seen.protocol != "pop2":
+        what = "%s answers" % seen.protocol if seen.protocol else "no service says what it is"
+        raise Cannot("on port %d %s; this version of mailseal seals POP2" % (port, what))
+    return seen.protocol
+
+
+def own_port(words: str, facts_addresses: Sequence[str]) -> int:
+    """The port of a target that must be this host. Raises BadTarget where it is another."""
+    target = parse(words, DEFAULT_PORTS)
+    local = set(facts_addresses)
+    for found in resolve([target]):
+        if isinstance(found, Unresolved):
+            raise BadTarget("%s: %s" % (found.name, found.reason))
+        if found.endpoint.address not in local:
+            raise BadTarget(
+                "%s is not this host: run mailseal there, or name it as ssh://%s"
+                % (found.endpoint.address, target.host)
+            )
+    return target.ports[0]
+
+
+# -- plan files ------------------------------------------------------------------------------------
+
+
+def file_text(made: Plan) -> str:
+    """The plan as the text of a file."""
+    payload = codec.dumps(made)
+    digest = hashlib.sha256(payload.encode("ascii")).hexdigest()
+    return codec.dumps(PlanFile(payload, digest)) + "\n"
+
+
+def read_file(text: bytes) -> tuple[Plan, bytes]:
+    """A plan file's plan and exact payload. Raises codec.CodecError, EditedPlan."""
+    envelope = codec.loads(PlanFile, text, lenient=False)
+    payload = envelope.payload.encode("utf-8", "surrogatepass")
+    if hashlib.sha256(payload).hexdigest() != envelope.sha256:
+        raise EditedPlan(
+            "the plan was edited after it was made: its hash does not fit. Make a new one with "
+            "`mailseal plan` and the options you want."
+        )
+    return codec.loads(Plan, payload, lenient=False), payload

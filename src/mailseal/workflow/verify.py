@@ -1,0 +1,75 @@
+"""What `mailseal verify` does: the proof, from here.
+
+Of an endpoint: no login in cleartext, and the service inside TLS, at every address of the name. Of
+a plan: its own claims.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from mailseal.model.look import Vantage
+from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Result
+from mailseal.probe import blocking
+from mailseal.probe.targets import Target, Unresolved, resolve
+from mailseal.prove import prover
+
+KINDS = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
+
+
+def claims_of(
+    targets: Iterable[Target], protocol: str, authority: str, name: str, local: Sequence[str]
+) -> tuple[tuple[Claim, ...], tuple[Unresolved, ...]]:
+    """The claims of a sealed service at every address of the targets; and the names that have no
+    address. `local` are this host's own addresses: a look at them is `self`, and proves less.
+    """
+    claims: list[Claim] = []
+    lost: list[Unresolved] = []
+    for found in resolve(targets):
+        if isinstance(found, Unresolved):
+            lost.append(found)
+            continue
+        vantage = Vantage.SELF if found.endpoint.address in local else Vantage.REMOTE
+        expected = {"protocol": protocol, "name": name or found.name, "authority": authority}
+        claims += [Claim(kind, found.endpoint, vantage, expected) for kind in KINDS]
+    return tuple(claims), tuple(lost)
+
+
+def claims_of_plan(made: Plan, authority: str) -> tuple[Claim, ...]:
+    """A plan's claims that a look can decide from another host; `authority`, where given, takes
+    the place of the path on the mail host.
+    """
+    return tuple(
+        Claim(
+            claim.kind,
+            claim.endpoint,
+            claim.vantage,
+            {**claim.expected, "authority": authority or _if_here(claim.expected)},
+        )
+        for claim in made.claims
+        if claim.vantage is Vantage.REMOTE
+    )
+
+
+def _if_here(expected: dict[str, str] | object) -> str:
+    path = expected.get("authority", "") if isinstance(expected, dict) else ""
+    return path if os.path.exists(path) else ""
+
+
+def verify(claims: Sequence[Claim]) -> tuple[Proof, ...]:
+    """Looks from here."""
+    lookers = {Vantage.REMOTE: blocking.observe, Vantage.SELF: blocking.observe}
+    return prover(lookers, _no_file, None)(claims)
+
+
+def _no_file(path: str) -> bytes:
+    raise FileNotFoundError(path)
+
+
+def exit_code(proofs: Sequence[Proof]) -> int:
+    """1 where a claim fails, 3 where one could not be told (or there is none), else 0."""
+    results = {proof.result for proof in proofs}
+    if Result.FAIL in results:
+        return 1
+    return 3 if Result.UNKNOWN in results or not results else 0

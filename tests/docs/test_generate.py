@@ -1,0 +1,45 @@
+"""The generated pages are what the program says now, and a stale one is found."""
+
+from pathlib import Path
+
+import pytest
+
+from docs.generate import main, pages
+from mailseal.cli.commands import COMMANDS
+from tests.project.tree import ROOT
+
+
+def test_the_pages_of_the_project_are_fresh(capsys: pytest.CaptureFixture[str]):
+    assert main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_every_command_has_a_page_with_its_options_and_examples():
+    made = pages()
+    assert set(made) == {"index.md", *(f"{name}.md" for name in COMMANDS)}
+    for name, page in made.items():
+        assert "--help" in page
+        assert "Examples:" in page or name == "index.md"
+        assert not [line for line in page.splitlines() if len(line) > 110]
+
+
+def test_what_is_stale_is_named_and_written_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = ["--folder", str(tmp_path / "cli")]
+    assert main(["--check", *folder]) == 1
+    assert main(folder) == 0
+    assert main(["--check", *folder]) == 0
+    (tmp_path / "cli" / "scan.md").write_text("old")
+    (tmp_path / "cli" / "gone.md").write_text("of a command that is gone")
+    capsys.readouterr()
+    assert main(["--check", *folder]) == 1
+    assert capsys.readouterr().err.split() == [
+        *"stale: gone.md; run script/docs".split(),
+        *"stale: scan.md; run script/docs".split(),
+    ]
+    assert main(folder) == 0
+    assert not (tmp_path / "cli" / "gone.md").exists()
+
+
+def test_every_rule_and_record_page_that_is_named_exists():
+    assert (ROOT / "docs/reference/records.md").is_file()

@@ -1,0 +1,147 @@
+"""Verdicts: the table of what one look amounts to, and how several weigh against each other."""
+
+import itertools
+
+import pytest
+
+from mailseal.assess import assess
+from mailseal.model.finding import Grade, Verdict
+from mailseal.model.look import (
+    Attempt,
+    Channel,
+    Endpoint,
+    Observation,
+    Outcome,
+    Reach,
+    TlsFacts,
+    Vantage,
+)
+
+ENDPOINT = Endpoint("192.0.2.1", 109)
+TLS = TlsFacts("TLSv1.3", "some cipher", 256, (), "", "mail.example")
+
+
+def attempt(outcome: Outcome, channel: Channel = Channel.CLEAR, reason: str = "") -> Attempt:
+    return Attempt("HELO", channel, True, outcome, reason or outcome.value)
+
+
+def look(
+    *attempts: Attempt,
+    protocol: str | None = "pop2",
+    reach: Reach = Reach.OPEN,
+    tls: TlsFacts | None = None,
+    gaps: tuple[str, ...] = (),
+    vantage: Vantage = Vantage.REMOTE,
+    endpoint: Endpoint = ENDPOINT,
+    banner: str = "",
+) -> Observation:
+    return Observation(
+        endpoint, vantage, "then", "later", reach, protocol, banner, tls, attempts, (), "0", gaps
+    )
+
+
+OFFERED, ACCEPTED = attempt(Outcome.OFFERED), attempt(Outcome.ACCEPTED)
+PROVEN, REFUSED = attempt(Outcome.PROVEN), attempt(Outcome.REFUSED)
+UNCLEAR = attempt(Outcome.UNCLEAR)
+INSIDE = attempt(Outcome.PROVEN, Channel.TLS)
+SOMEHOW = attempt(Outcome.PROVEN, Channel.UNKNOWN)
+NOTHING = "closed: connection refused"
+
+TABLE = (
+    # the look, the verdict, the grade, the reasons
+    (look(OFFERED), Verdict.EXPOSED, Grade.OFFERED, ["offered"]),
+    (look(ACCEPTED), Verdict.EXPOSED, Grade.ACCEPTED, ["accepted"]),
+    (look(ACCEPTED, PROVEN), Verdict.EXPOSED, Grade.PROVEN, ["proven"]),
+    (look(REFUSED, ACCEPTED), Verdict.EXPOSED, Grade.ACCEPTED, ["accepted"]),
+    (look(UNCLEAR, OFFERED), Verdict.EXPOSED, Grade.OFFERED, ["offered"]),
+    (look(ACCEPTED, tls=TLS), Verdict.EXPOSED, Grade.ACCEPTED, ["accepted"]),
+    (look(ACCEPTED, INSIDE, tls=TLS), Verdict.EXPOSED, Grade.ACCEPTED, ["accepted"]),
+    (look(ACCEPTED, ACCEPTED), Verdict.EXPOSED, Grade.ACCEPTED, ["accepted"]),
+    (look(REFUSED), Verdict.REFUSED, None, ["refused"]),
+    (look(INSIDE, tls=TLS), Verdict.REFUSED, None, ["POP2 answers only inside TLSv1.3"]),
+    (look(INSIDE, protocol="imap", tls=TLS), Verdict.REFUSED, None,
+     ["IMAP answers only inside TLSv1.3"]),
+    (look(UNCLEAR), Verdict.INCONCLUSIVE, None, ["unclear"]),
+    (look(UNCLEAR, REFUSED), Verdict.INCONCLUSIVE, None, ["unclear"]),
+    (look(UNCLEAR, tls=TLS), Verdict.INCONCLUSIVE, None, ["unclear"]),
+    (look(SOMEHOW), Verdict.INCONCLUSIVE, None,
+     ["whether these logins travelled inside TLS is not known", "proven"]),
+    (look(REFUSED, SOMEHOW), Verdict.INCONCLUSIVE, None,
+     ["whether these logins travelled inside TLS is not known", "proven"]),
+    (look(gaps=("clear: silent",)), Verdict.INCONCLUSIVE, None, ["clear: silent"]),
+    (look(protocol=None, gaps=("clear: silent",)), Verdict.INCONCLUSIVE, None, ["clear: silent"]),
+    (look(protocol=None, banner="hi"), Verdict.INCONCLUSIVE, None,
+     ["what it says is not understood: hi"]),
+    (look(protocol=None, tls=TLS, gaps=("tls: silent",)), Verdict.INCONCLUSIVE, None,
+     ["TLS from the first octet, but no mail service answered inside it", "tls: silent"]),
+    (look(reach=Reach.UNROUTABLE, protocol=None, gaps=("no route",)), Verdict.INCONCLUSIVE, None,
+     ["no route"]),
+    (look(reach=Reach.CLOSED, protocol=None, gaps=("connection refused",)), Verdict.ABSENT, None,
+     [NOTHING]),
+    (look(reach=Reach.FILTERED, protocol=None), Verdict.ABSENT, None, ["filtered"]),
+    (look(protocol="ssh"), Verdict.ABSENT, None, ["another service answers: ssh"]),
+    (look(protocol="ssh", tls=TLS), Verdict.ABSENT, None, ["another service answers: ssh"]),
+    (look(protocol="pop3"), Verdict.ABSENT, None,
+     ["POP3 answers here, not POP2; its own logins are not examined by this version"]),
+    (look(REFUSED, vantage=Vantage.SELF), Verdict.REFUSED, None,
+     ["refused", "seen from the host itself: a stranger may be treated otherwise"]),
+    (look(INSIDE, tls=TLS, vantage=Vantage.SELF), Verdict.REFUSED, None,
+     ["POP2 answers only inside TLSv1.3",
+      "seen from the host itself: a stranger may be treated otherwise"]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "verdict", "grade", "reasons"), TABLE)
+def test_one_look(seen: Observation, verdict: Verdict, grade: Grade | None, reasons: list[str]):
+    judged = assess([seen])
+    assert (judged.verdict, judged.grade, list(judged.reasons)) == (verdict, grade, reasons)
+    assert judged.conflicts == ()
+    assert judged.basis == ("0",)
+
+
+RANKED = (
+    look(PROVEN),
+    look(ACCEPTED),
+    look(OFFERED),
+    look(UNCLEAR),
+    look(REFUSED),
+    look(reach=Reach.CLOSED, protocol=None),
+)
+
+
+@pytest.mark.parametrize(("strong", "weak"), list(itertools.combinations(RANKED, 2)))
+def test_several_looks(strong: Observation, weak: Observation):
+    alone = assess([strong])
+    for order in ([strong, weak], [weak, strong]):
+        judged = assess(order)
+        assert (judged.verdict, judged.grade) == (alone.verdict, alone.grade)
+        assert bool(judged.conflicts) is (alone.verdict is not assess([weak]).verdict)
+
+
+def test_a_conflict_says_who_saw_what():
+    (conflict,) = assess([look(ACCEPTED, vantage=Vantage.SELF), look(REFUSED)]).conflicts
+    assert "exposed from self at then" in conflict
+    assert "refused from remote at then" in conflict
+
+
+def test_the_protocol_is_the_verdict_s():
+    assert assess([look(ACCEPTED), look(protocol="ssh")]).protocol == "pop2"
+    assert assess([look(protocol="ssh"), look(protocol=None, gaps=("x",))]).protocol == "ssh"
+    assert assess([look(reach=Reach.CLOSED, protocol=None)]).protocol is None
+
+
+def test_vantages_are_told_once_each():
+    seen = [look(REFUSED), look(REFUSED, vantage=Vantage.SELF), look(REFUSED)]
+    assert assess(seen).vantages == (Vantage.REMOTE, Vantage.SELF)
+
+
+def test_inconclusive_never_becomes_clean():
+    for seen, verdict, _, _ in TABLE:
+        if verdict is Verdict.INCONCLUSIVE:
+            assert assess([seen, look(REFUSED)]).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("seen", [[], [look(), look(endpoint=Endpoint("192.0.2.2", 109))]])
+def test_one_endpoint_at_a_time(seen: list[Observation]):
+    with pytest.raises(ValueError, match="one endpoint"):
+        assess(seen)
