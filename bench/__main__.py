@@ -1,4 +1,4 @@
-"""The benches by name. Strategy: a table of names and modules; what is not asked for is not imported."""
+"""The benches by name: a table of names and modules. What is not asked for is not imported."""
 
 import argparse
 import importlib

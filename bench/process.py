@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def measured(command: Sequence[str], cpus: set[int]) -> Used:
         return Used(used.ru_utime + used.ru_stime, wall, output.read())
 
 
-def ended(child: "subprocess.Popen[bytes]") -> "tuple[int, os.struct_rusage]":  # type: ignore[name-defined]
+def ended(child: "subprocess.Popen[bytes]") -> "tuple[int, resource.struct_rusage]":
     """Waits for the child, and ends it where it takes too long or we are interrupted."""
     end = time.monotonic() + SECONDS
     try:
@@ -59,7 +60,7 @@ def ended(child: "subprocess.Popen[bytes]") -> "tuple[int, os.struct_rusage]":  
             child.wait()
 
 
-def pin(cpus: set[int]):  # type: ignore[no-untyped-def]
+def pin(cpus: set[int]) -> Callable[[], None]:
     """For a child to stay on these processors."""
     return lambda: os.sched_setaffinity(0, cpus)
 

@@ -1,8 +1,8 @@
-"""CPU and time of an active look, per endpoint: ours, nmap's banner script, and a C client as floor.
+"""CPU and time of an active look, per endpoint: ours, nmap's banner script, and C as the floor.
 
-Strategy: one server process plays thousands of POP2 endpoints (127.x.y.z on one port) on a processor
-of its own; the contestants take turns on the other, on the same list of addresses. A contestant that
-misses an endpoint has lost: the bench fails.
+Strategy: one server process plays thousands of POP2 endpoints (127.x.y.z on one port) on a
+processor of its own; the contestants take turns on the other, on the same list of addresses. A
+contestant that misses an endpoint has lost: the bench fails.
 """
 
 import os
@@ -83,7 +83,7 @@ def table(used: dict[str, list[Used]], rounds: int) -> Table:
         ("cpu us/ep", "wall us/ep", "x floor", "x nmap"),
         rows,
         (
-            "Whole processes, their start included. Ours and the floor: greeting, HELO, answer, QUIT,",
-            f"goodbye, {CONCURRENCY} at a time; nmap reads the greeting alone.",
+            "Whole processes, their start included. Ours and the floor: greeting, HELO, answer,",
+            f"QUIT, goodbye, {CONCURRENCY} at a time; nmap reads the greeting alone.",
         ),
     )

@@ -1,8 +1,8 @@
 """Writes the generated part of the docs: the help of every command as docs/reference/cli/*.md.
 
-Strategy: a page is what `--help` prints, at a fixed width, so that docs and program cannot differ. With
-`--check` nothing is written, and pages that are not as they would be written are named (exit 1);
-a page whose command is gone is one of them.
+Strategy: a page is what `--help` prints, at a fixed width: docs and program cannot differ. With
+`--check` nothing is written, and pages that are not as they would be written are named (exit 1); a
+page whose command is gone is one of them.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from mailseal.apply import executor
 from mailseal.apply.executor import Refused, Tools
 from mailseal.apply.journal import Journal, JournalDamaged
 from mailseal.apply.preflight import Questions
+from mailseal.apply.trial import Greets
 from mailseal.facts.gather import gather
 from mailseal.facts.scope import digest
 from mailseal.model import codec
@@ -67,7 +68,7 @@ def local_tools(
         yield Tools(
             system=system,
             prove=prover(at_hand, system.read, system),
-            greets=greets,
+            greets=greeting(at_hand.get(Vantage.SELF, blocking.observe)),
             questions=Questions(
                 facts_digest=lambda plan: digest(
                     gather(system, plan.scope.ports, plan.scope.paths), plan.scope
@@ -98,11 +99,17 @@ def veth_looker(system: System, stack: contextlib.ExitStack) -> Observe:
         reason = "no throwaway network namespace here: %s" % error
         return lambda question: blind(question, reason)
 
+    return looker(system, namespace.exec_prefix, path)
+
+
+def looker(system: System, prefix: Sequence[str], path: str) -> Observe:
+    """Looks taken by the bundle at `path`, as a process of its own behind `prefix`."""
+
     def observe(question: Question) -> Observation:
-        argv = [*namespace.exec_prefix, python(), "-I", path, "look"]
+        argv = [*prefix, python(), "-I", path, "look"]
         done = system.run(argv, data=codec.dumps(question).encode("ascii"), timeout=300)
         if not done.ok:
-            return blind(question, "the look from the namespace failed: " + done.words())
+            return blind(question, "the look from there failed: " + done.words())
         return codec.loads(Observation, done.out, lenient=True)
 
     return observe
@@ -128,19 +135,22 @@ def blind(question: Question, reason: str) -> Observation:
     )
 
 
-def greets(address: str, port: int, name: str, authority: str, protocol: str) -> Optional[str]:
-    """See `apply.trial.Greets`."""
-    question = Question(
-        Endpoint(address, port), Vantage.SELF, name=name, authority=authority, implicit=True
-    )
-    seen = blocking.observe(question)
-    if seen.tls is None:
-        return "; ".join(seen.gaps) or "no TLS"
-    if seen.tls.trust:
-        return "the certificate does not verify: " + seen.tls.trust
-    if seen.protocol != protocol:
-        return "the service does not greet: " + ("; ".join(seen.gaps) or str(seen.protocol))
-    return None
+def greeting(observe: Observe) -> Greets:
+    """See `apply.trial.Greets`; with a look of the host itself."""
+
+    def greets(address: str, port: int, name: str, authority: str, protocol: str) -> Optional[str]:
+        endpoint = Endpoint(address, port)
+        question = Question(endpoint, Vantage.SELF, name, authority, implicit=True)
+        seen = observe(question)
+        if seen.tls is None:
+            return "; ".join(seen.gaps) or "no TLS"
+        if seen.tls.trust:
+            return "the certificate does not verify: " + seen.tls.trust
+        if seen.protocol != protocol:
+            return "the service does not greet: " + ("; ".join(seen.gaps) or str(seen.protocol))
+        return None
+
+    return greets
 
 
 def certificate_problems(plan: Plan) -> List[str]:

@@ -29,14 +29,17 @@ _WEIGHT = {
     Verdict.ABSENT: 0,
 }
 
-_STRENGTH = {None: -1, **{grade: strength for strength, grade in enumerate(Grade)}}
+_STRENGTH: dict[Grade | None, int] = {
+    None: -1,
+    **{grade: strength for strength, grade in enumerate(Grade)},
+}
 
 
 def assess(observations: Sequence[Observation]) -> Assessment:
     """The verdict on one endpoint from all looks at it. Raises ValueError for none at all or for
     looks at different endpoints.
     """
-    if len({observation.endpoint for observation in observations}) != 1:
+    if not observations or any(o.endpoint != observations[0].endpoint for o in observations[1:]):
         raise ValueError("one endpoint's looks are wanted")
     opinions = [_opinion(observation) for observation in observations]
     telling = max(range(len(opinions)), key=lambda index: _rank(opinions[index]))

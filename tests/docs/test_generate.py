@@ -6,7 +6,6 @@ import pytest
 
 from docs.generate import main, pages
 from mailseal.cli.commands import COMMANDS
-from tests.project.tree import ROOT
 
 
 def test_the_pages_of_the_project_are_fresh(capsys: pytest.CaptureFixture[str]):
@@ -39,7 +38,3 @@ def test_what_is_stale_is_named_and_written_anew(
     ]
     assert main(folder) == 0
     assert not (tmp_path / "cli" / "gone.md").exists()
-
-
-def test_every_rule_and_record_page_that_is_named_exists():
-    assert (ROOT / "docs/reference/records.md").is_file()

@@ -53,7 +53,7 @@ def remote(seen: Observation | canary.NotExamined) -> tuple[Outcome, str]:
 
 @pytest.mark.usefixtures("no_leak")
 def test_a_server_that_comes_is_proven():
-    port, heard = free_port(), []
+    port, heard = free_port(), list[bytes]()
     with peers.serving(goes_on(port, "127.0.0.1", heard)) as endpoint:
         seen = examine(endpoint, port)
     outcome, reason = remote(seen)

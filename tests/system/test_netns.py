@@ -34,7 +34,7 @@ with ThrowawayNamespace(system) as there:
     assert there.gaps == (), there.gaps
     # The host uses the first range, so it is left alone.
     assert there.ipv4.startswith("169.254."), there.ipv4
-    assert all(len(name) <= 15 for name in os.listdir("/sys/class/net"))
+    assert all(len(name) <= 15 for _, name in socket.if_nameindex())
     for family, address, own in (
         (socket.AF_INET, "192.0.2.10", there.ipv4), (socket.AF_INET6, "2001:db8:1::10", there.ipv6)
     ):
@@ -64,7 +64,7 @@ ip("netns", "add", "mailseal-%d-00ff" % dead.pid)
 ip("link", "add", "ms%d00ffh" % dead.pid, "type", "veth", "peer", "name", "ms%d00ffn" % dead.pid)
 assert len(sweep(system)) >= 2
 assert system.listdir("/run/netns") == ()
-assert [name for name in system.listdir("/sys/class/net") if name.startswith("ms")] == []
+assert [name for _, name in socket.if_nameindex() if name.startswith("ms")] == []
 print("all seen")
 """
 
@@ -72,8 +72,8 @@ print("all seen")
 def test_services_are_seen_from_another_address_and_nothing_is_left():
     if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"):
         pytest.skip("needs root, unshare and iproute2")
-    # A fresh /run/netns and /sys: those of the machine know nothing of this.
-    script = 'mount -t tmpfs none /run && mount -t sysfs none /sys && exec "$@"'
+    # A fresh /run/netns; /sys stays the machine's, as in some containers.
+    script = 'mount -t tmpfs none /run && exec "$@"'
     done = subprocess.run(
         [
             *("unshare", "--net", "--mount", "--kill-child", "sh", "-c", script, "sh"),

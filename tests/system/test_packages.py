@@ -44,6 +44,19 @@ def test_nothing_starts_and_nothing_will():
     assert system.stat(GUARD) is None
 
 
+def test_a_unit_that_cannot_be_disabled_is_told():
+    system = host()
+    real = system.programs["systemctl"]
+
+    def stubborn(argv: tuple[str, ...], data: bytes) -> Completed:
+        return Completed(argv, 1, b"", b"no") if "disable" in argv else real(argv, data)
+
+    system.programs["systemctl"] = stubborn
+    done = install(system, "xinetd").done
+    assert not done.ok
+    assert "systemctl disable xinetd.service" in done.words()
+
+
 def test_apt_get_would_have_started_it():
     """So that the test above can fail."""
     system = host()
@@ -87,8 +100,9 @@ def test_an_administrator_s_policy_comes_back_from_every_kill(kind: str):
         with pytest.raises(Killed):
             install(system, "stunnel4")
         system.fail = None
-        system.reboot()
+        system.revive()
         forget_guard(system)
+        assert "stunnel.target" not in system.manager.states(), number
         assert (system.nodes.get(GUARD), system.nodes.get(KEPT)) == before, number
         forget_guard(system)
         assert (system.nodes.get(GUARD), system.nodes.get(KEPT)) == before, number

@@ -56,7 +56,7 @@ with ThrowawayNamespace(system) as there:
         done = system.run([*there.exec_prefix, sys.executable, "-c", code, address])
         greetings.append(done.out.decode() or done.err.decode())
     gaps = there.gaps
-left = [*system.listdir("/run/netns"), *system.listdir("/sys/class/net")]
+left = [*system.listdir("/run/netns"), *(name for _, name in socket.if_nameindex())]
 print(json.dumps({"greetings": greetings, "gaps": gaps, "left": left}))
 """
 
@@ -77,13 +77,17 @@ def ask(host: Host, script: str, *arguments: str, user: str | None = None) -> An
     return json.loads(done.stdout)
 
 
-SERVED = {"bookworm": ("inetd", "inetd.service"), "bullseye": ("xinetd", "xinetd.service")}
+# Debian 11 starts xinetd from a SysV script, for which systemd generates a unit.
+SERVED = {
+    "bookworm": ("inetd", "inetd.service", "enabled", "/lib/systemd/system"),
+    "bullseye": ("xinetd", "xinetd.service", "generated", "/run/systemd/generator.late"),
+}
 
 
 def test_facts_listeners_and_the_look_from_a_namespace(
     host: Host, request: pytest.FixtureRequest
 ) -> None:
-    starter, unit = SERVED[request.node.callspec.params["host"]]
+    starter, unit, enabled, directory = SERVED[request.node.callspec.params["host"]]
     host.install_pop2d(starter)
     facts = ask(host, FACTS)
     assert (facts["host"], facts["init"], facts["privileged"]) == ("mailhost", "systemd", True)
@@ -94,10 +98,9 @@ def test_facts_listeners_and_the_look_from_a_namespace(
     # As ss sees it: a socket of both families is written with a star.
     seen = sorted(address for kind, address, port, _ in host.listeners() if port == 109)
     assert sorted("*" if each["dual"] else each["address"] for each in ours) == seen
-    assert {"name": unit, "load": "loaded", "active": "active", "enabled": "enabled"} in facts[
-        "units"
-    ]
-    assert f"/lib/systemd/system/{unit}" in {fact["path"] for fact in facts["files"]}
+    state = {"name": unit, "load": "loaded", "active": "active", "enabled": enabled}
+    assert state in facts["units"]
+    assert f"{directory}/{unit}" in {fact["path"] for fact in facts["files"]}
     assert facts["packages"]["stunnel4"] == ""
     assert set(facts["tools"]) >= {"openssl", "systemctl", "python3"}
     assert host.ipv4 in {each["address"] for each in facts["addresses"]}
@@ -121,3 +124,43 @@ def test_stunnel_comes_without_starting(host: Host) -> None:
     assert not done["guard"]
     host.reboot()
     assert host.run(["pgrep", "-x", "stunnel4"], check=False).returncode == 1
+
+
+# One change each, the last thing that happens before the power fails; and what is to be found.
+TOP = "/var/lib/kept"
+CHANGES = (
+    ("system.mkdir(top, Meta(0o750, 0, 8))", "found.kind, found.meta.mode", "", ["directory", 488]),
+    ("system.write(top + '/a', b'old', Meta(0o600, 0, 0))", "read('/a')", "/a", "old"),
+    ("system.write(top + '/a', b'new', Meta(0o640, 0, 8))", "read('/a')", "/a", "new"),
+    ("system.append(top + '/b', b'one ')", "read('/b')", "/b", "one "),
+    ("system.append(top + '/b', b'two')", "read('/b')", "/b", "one two"),
+    ("system.symlink(top + '/l', 'a')", "found.target", "/l", "a"),
+    ("system.remove(top + '/a')", "found", "/a", None),
+)
+ACT = """
+import sys
+from mailseal.system.base import Meta
+from mailseal.system.live import LiveSystem
+system, top = LiveSystem(), sys.argv[1]
+exec(sys.argv[2])
+print("true")
+"""
+FIND = """
+import json, sys
+from mailseal.system.live import LiveSystem
+system, top = LiveSystem(), sys.argv[1]
+found = system.stat(top + sys.argv[3])
+def read(name): return system.read(top + name).decode()
+print(json.dumps(eval(sys.argv[2])))
+"""
+
+
+def test_what_was_done_is_done_when_the_power_fails() -> None:
+    with Lab() as lab:
+        network = lab.network()
+        host = lab.host("mailhost", "bookworm", network, durable=True, binds={SRC: THERE})
+        for change, question, name, answer in CHANGES:
+            ask(host, ACT, TOP, change)
+            host.kill_power()
+            host.boot()
+            assert ask(host, FIND, TOP, question, name) == answer, change

@@ -23,6 +23,14 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "scan": Entry("scan", "Look at services: who takes a password in cleartext?"),
+    "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),
+    "plan": Entry("plan", "The fix, with differences, risks and the way back. Changes nothing."),
+    "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),
+    "verify": Entry("verify", "Prove from here that a service is sealed."),
+    "confirm": Entry("confirm", "Keep a change that waits to be confirmed."),
+    "rollback": Entry("rollback", "Undo a change, and prove that the old service is back."),
+    "runs": Entry("runs", "List what was changed on a host."),
+    "facts": Entry("facts", "What this host is, for planning elsewhere."),
     "completion": Entry("completion", "Print the completion script of a shell."),
 }
 

@@ -277,11 +277,10 @@ class Scan:
             return
         conversation.receive(data)
         out = conversation.take()
-        if out:
-            # A mail command fits into an empty send buffer; a peer for whom it does not is dead.
-            if sock.send(out) != len(out):
-                self._over(connection, transport.TIMEOUT)
-                return
+        # A mail command fits into an empty send buffer; a peer for whom it does not is dead.
+        if out and sock.send(out) != len(out):
+            self._over(connection, transport.TIMEOUT)
+            return
         if out or connection.opening:
             connection.opening = 0.0
             self._step(connection)

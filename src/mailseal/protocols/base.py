@@ -167,7 +167,9 @@ def printable(data: bytes, limit: int = 256) -> str:
     """Server text made harmless and bounded: printable ASCII stays, every other octet becomes
     `\\xNN`, and a backslash too. No terminal escape, no line end, no right-to-left mark survives.
     """
-    text = data[:limit].decode("latin-1").translate(_HARMLESS)
+    text = data[:limit].decode("latin-1")
+    if not (text.isascii() and text.isprintable()) or "\\" in text:
+        text = text.translate(_HARMLESS)
     return text + "..." if len(data) > limit else text
 
 

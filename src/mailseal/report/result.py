@@ -1,14 +1,17 @@
 """What a scan reports: one ScanResult an endpoint, and their sum.
 
 Strategy: a result carries everything its reader needs (verdict, looks, findings, where to read
-more), so that one NDJSON line stands for itself. What led to no look at all (a name that does not
-resolve) is a result too, and an inconclusive one: nothing that was asked for is left out.
+more), so that one NDJSON line stands for itself. (The codec reads the hints and knows `Optional`,
+not `X | None`.) What led to no look at all (a name that does not resolve) is a result too, and an
+inconclusive one: nothing that was asked for is left out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Optional
 
 from mailseal.model.finding import Assessment, Finding, Severity, Verdict
 from mailseal.model.look import Endpoint, Observation
@@ -39,10 +42,10 @@ class ScanResult:
     """
 
     asked: str
-    endpoint: Endpoint | None
+    endpoint: Optional[Endpoint]  # noqa: UP045
     verdict: Verdict
     reason: str
-    assessment: Assessment | None
+    assessment: Optional[Assessment]  # noqa: UP045
     findings: tuple[Finding, ...]
     references: tuple[Reference, ...]
     observations: tuple[Observation, ...]
@@ -56,7 +59,7 @@ class Scan:
     mailseal: str
     started: str
     ended: str
-    counts: dict[str, int]
+    counts: Mapping[str, int]
     results: tuple[ScanResult, ...]
 
 

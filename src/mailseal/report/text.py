@@ -87,12 +87,13 @@ def _tls(observation: Observation) -> Iterator[str]:
 
 def _finding(finding: Finding, references: Mapping[str, Reference], style: Style) -> list[str]:
     severity = style.paint(finding.severity.value, _SEVERITY_COLOURS.get(finding.severity, "bold"))
-    lines = ["  {}{}  {}  [{}]".format("finding".ljust(10), severity, finding.title, finding.rule)]
+    title = harmless(f"{finding.title}  [{finding.rule}]")
+    lines = [f"  {'finding'.ljust(10)}{severity}  {title}"]
     # What stands beside "why" already is not said twice.
     lines += labelled("", (e for e in finding.evidence if e not in finding.assessment.reasons))
     reference = references.get(finding.rule)
     if reference is not None:
-        scanners = ("scanners: " + "; ".join(reference.scanners),) if reference.scanners else ()
+        scanners = [f"scanner: {name}" for name in reference.scanners]
         cited = ", ".join((*reference.cwe, reference.cvss))
         lines += labelled("", (cited, *scanners, "more: " + reference.page))
     return lines + labelled("", textwrap.wrap(finding.advice, 88, break_on_hyphens=False))

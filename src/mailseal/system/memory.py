@@ -12,7 +12,7 @@ This is also where it is written down what we assume of a host. The assumptions 
   names, in the order of After= and Before=.
 * The clock moves only when somebody waits (`sleep`, `advance`).
 
-Strategy: `Disk` state is one dict of nodes, the service manager one class, every program a row in a
+Strategy: the disk is one dict of nodes, the service manager one class, every program a row in a
 table that tests may change. Each mutating call passes numbered points, at which `fail` may raise;
 whoever was killed stays dead: all that its `finally` blocks still ask for is Killed again, until
 the test revives the machine. Links in the middle of a path are not followed.
@@ -1073,11 +1073,13 @@ class Manager:
         if verb == "list-unit-files":
             lines = [name for name in sorted(self.loaded) if self.enabled(name) == "enabled"]
             return Completed(argv, 0, "".join("%s enabled -\n" % x for x in lines).encode(), b"")
-        name = names[-1]
-        word = self.active.get(name, "inactive") if verb == "is-active" else self.enabled(name)
         if verb != "show":
-            code = 0 if word in ("active", "enabled", "static") else 3
-            return Completed(argv, code, word.encode() + b"\n", b"")
+            active = verb == "is-active"
+            said = [self.active.get(x, "inactive") if active else self.enabled(x) for x in names]
+            # One that is will do.
+            code = 0 if {"active", "enabled", "static"} & set(said) else 3
+            return Completed(argv, code, "".join(word + "\n" for word in said).encode(), b"")
+        name = names[-1]
         loaded = "loaded" if self.unit(name) is not None else "not-found"
         fragment = "/run/systemd/transient/" + name if name in self.transient else ""
         values = {

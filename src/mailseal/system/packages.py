@@ -2,9 +2,10 @@
 
 Strategy: the words of each package manager are one row of MANAGERS. On Debian maintainer scripts
 ask /usr/sbin/policy-rc.d before they start a service; while we install, ours answers 101, "not
-allowed" (its specification is in Debian's invoke-rc.d). An administrator's own is set aside beside
-it, in a file and not in memory, so that a run that was killed can be cleaned up after by
-`forget_guard`. What the package enabled for the next boot is disabled again, and told.
+allowed" (its specification is in Debian's invoke-rc.d). What the package enables for the next boot
+is disabled again, and told. All that takes to undo is on disk and not in memory, so that
+`forget_guard` can clean up after a run that was killed: an administrator's own policy-rc.d is set
+aside beside ours, and ours names the units that were enabled before.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mailseal.system.base import Completed, Meta, System
 GUARD = "/usr/sbin/policy-rc.d"
 KEPT = GUARD + ".mailseal-kept"
 MARKER = b"# mailseal: temporary, keeps a package's services from starting"
-_GUARD_CONTENT = b"#!/bin/sh\n%s\nexit 101\n" % MARKER
+_BEFORE = "# enabled before: "
 
 INSTALL_SECONDS = 600.0
 
@@ -115,8 +116,8 @@ def install(system: System, name: str) -> Installation:
         return Installation(Completed((), 127, b"", b"no package manager that we know"))
     if installed(system, name):
         return Installation(Completed((), 0, b"already installed", b""))
-    before = _enabled(system)
     forget_guard(system)
+    enabled: Tuple[str, ...] = ()
     try:
         _set_guard(system)
         done = _say(system, found.install, name, found.env)
@@ -124,38 +125,51 @@ def install(system: System, name: str) -> Installation:
             refreshed = _say(system, found.refresh, name, found.env)
             done = _say(system, found.install, name, found.env) if refreshed.ok else refreshed
     finally:
-        forget_guard(system)
-    enabled = tuple(sorted(_enabled(system) - before))
-    if enabled:
-        disabled = system.run(["systemctl", "disable", "--", *enabled])
-        if done.ok and not disabled.ok:
-            done = disabled
+        enabled = forget_guard(system)
+    # Success means that at least one of them is enabled. A unit that is generated from
+    # a SysV script is still listed when its script is disabled.
+    if enabled and system.run(["systemctl", "is-enabled", "--quiet", "--", *enabled]).ok:
+        complaint = "could not be disabled; run: systemctl disable " + " ".join(enabled)
+        done = Completed(done.argv, done.code or 1, done.out, complaint.encode())
     return Installation(done, enabled)
 
 
-def forget_guard(system: System) -> None:
-    """Takes our policy-rc.d away and gives the administrator's back, whatever point a killed run
-    had come to. Does nothing where there is nothing of ours.
+def forget_guard(system: System) -> Tuple[str, ...]:
+    """Disables what was enabled since our policy-rc.d came, takes it away and gives the
+    administrator's back, whatever point a killed run had come to. The units that it disabled. Does
+    nothing where there is nothing of ours.
     """
-    if not system.stat(KEPT):
-        if _is_ours(system):
-            system.remove(GUARD)
-        return
-    if _is_ours(system) or not system.stat(GUARD):
-        _copy(system, KEPT, GUARD)
-    system.remove(KEPT)
+    guard = _ours(system)
+    enabled: Tuple[str, ...] = ()
+    if guard is not None:
+        lines = guard.decode("utf-8", "replace").splitlines()
+        before = {line[len(_BEFORE) :] for line in lines if line.startswith(_BEFORE)}
+        enabled = tuple(sorted(_enabled(system) - before))
+        if enabled:
+            system.run(["systemctl", "disable", "--", *enabled])
+    if system.stat(KEPT):
+        if guard is not None or not system.stat(GUARD):
+            _copy(system, KEPT, GUARD)
+        system.remove(KEPT)
+    elif guard is not None:
+        system.remove(GUARD)
+    return enabled
 
 
 def _set_guard(system: System) -> None:
+    before = "".join("%s%s\n" % (_BEFORE, unit) for unit in sorted(_enabled(system)))
     if system.stat(GUARD):
         _copy(system, GUARD, KEPT)
-    # A link would be in the way of nobody: the write replaces the link itself.
-    system.write(GUARD, _GUARD_CONTENT, Meta(0o755, 0, 0))
+    # Where there was a link, the write replaces the link itself.
+    content = b"#!/bin/sh\n%s\n%sexit 101\n" % (MARKER, before.encode())
+    system.write(GUARD, content, Meta(0o755, 0, 0))
 
 
-def _is_ours(system: System) -> bool:
+def _ours(system: System) -> Optional[bytes]:
+    """The content of our policy-rc.d, None where there is none of ours."""
     found = system.stat(GUARD)
-    return found is not None and found.kind == "file" and MARKER in system.read(GUARD)
+    content = system.read(GUARD) if found and found.kind == "file" else b""
+    return content if MARKER in content else None
 
 
 def _copy(system: System, source: str, target: str) -> None:

@@ -122,7 +122,9 @@ def _check_authority(path: str) -> None:
     try:
         tls.context(Layer.TLS_VERIFIED, path)
     except OSError as error:
-        words = error.strerror or "it holds no certificate in PEM form"
+        # The TLS library's own errors have a `reason`; the system's have not.
+        pem = hasattr(error, "reason")
+        words = "it holds no certificate in PEM form" if pem else error.strerror
         raise BadInput(f"the CA file {path} cannot be used: {words}") from None
 
 

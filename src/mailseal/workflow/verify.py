@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from mailseal.model.look import Vantage
 from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Result
 from mailseal.probe import blocking
+from mailseal.probe.canary import own as is_own
 from mailseal.probe.targets import Target, Unresolved, resolve
 from mailseal.prove import prover
 
@@ -19,10 +20,10 @@ KINDS = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
 
 
 def claims_of(
-    targets: Iterable[Target], protocol: str, authority: str, name: str, local: Sequence[str]
+    targets: Iterable[Target], protocol: str, authority: str, name: str
 ) -> tuple[tuple[Claim, ...], tuple[Unresolved, ...]]:
     """The claims of a sealed service at every address of the targets; and the names that have no
-    address. `local` are this host's own addresses: a look at them is `self`, and proves less.
+    address. A look at an address of this host's own is `self`, and proves less.
     """
     claims: list[Claim] = []
     lost: list[Unresolved] = []
@@ -30,7 +31,7 @@ def claims_of(
         if isinstance(found, Unresolved):
             lost.append(found)
             continue
-        vantage = Vantage.SELF if found.endpoint.address in local else Vantage.REMOTE
+        vantage = Vantage.SELF if is_own(found.endpoint.address) else Vantage.REMOTE
         expected = {"protocol": protocol, "name": name or found.name, "authority": authority}
         claims += [Claim(kind, found.endpoint, vantage, expected) for kind in KINDS]
     return tuple(claims), tuple(lost)

@@ -1,0 +1,63 @@
+"""`mailseal apply`: the transaction, for a plan that was made and read before."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.hostcommon import asker, exit_of, host_errors, host_of, tell
+from mailseal.cli.output import Output, terminal_style
+
+
+@click.command(
+    "apply",
+    epilog="""\b
+Examples:
+  sudo mailseal apply plan.json                    on the host that the plan is for
+  mailseal apply plan.json --on ssh://mailhost     there, proven from here
+
+The plan must be for this host, whole (no draft), unedited, and the host unchanged since.
+""",
+)
+@click.argument("plan", metavar="PLAN")
+@click.option("--on", "target", metavar="ssh://HOST", help="The host to change.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--accept-unproven", is_flag=True, help="Keep what could not be seen from here.")
+@click.option(
+    "--confirm-within",
+    type=click.FloatRange(20, 86400),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="After that an unconfirmed change is undone.",
+)
+def command(
+    plan: str, target: str | None, yes: bool, accept_unproven: bool, confirm_within: float
+) -> Exit:
+    """Apply a plan: journaled, proven, undone on any failure."""
+    from mailseal.report import plan as report
+    from mailseal.workflow import plans
+    from mailseal.workflow.seal import Talk, apply
+
+    try:
+        with open(plan, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (plan, error.strerror)) from None
+    out = Output(sys.stdout, terminal_style(sys.stdout))
+    with host_errors():
+        made, payload = plans.read_file(text)
+        for line in made.headline:
+            out.line(line)
+        ask = asker(yes)
+        if not ask("Apply this plan to %s" % made.host):
+            raise Stop(Exit.REFUSED, "nothing was changed")
+        with host_of(target) as host:
+            talk = Talk(lambda shown: None, ask, tell, accept_unproven)
+            done = apply(host, made, payload, talk, confirm_within)
+    assert done.receipt is not None
+    for line in (*report.proofs(done.proofs, out.style), *report.receipt(done.receipt, out.style)):
+        out.line(line)
+    return exit_of(done.receipt)

@@ -1,0 +1,168 @@
+"""What the commands about a host share: the options of a plan, the host, and errors as exit codes.
+
+Strategy: every refusal of the rooms below becomes one `Stop` here, with the code that DESIGN.md
+gives it, so that no command words it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mailseal.cli.exits import Exit, Stop
+
+if TYPE_CHECKING:
+    from mailseal.model.plan import Receipt
+    from mailseal.workflow.hosts import Host
+    from mailseal.workflow.plans import Wish
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def plan_options(function: F) -> F:
+    """The options that say what is planned."""
+    for option in reversed(_PLAN_OPTIONS):
+        function = option(function)
+    return function
+
+
+_PLAN_OPTIONS = (
+    click.option(
+        "--strategy",
+        type=click.Choice(("wrap", "retire")),
+        default="wrap",
+        show_default=True,
+        help="TLS in front (wrap), or the service turned off (retire).",
+    ),
+    click.option(
+        "--stage",
+        type=click.Choice(("offer", "enforce")),
+        default="enforce",
+        show_default=True,
+        help="TLS beside cleartext on another port, or instead of it.",
+    ),
+    click.option("--name", metavar="NAME", default="", help="Host name for the certificate."),
+    click.option("--cert", metavar="FILE", default="", help="Certificate with chain, on the host."),
+    click.option("--key", metavar="FILE", default="", help="Its key, on the host."),
+    click.option("--ca", metavar="FILE", default="", help="CA of --cert, if a private one."),
+    click.option(
+        "--tls-port",
+        type=click.IntRange(1, 65535),
+        default=1109,
+        show_default=True,
+        metavar="N",
+        help="Where stage offer listens.",
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        metavar="N",
+        help="Port of the service, for ssh://. Default: 109.",
+    ),
+)
+
+
+def wish(options: dict[str, Any], port: int, protocol: str = "") -> Wish:
+    """The options as the workflow wants them. Raises Stop."""
+    from mailseal.plan import Given, Options
+    from mailseal.workflow.plans import Wish
+
+    if bool(options["cert"]) != bool(options["key"]):
+        raise Stop(Exit.USAGE, "--cert and --key go together")
+    given = None
+    if options["cert"]:
+        given = Given(options["cert"], options["key"], options["ca"])
+    elif options["ca"]:
+        raise Stop(Exit.USAGE, "--ca says who signed --cert: give that too")
+    return Wish(
+        port,
+        Options(
+            strategy=options["strategy"],
+            stage=options["stage"],
+            name=options["name"],
+            given=given,
+            tls_port=options["tls_port"],
+        ),
+        protocol,
+    )
+
+
+def tell(line: str) -> None:
+    """Progress, on standard error."""
+    click.echo("  " + line, err=True)
+
+
+@contextlib.contextmanager
+def host_errors() -> Iterator[None]:
+    """What the rooms refuse, as a Stop with its exit code. AlreadySealed passes: it is no error."""
+    from mailseal.apply.executor import Refused
+    from mailseal.apply.journal import JournalDamaged
+    from mailseal.model.codec import CodecError
+    from mailseal.plan import AlreadySealed, Cannot
+    from mailseal.probe.targets import BadTarget
+    from mailseal.workflow.hosts import HostUnreachable
+    from mailseal.workflow.plans import EditedPlan
+
+    try:
+        yield
+    except AlreadySealed:
+        raise
+    except Refused as refused:
+        raise Stop(Exit.REFUSED, " ".join(refused.problems)) from None
+    except (Cannot, EditedPlan, HostUnreachable, JournalDamaged) as error:
+        raise Stop(Exit.REFUSED, str(error)) from None
+    except PermissionError as error:
+        raise Stop(Exit.REFUSED, "%s: this needs root, run it with sudo" % error) from None
+    except (BadTarget, CodecError) as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+
+
+@contextlib.contextmanager
+def host_of(target: str | None) -> Iterator[Host]:
+    """The host that a target names. Raises Stop where ssh:// is badly written."""
+    from mailseal.workflow.hosts import host
+
+    try:
+        opened = host(target, tell)
+    except ValueError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+    with opened as found:
+        yield found
+
+
+def port_of(target: str | None, port: int | None, found: Host) -> int:
+    """The port of the service: of `--port`, or of a target that is this host."""
+    from mailseal.workflow.plans import own_port
+
+    if target is None or target.startswith("ssh://"):
+        return port or 109
+    if port is not None:
+        raise Stop(Exit.USAGE, "--port goes with ssh://; write %s:%d instead" % (target, port))
+    facts = found.facts(())
+    return own_port(target, [address.address for address in facts.addresses])
+
+
+def asker(yes: bool) -> Callable[[str], bool]:
+    """Asks on the terminal; `--yes` is yes, and no terminal is no, said so."""
+
+    def ask(question: str) -> bool:
+        if yes:
+            tell(question + "? yes (--yes)")
+            return True
+        if not sys.stdin.isatty():
+            tell(question + "? no: there is no terminal to ask on; give --yes to say yes")
+            return False
+        return click.confirm(question + "?", default=False, err=True)
+
+    return ask
+
+
+def exit_of(receipt: Receipt) -> Exit:
+    """The exit code of an apply."""
+    from mailseal.agent import EXIT
+
+    return Exit(EXIT.get(receipt.state, Exit.UNDO_FAILED))

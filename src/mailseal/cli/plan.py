@@ -1,0 +1,81 @@
+"""`mailseal plan`: the fix, with differences, risks and the way back. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.hostcommon import host_errors, host_of, plan_options, port_of, wish
+from mailseal.cli.output import Output, opened, terminal_style
+
+
+@click.command(
+    "plan",
+    epilog="""\b
+Examples:
+  sudo mailseal plan mail.example:109 -o plan.json on the mail host
+  mailseal plan ssh://mailhost -o plan.json        from here; nothing is changed there
+  mailseal plan --facts mailhost.json --name mail.example -o plan.json
+  mailseal plan --stage offer ssh://mailhost       TLS beside cleartext, nobody is cut off
+  mailseal plan --strategy retire ssh://mailhost   turn the service off
+
+Without root the plan is a draft that names what it could not read; `apply` refuses drafts.
+""",
+)
+@click.argument("target", required=False, metavar="[TARGET|ssh://HOST]")
+@plan_options
+@click.option("--facts", "facts_file", metavar="FILE", help="Plan for the host of these facts.")
+@click.option("--protocol", default="", metavar="NAME", help="What the port serves (pop2).")
+@click.option("-o", "--output", metavar="FILE", help="Write the plan there, for `apply`.")
+@click.option("--overwrite", is_flag=True, help="Let -o replace a file.")
+def command(
+    target: str | None,
+    facts_file: str | None,
+    protocol: str,
+    port: int | None,
+    output: str | None,
+    overwrite: bool,
+    **options: Any,
+) -> Exit:
+    """Plan the fix for a service of this host, of ssh://HOST, or of a host by its facts."""
+    import sys
+
+    from mailseal.model import codec
+    from mailseal.model.host import HostFacts
+    from mailseal.plan import AlreadySealed
+    from mailseal.report import plan as report
+    from mailseal.workflow import plans
+
+    if facts_file is not None and target is not None:
+        raise Stop(Exit.USAGE, "--facts names the host already: leave %s out" % target)
+    try:
+        with host_errors():
+            if facts_file is not None:
+                facts = codec.loads(HostFacts, _read(facts_file), lenient=True)
+                made = plans.from_facts(facts, wish(options, port or 109, protocol))
+            else:
+                with host_of(target) as host:
+                    wanted = wish(options, port_of(target, port, host), protocol)
+                    made, facts = plans.make(host, wanted)
+    except AlreadySealed as sealed:
+        click.echo("mailseal: %s: there is nothing to plan" % sealed, err=True)
+        return Exit.CLEAN
+    contents = {fact.path: fact.content for fact in facts.files if fact.content is not None}
+    out = Output(sys.stdout, terminal_style(sys.stdout))
+    for line in report.plan(made, contents, out.style):
+        out.line(line)
+    if output is not None:
+        with opened(output, overwrite) as file:
+            file.line(plans.file_text(made).rstrip("\n"))
+        click.echo("mailseal: wrote %s; next: sudo mailseal apply %s" % (output, output), err=True)
+    return Exit.CLEAN
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (path, error.strerror)) from None

@@ -1,0 +1,39 @@
+"""`mailseal rollback`: a change is taken back."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mailseal.cli.exits import Exit
+from mailseal.cli.hostcommon import host_errors, host_of, tell
+from mailseal.cli.output import Output, terminal_style
+
+
+@click.command(
+    "rollback",
+    epilog="""\b
+Examples:
+  sudo mailseal rollback                           the last change of this host
+  mailseal rollback --on ssh://mailhost
+  sudo mailseal rollback 20261120T232859-59db30 --force
+
+A file that somebody changed since is left as it is and said so (exit code 5); --force puts back
+the bytes from before all the same.
+""",
+)
+@click.argument("run", default="last", metavar="[RUN]")
+@click.option("--on", "target", metavar="ssh://HOST", help="Another host than this one.")
+@click.option("--force", is_flag=True, help="Also put back files that were changed since.")
+def command(run: str, target: str | None, force: bool) -> Exit:
+    """Undo a change, and prove that the old service is back."""
+    from mailseal.model.plan import RunState
+    from mailseal.report import plan as report
+
+    out = Output(sys.stdout, terminal_style(sys.stdout))
+    with host_errors(), host_of(target) as host:
+        receipt = host.rollback(run, force, tell)
+    for line in report.receipt(receipt, out.style):
+        out.line(line)
+    return Exit.CLEAN if receipt.state is RunState.UNDONE else Exit.UNDO_FAILED

@@ -1,0 +1,109 @@
+"""`mailseal seal`: plan, show, ask, apply, prove, confirm, in one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.hostcommon import (
+    asker,
+    exit_of,
+    host_errors,
+    host_of,
+    plan_options,
+    port_of,
+    tell,
+    wish,
+)
+from mailseal.cli.output import Output, terminal_style
+
+
+@click.command(
+    "seal",
+    epilog="""\b
+Examples:
+  mailseal seal ssh://mailhost                     change there, prove from here
+  sudo mailseal seal mail.example:109              on the mail host itself
+  mailseal seal --stage offer ssh://mailhost       first offer TLS on port 1109
+
+The plan is shown and you are asked before anything changes. What is not confirmed is undone after
+five minutes, whatever became of the connection. Over SSH the look from here confirms; on the mail
+host itself you do. Exit code 0: done; 4: it failed and was undone; 6: refused, nothing changed.
+""",
+)
+@click.argument("target", metavar="TARGET|ssh://HOST")
+@plan_options
+@click.option("--yes", is_flag=True, help="Say yes to the plan, and on the host itself to keep it.")
+@click.option(
+    "--accept-unproven",
+    is_flag=True,
+    help="Keep the change also where something could not be seen from here.",
+)
+@click.option(
+    "--confirm-within",
+    type=click.FloatRange(20, 86400),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="After that an unconfirmed change is undone.",
+)
+def command(
+    target: str,
+    port: int | None,
+    yes: bool,
+    accept_unproven: bool,
+    confirm_within: float,
+    **options: Any,
+) -> Exit:
+    """Seal a service of this host or of ssh://HOST: no login in cleartext any more."""
+    from mailseal.model.plan import Plan
+    from mailseal.plan import AlreadySealed
+    from mailseal.report import plan as report
+    from mailseal.workflow import plans
+    from mailseal.workflow.seal import Talk, seal
+
+    out = Output(sys.stdout, terminal_style(sys.stdout))
+    try:
+        with host_errors(), host_of(target) as host:
+            made, facts = plans.make(host, wish(options, port_of(target, port, host)))
+            contents = {fact.path: fact.content for fact in facts.files if fact.content is not None}
+
+            def show(shown: Plan) -> None:
+                for line in report.plan(shown, contents, out.style):
+                    out.line(line)
+
+            talk = Talk(show, asker(yes), tell, accept_unproven)
+            done = seal(host, made, talk, confirm_within)
+    except AlreadySealed as sealed:
+        out.line("%s: nothing was changed" % sealed)
+        return Exit.CLEAN
+    if done.receipt is None:
+        raise Stop(Exit.REFUSED, "nothing was changed")
+    for line in (*report.proofs(done.proofs, out.style), *report.receipt(done.receipt, out.style)):
+        out.line(line)
+    code = exit_of(done.receipt)
+    if code is Exit.CLEAN:
+        for line in _next(done.sealed, made, target, options["ca"]):
+            out.line(line)
+    return code
+
+
+def _next(sealed: bool, made: Any, target: str, ca: str) -> list[str]:
+    lines = []
+    if sealed:
+        lines.append("SEALED: proven from here.")
+    elif made.stage == "enforce" and not target.startswith("ssh://"):
+        lines.append(
+            "Applied and confirmed. It is proven as SEALED only from another host: run "
+            "`mailseal verify %s` there." % made.endpoint
+        )
+    if made.strategy == "wrap" and not ca:
+        lines.append("Clients need the CA file /etc/mailseal/ca.crt of %s." % made.host)
+    lines.append(
+        "To go back: mailseal rollback%s"
+        % (" --on " + target if target.startswith("ssh://") else "")
+    )
+    return lines

@@ -1,0 +1,58 @@
+"""JSON for tools: readable back, harmless, and documented field by field."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from mailseal.model import codec
+from mailseal.model.finding import Assessment, Finding
+from mailseal.model.look import Attempt, Endpoint, Observation, TlsFacts
+from mailseal.report import records
+from mailseal.report.result import Reference, Scan, ScanResult
+from tests.project.tree import ROOT
+from tests.report.make import result
+
+PAGE = (ROOT / "docs/reference/records.md").read_text()
+DOCUMENTED = (
+    Scan, ScanResult, Endpoint, Assessment, Finding, Reference, Observation, Attempt, TlsFacts,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", DOCUMENTED, ids=lambda cls: cls.__name__)
+def test_the_page_names_every_field(cls):
+    _, _, rest = PAGE.partition(f"\n## {cls.__name__}\n")
+    table = rest.partition("\n## ")[0]
+    named = [
+        name
+        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    ]
+    assert named == [field.name for field in dataclasses.fields(cls)]
+
+
+def test_the_page_names_the_version():
+    assert f"The version is {codec.VERSION}." in PAGE
+
+
+def test_a_line_is_one_record_and_reads_back():
+    line = records.line(result())
+    assert "\n" not in line
+    assert line.startswith('{"type":"ScanResult","version":1,')
+    assert codec.loads(ScanResult, line, lenient=False) == result()
+
+
+def test_a_document_is_one_record_with_a_list():
+    scan = Scan("0.1.0", "2026-01-15T12:00:00.000Z", "2026-01-15T12:00:01.000Z", {}, (result(),))
+    read = json.loads(records.document(scan))
+    assert (read["type"], read["version"], len(read["results"])) == ("Scan", 1, 1)
+    assert codec.from_record(Scan, read, lenient=False) == scan
+
+
+def test_no_control_character_and_nothing_but_ascii():
+    everything = "".join(map(chr, [*range(0x100), 0x202E, 0x2028, 0xFEFF]))
+    text = records.line(dataclasses.replace(result(), asked=everything))
+    assert text.isascii()
+    assert text.isprintable()
+    assert json.loads(text)["asked"] == everything
