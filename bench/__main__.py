@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from bench.process import BenchError
 from bench.table import Table, machine
 
 BENCHES = {
@@ -27,7 +28,11 @@ def main() -> int:
     tables: dict[str, Table] = {}
     print(machine(), flush=True)
     for name in options.names or BENCHES:
-        tables[name] = importlib.import_module(BENCHES[name]).run(rounds)
+        try:
+            tables[name] = importlib.import_module(BENCHES[name]).run(rounds)
+        except BenchError as error:
+            print(f"bench: {name}: {error}", file=sys.stderr)
+            return 1
         print(f"\n{tables[name].text()}", flush=True)
     if options.json:
         figures = {name: table.figures() for name, table in tables.items()}

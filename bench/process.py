@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import subprocess
 import tempfile
 import time
@@ -68,10 +69,9 @@ def pin(cpus: set[int]) -> Callable[[], None]:
 def compiled(source: Path, folder: Path) -> str:
     """A C program, built. Raises BenchError where there is no compiler."""
     program = folder / source.stem
-    try:
-        subprocess.run(["cc", "-O2", "-Wall", "-Werror", "-o", program, source], check=True)
-    except FileNotFoundError:
-        raise BenchError("no C compiler: install gcc and libc6-dev") from None
+    if not shutil.which("cc"):
+        raise BenchError("no C compiler: install gcc and libc6-dev")
+    subprocess.run(["cc", "-O2", "-Wall", "-Werror", "-o", program, source], check=True)
     return str(program)
 
 

@@ -132,7 +132,10 @@ def reset(connection: socket.socket) -> None:
 
 
 def close(connection: socket.socket) -> None:
-    del connection
+    """Says nothing more, and listens on: an end without a reset."""
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(4096):
+        pass
 
 
 def forever(chunk: bytes, pause: float = 0.0) -> Peer:

@@ -145,10 +145,14 @@ def _secure(
 ) -> Call:
     try:
         sock.settimeout(deadline.left())
-        secured = tls.wrap(sock, dial.layer, authority, question.server_name, True)
+        secured = tls.wrap(sock, dial.layer, authority, question.server_name)
     except (OSError, UnicodeError) as error:
         return tls.broken(dial, error)
     with secured:
+        try:
+            secured.do_handshake()
+        except OSError as error:
+            return tls.broken(dial, error)
         call = Call(Reach.OPEN, tls=tls.facts(secured, question.server_name))
         if dial.conversation is not None:
             deadline.begin_step()

@@ -304,7 +304,7 @@ class Scan:
         sock, name = connection.sock, connection.question.server_name
         if not isinstance(sock, ssl.SSLSocket):
             try:
-                sock = tls.wrap(sock, connection.dial.layer, self._authority, name, False)
+                sock = tls.wrap(sock, connection.dial.layer, self._authority, name)
             except UnicodeError as error:
                 self._finish(connection, tls.broken(connection.dial, error))
                 return

@@ -52,18 +52,18 @@ def check_authority(authority: str) -> None:
         context(Layer.TLS_VERIFIED, authority)
 
 
-def wrap(
-    sock: socket.socket, layer: Layer, authority: str, name: str, handshake: bool
-) -> ssl.SSLSocket:
-    """The socket in TLS, with the handshake done or still to do.
+def wrap(sock: socket.socket, layer: Layer, authority: str, name: str) -> ssl.SSLSocket:
+    """The connected socket in TLS, its handshake still to do.
 
     Raises UnicodeError for a name that no certificate can have, OSError (ssl.SSLError is one) for
     the rest.
     """
-    # The library finds out too late: it has taken the descriptor by then, and would lose it.
+    # Both are found out by the library too late: it has taken the descriptor by then, and would
+    # lose it, or take a connection that is gone for one that is still to come.
     name.encode("idna")
+    sock.getpeername()
     return context(layer, authority).wrap_socket(
-        sock, server_hostname=name, do_handshake_on_connect=handshake
+        sock, server_hostname=name, do_handshake_on_connect=False
     )
 
 

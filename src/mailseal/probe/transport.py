@@ -30,7 +30,7 @@ READ = 4096
 EOF = End("eof", "the server closed the connection")
 TIMEOUT = End("timeout", "the server said nothing more in time")
 
-CAME_ABOUT = (errno.ECONNRESET, errno.EPIPE)
+CAME_ABOUT = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 """A connection that was there and broke. What is reset *before* it is there reads ECONNREFUSED."""
 
 
