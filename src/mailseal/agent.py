@@ -22,6 +22,7 @@ import posixpath
 import re
 import sys
 import time
+import traceback
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mailseal import bundle
@@ -305,4 +306,8 @@ def main(argv: Sequence[str]) -> int:
         return REFUSED
     except JournalDamaged as error:
         _tell("%s. Nothing was done; look at the file before anything else." % error)
+        return FAULT
+    except Exception as error:
+        traceback.print_exc()
+        _tell("a fault of mailseal: %s: %s" % (type(error).__name__, error))
         return FAULT

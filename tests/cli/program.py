@@ -11,7 +11,9 @@ from tests.project.tree import SRC
 
 PROGRAM = [sys.executable, "-m", "mailseal"]
 # In a session of its own the program's stdin becomes its terminal: what prompts is answered there.
-TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+TERMINAL = """import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])"""
 
 
 def environment(**more: str) -> dict[str, str]:

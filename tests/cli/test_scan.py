@@ -26,6 +26,8 @@ from tests.probe.certificates import anything_goes, server_context
 GOLDEN = Path(__file__).parent / "golden"
 DISABLED = b"- POP2 server disabled on this system\r\n"
 HOSTILE = b"+ POP2 \x1b[2J\x1b]0;owned\x07 \x00\x7f\x9b31m \xe2\x80\xae \xe2\x81\xa6 end\r\n"
+PATIENCE = ("--timeout", "1")
+"""Seconds: TLS is tried after a silence, and a silence is waited for."""
 FORMATS = ("text", "json", "ndjson")
 SECRET = "correct-horse"
 
@@ -177,7 +179,7 @@ def test_targets_from_a_file_and_from_stdin(exposed: Endpoint, tmp_path: Path):
 def test_the_exit_code_of_a_verdict(peer: peers.Peer, options: tuple[str, ...], code: Exit):
     with peers.serving(peer) as endpoint:
         run = mailseal(
-            "scan", "--timeout", "0.4", *options, str(endpoint), env={"MAILSEAL_PASSWORD": SECRET}
+            "scan", *PATIENCE, *options, str(endpoint), env={"MAILSEAL_PASSWORD": SECRET}
         )
     assert run.returncode == code, run.stdout + run.stderr
 
@@ -193,8 +195,8 @@ def test_exposed_outranks_inconclusive_which_outranks_clean(exposed: Endpoint):
 def test_what_else_fails_is_chosen_by_severity(sealed: Endpoint, authority: Path):
     options = ("--ca", str(authority), "--name", "mail.example", "--no-tls-versions")
     for severity, code in (("medium", Exit.EXPOSED), ("high", Exit.CLEAN)):
-        assert mailseal("scan", "--fail-on", severity, str(sealed)).returncode == code
-    run = mailseal("scan", "--fail-on", "info", *options, str(sealed))
+        assert mailseal("scan", *PATIENCE, "--fail-on", severity, str(sealed)).returncode == code
+    run = mailseal("scan", *PATIENCE, "--fail-on", "info", *options, str(sealed))
     assert run.returncode == Exit.CLEAN, run.stdout
 
 
@@ -228,7 +230,7 @@ def test_an_interrupt_ends_it_at_once():
             assert process.stdout.readline(), "the closed one is reported, so the scan is on"
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == Exit.INTERRUPTED
-            assert process.stderr.read() == b"mailseal: interrupted\n"
+            assert process.stderr.read().strip() == b"mailseal: interrupted"
         finally:
             process.kill()
 
@@ -300,6 +302,26 @@ def test_bad_input_is_said_and_nothing_is_done(arguments: list[str], words: str)
     assert b"Traceback" not in run.stderr
 
 
+def test_octets_for_targets_and_no_stdin_at_all():
+    run = mailseal("scan", "-", stdin=b"\xff\x1b[2J\x00\n")
+    assert run.returncode == Exit.USAGE
+    assert b"stdin, line 1: " in run.stderr
+    assert harmless(run.stderr)
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, "scan", "--user", "probe", "127.0.0.1"],
+        capture_output=True, env=environment(), timeout=60,
+    )  # fmt: skip
+    assert closed.returncode == Exit.USAGE
+    assert b"no terminal to ask" in closed.stderr
+
+
+def test_a_locale_without_the_letter_is_no_fault(sealed: Endpoint):
+    env = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    run = mailseal("scan", *PATIENCE, "--name", "gr\u00fc\u00df", str(sealed), env=env)
+    assert run.returncode == Exit.CLEAN, run.stderr
+    assert b"not for gr\\xfc\\xdf" in run.stdout
+
+
 def test_a_file_is_not_overwritten_unless_told(exposed: Endpoint, tmp_path: Path):
     out = tmp_path / "out.json"
     out.write_text("precious")
@@ -316,8 +338,16 @@ def test_results_are_for_their_owner_alone(exposed: Endpoint, tmp_path: Path):
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_full_disk_is_said(exposed: Endpoint):
-    run = mailseal("scan", "-o", "/dev/full", "--overwrite", str(exposed))
+@pytest.mark.parametrize("to", ["-o", "stdout"])
+def test_a_full_disk_is_said(exposed: Endpoint, to: str):
+    if to == "-o":
+        run = mailseal("scan", "-o", "/dev/full", "--overwrite", str(exposed))
+    else:
+        with open("/dev/full", "wb") as full:
+            run = subprocess.run(
+                [*PROGRAM, "scan", str(exposed)],
+                stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60,
+            )  # fmt: skip
     assert run.returncode == Exit.USAGE
     assert b"the results cannot be written: No space left on device" in run.stderr
 
@@ -376,7 +406,7 @@ def test_a_password_is_not_sent_to_a_network():
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_hostile_banner_does_not_reach_the_reader(form: str):
     with peers.serving(peers.says(HOSTILE, stay=1)) as endpoint:
-        run = mailseal("scan", "--format", form, "--timeout", "0.4", str(endpoint))
+        run = mailseal("scan", *PATIENCE, "--format", form, str(endpoint))
     seen = run.stdout + run.stderr
     assert b"end" in seen
     assert harmless(seen)
@@ -384,7 +414,7 @@ def test_a_hostile_banner_does_not_reach_the_reader(form: str):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_hostile_certificate_does_neither(form: str, sealed: Endpoint):
-    run = mailseal("scan", "--format", form, "--name", "mail.example", str(sealed))
+    run = mailseal("scan", *PATIENCE, "--format", form, "--name", "mail.example", str(sealed))
     assert b"untrusted" in run.stdout
     assert harmless(run.stdout + run.stderr)
 
@@ -395,7 +425,7 @@ def harmless(seen: bytes) -> bool:
 
 def test_colour_is_for_terminals_and_not_for_no_color():
     with peers.serving(peers.says(HOSTILE, stay=1)) as endpoint:
-        options = ("scan", "--timeout", "0.4", str(endpoint))
+        options = ("scan", *PATIENCE, str(endpoint))
         _, coloured = on_terminal(*options)
         _, plain = on_terminal(*options, env={"NO_COLOR": "1"})
     # Colours, and the progress line's own "erase to the end of the line"; nothing of the server's.
@@ -442,6 +472,6 @@ def test_a_good_server_is_clean(tmp_path: Path):
     context = server_context(ca.issue_cert("mail.example"))
     with peers.serving(peers.secured(context, peers.pop2)) as endpoint:
         options = ("--ca", str(tmp_path / "ca.pem"), "--name", "mail.example")
-        run = mailseal("scan", "--fail-on", "info", *options, str(endpoint))
+        run = mailseal("scan", *PATIENCE, "--fail-on", "info", *options, str(endpoint))
     assert run.returncode == Exit.CLEAN, run.stdout
     assert b"REFUSED" in run.stdout

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import gc
 import itertools
+import resource
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 
 from mailseal.assess import assess
 from mailseal.model.finding import Verdict
-from mailseal.model.look import Endpoint
+from mailseal.model.look import Endpoint, Reach
 from mailseal.probe import loop
 from mailseal.probe.look import Limits, Question
 from tests.probe import peers
@@ -41,6 +42,20 @@ def test_a_silent_answer_to_the_login(observe: Driver):
         took = time.monotonic() - started
     assert took < LIMITS.answer + 0.5
     assert assess([seen]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_handshake_octet_by_octet_ends_in_time(observe: Driver):
+    def peer(connection: socket.socket) -> None:
+        if connection.recv(4096):
+            connection.sendall(b"\x16\x03\x03\x40\x00\x02")
+            peers.forever(b"\x00", 0.05)(connection)
+
+    with peers.serving(peer) as endpoint:
+        started = time.monotonic()
+        seen = observe(Question(endpoint, limits=LIMITS))
+        took = time.monotonic() - started
+    assert took < 2 * LIMITS.answer + LIMITS.connect + 0.5
+    assert seen.gaps[1] == "TLS: the handshake did not end in time"
 
 
 def test_a_connection_has_an_end_whatever_the_steps(observe: Driver):
@@ -126,6 +141,20 @@ def test_no_more_connections_than_asked_for():
         questions = (Question(endpoint, limits=LIMITS) for _ in range(60))
         assert len(list(loop.Scan(concurrency=7).results(questions))) == 60
     assert 2 <= count["most"] <= 7
+
+
+def test_no_more_connections_than_descriptors():
+    """Ours is not the server's trouble: nothing is reported as out of reach for want of them."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as nobody_accepts:
+        endpoint = Endpoint("127.0.0.1", nobody_accepts.getsockname()[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 70, most))
+        try:
+            questions = [Question(endpoint, limits=Limits(0.1, 0.1, 0.2))] * 100
+            seen = list(loop.Scan(concurrency=512).results(questions))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    assert {look.reach for look in seen} == {Reach.OPEN}
 
 
 def test_questions_are_taken_as_there_is_room():

@@ -118,6 +118,7 @@ def test_servers(case: str, host: str, no_leak: None):
 
 def test_an_answer_with_a_reset_behind_it_is_read(observe: Driver):
     def peer(connection: socket.socket) -> None:
+        time.sleep(0.02)  # so that connect() has ended, which would tell of the reset itself
         connection.sendall(b"- POP2 server disabled on this system\r\n")
         peers.reset(connection)
 
@@ -365,6 +366,23 @@ def test_hostile_inside_tls(look_inside: Look, ca: trustme.CA, no_leak: None):
 def test_an_authority_that_cannot_be_read_is_the_operator_s_trouble(observe: Driver):
     with pytest.raises(OSError, match="No such file"):
         observe(Question(Endpoint("127.0.0.1", 9)), authority="/nonexistent/ca.pem")
+
+
+def test_cleartext_and_tls_on_one_port(look_inside: Look, ca: trustme.CA):
+    """A port that takes both is exposed, although it waits a while for a ClientHello."""
+    inside = peers.secured(server_context(ca.issue_cert(NAME)), POP2)
+
+    def peer(connection: socket.socket) -> None:
+        connection.settimeout(0.3)
+        try:
+            connection.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            peers.pop2(connection)
+        else:
+            inside(connection)
+
+    judged = assess([look_inside(peer)])
+    assert (judged.verdict, judged.grade) == (Verdict.EXPOSED, Grade.ACCEPTED)
 
 
 # -- the eager client ------------------------------------------------------------------------------

@@ -29,23 +29,31 @@ def files(directory: str, name: str) -> Tuple[str, ...]:
 
 
 def issue(system: System, op: IssueCertificate, meta: Meta) -> str:
-    """Makes the set. `meta` is for the service's key. Empty text, or what went wrong."""
+    """Makes the set, under the CA that is there already or a new one. `meta` is for the service's
+    key. Empty text, or what went wrong.
+    """
     authority, authority_key, leaf, leaf_key = files(op.directory, op.name)
-    work = posixpath.join(op.directory, ".issue-" + op.name)
+    work = _work(op)
     private = Meta(0o600, 0, 0)
+    clean(system, op)
     try:
         system.mkdir(work, Meta(0o700, 0, 0))
         for name, text in configurations(op.names).items():
             system.write(posixpath.join(work, name), text.encode("ascii"), private)
-        for argv in _commands(work, op.days):
+        known = system.stat(authority) is not None and system.stat(authority_key) is not None
+        if known:
+            system.write(work + "/ca.crt", system.read(authority), private)
+            system.write(work + "/ca.key", system.read(authority_key), private)
+        for argv in _commands(work, op.days)[1 if known else 0 :]:
             done = system.run(argv, timeout=60)
             if not done.ok:
                 return "openssl cannot make the certificate: " + done.words()
         chain = system.read(work + "/leaf.crt") + system.read(work + "/ca.crt")
         public = replace(private, mode=0o644)
-        system.write(authority_key, system.read(work + "/ca.key"), private)
+        if not known:
+            system.write(authority_key, system.read(work + "/ca.key"), private)
+            system.write(authority, system.read(work + "/ca.crt"), public)
         system.write(leaf_key, system.read(work + "/leaf.key"), meta)
-        system.write(authority, system.read(work + "/ca.crt"), public)
         system.write(leaf, chain, public)
         return ""
     finally:
@@ -54,10 +62,24 @@ def issue(system: System, op: IssueCertificate, meta: Meta) -> str:
 
 def clean(system: System, op: IssueCertificate) -> None:
     """Removes the working directory, keys included."""
-    work = posixpath.join(op.directory, ".issue-" + op.name)
+    work = _work(op)
     for name in system.listdir(work):
         system.remove(posixpath.join(work, name))
     system.remove(work)
+
+
+def is_ours(system: System, op: IssueCertificate) -> bool:
+    """Whether the certificate that is there is the one that was issued (or none is, yet): it is
+    written last, and ends with our CA's own.
+    """
+    authority, _, leaf, _ = files(op.directory, op.name)
+    if system.stat(leaf) is None:
+        return True
+    return system.stat(authority) is not None and system.read(leaf).endswith(system.read(authority))
+
+
+def _work(op: IssueCertificate) -> str:
+    return posixpath.join(op.directory, ".issue-" + op.name)
 
 
 def _commands(work: str, days: int) -> List[List[str]]:

@@ -1,15 +1,16 @@
 """The journal of a run: append-only lines, each on disk before the step it announces.
 
-Strategy: a line is a CRC-32 and a JSON object. A power loss can cut the last line short, and that
-line then never happened; a damaged line anywhere else means that the disk lies, and is an error
-that a person must see. The state of a run is never stored: it is derived from the lines.
+Strategy: a line is a CRC-32 and a JSON object. A kill or a power loss can cut the last line short,
+and that line then never happened; whoever comes next begins with a line that says so. A damaged
+line anywhere else means that the disk lies, and is an error that a person must see. The state of a
+run is never stored: it is derived from the lines.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from mailseal.model.plan import RunState
 from mailseal.system.base import System
@@ -17,6 +18,10 @@ from mailseal.system.base import System
 
 class JournalDamaged(Exception):
     """A line in the middle of the journal does not match its checksum. The operator must act."""
+
+
+RESUMES = ("undo-begin", "commit")
+"""The records that may come first after a torn line: who was killed wrote nothing more himself."""
 
 
 class Journal:
@@ -30,24 +35,34 @@ class Journal:
         self._torn = bool(data) and not data.endswith(b"\n")
 
     def write(self, what: str, **values: Any) -> None:
-        """Appends a record; it is on disk when this returns. Raises OSError."""
+        """Appends a record; it is on disk when this returns. Raises OSError, and then the record is
+        in `records` all the same: what was done was done.
+        """
         record = {"what": what, "at": self._system.now(), **values}
         body = json.dumps(record, sort_keys=True).encode("ascii")
-        # A torn last line has no line end: the one in front keeps ours whole.
-        start, self._torn = (b"\n" if self._torn else b""), False
-        self._system.append(self.path, start + b"%08x %s\n" % (zlib.crc32(body), body))
         self.records.append(record)
+        # A torn last line has no line end: the one in front keeps ours whole.
+        start = b"\n" if self._torn else b""
+        self._system.append(self.path, start + b"%08x %s\n" % (zlib.crc32(body), body))
+        self._torn = False
 
     def find(self, what: str, op: Optional[int] = None) -> Optional[Dict[str, Any]]:
         """The last record of that name (and op)."""
         found = (r for r in reversed(self.records) if r["what"] == what)
         return next((r for r in found if op is None or r.get("op") == op), None)
 
-    def open_intents(self) -> List[Dict[str, Any]]:
-        """The intents that are not undone yet, last first: the order in which to undo."""
-        undone = {record["op"] for record in self.records if record["what"] == "undone"}
-        intents = [record for record in self.records if record["what"] == "intent"]
-        return [record for record in reversed(intents) if record["op"] not in undone]
+    def intents(self) -> List[Dict[str, Any]]:
+        """What was begun, last first: the order in which to undo."""
+        return [record for record in reversed(self.records) if record["what"] == "intent"]
+
+    def undone(self) -> Set[int]:
+        """The numbers of the ops that were undone."""
+        return {record["op"] for record in self.records if record["what"] == "undone"}
+
+    @property
+    def until(self) -> float:
+        """The last moment that was set to whoever was at work, on the clock of `executor.uptime`."""
+        return max((record["until"] for record in self.records if "until" in record), default=0.0)
 
     @property
     def state(self) -> Optional[RunState]:
@@ -88,10 +103,14 @@ def _parse(data: bytes, path: str) -> List[Dict[str, Any]]:
 
 
 def _crashed_here(lines: List[bytes], number: int) -> bool:
-    """A torn line is the last one before a crash; what follows it is always a recovery."""
-    following = next((line for line in lines[number:] if line), b"")
-    record = _line(following)
-    return record is not None and record["what"] in ("undo-begin", "commit")
+    """A torn line is the last one before a crash. What follows it is a record of RESUMES; or the
+    torn rest of one, where that was cut short as well.
+    """
+    for following in lines[number:]:
+        record = _line(following)
+        if record is not None:
+            return record["what"] in RESUMES
+    return lines[-1] != b""
 
 
 def _line(line: bytes) -> Optional[Dict[str, Any]]:

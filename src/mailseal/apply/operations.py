@@ -258,9 +258,11 @@ def _keep_package(context: Context, op: ops.InstallPackage, undo: Undo) -> str:
 
 
 def _issue_before(context: Context, op: ops.IssueCertificate, index: int) -> Undo:
-    for path in authority.files(op.directory, op.name):
-        _must_be_absent(context, path)
-    return {}
+    """The CA may be there already, of another service; the service's own files may not."""
+    *ca, certificate, key = authority.files(op.directory, op.name)
+    _must_be_absent(context, certificate)
+    _must_be_absent(context, key)
+    return {"made": [certificate, key, *(p for p in ca if context.system.stat(p) is None)]}
 
 
 def _issue(context: Context, op: ops.IssueCertificate) -> str:
@@ -271,9 +273,10 @@ def _issue(context: Context, op: ops.IssueCertificate) -> str:
 
 
 def _remove_issued(context: Context, op: ops.IssueCertificate, undo: Undo) -> str:
-    for path in authority.files(op.directory, op.name):
+    authority.clean(context.system, op)
+    for path in undo["made"]:
         context.system.remove(path)
-    return "removed the certificate and the private CA"
+    return "removed the certificate that was issued"
 
 
 # -- services ----------------------------------------------------------------------------------

@@ -23,13 +23,15 @@ PORTS = range(49152, 60999)
 _SECONDS = 10.0
 
 
-def run(system: System, op: TryTerminator, greets: Greets) -> str:
-    """Empty text where the greeting came through; else what went wrong. Leaves nothing running."""
+def run(system: System, op: TryTerminator, meta: Meta, greets: Greets) -> str:
+    """Empty text where the greeting came through; else what went wrong. Leaves nothing running.
+    `meta` is for the configuration.
+    """
     clean(system, op)
     port = free_port(system)
     content = op.content.replace(op.PORT, b"%d" % port)
-    system.write(op.path, content, Meta(0o640, *system.ids("root", op.group)))
     try:
+        system.write(op.path, content, meta)
         done = units.act(system, op.unit, "start")
         if not done.ok:
             return "stunnel does not start with the planned options: " + done.words()
@@ -59,6 +61,8 @@ def clean(system: System, op: TryTerminator) -> None:
     """Stops the trial and removes its configuration; may be done at any time, and twice."""
     if units.state(system, op.unit).active not in ("inactive", ""):
         units.act(system, op.unit, "stop")
+        # One that failed would stay in the manager's list of failures.
+        system.run(["systemctl", "reset-failed", "--", op.unit], timeout=30)
     system.remove(op.path)
 
 

@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(words: str) -> None:
-    click.echo("mailseal: " + words, err=True)
+    lines = [harmless(line) for line in words.split("\n")]
+    click.echo("mailseal: " + "\n".join(lines), err=True)
 
 
 def _fault(error: Exception) -> int:

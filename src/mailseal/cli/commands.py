@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "scan": Entry("scan", "Look at services: who takes a password in cleartext?"),
     "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),
-    "plan": Entry("plan", "The fix, with differences, risks and the way back. Changes nothing."),
+    "plan": Entry("plan", "Plan the fix and show it; changes nothing."),
     "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),
     "verify": Entry("verify", "Prove from here that a service is sealed."),
     "confirm": Entry("confirm", "Keep a change that waits to be confirmed."),

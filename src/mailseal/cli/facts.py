@@ -14,7 +14,7 @@ from mailseal.cli.output import opened
     epilog="""\b
 Examples:
   sudo mailseal facts -o mailhost.json             on the mail host
-  mailseal plan --facts mailhost.json -o plan.json on your own machine
+  mailseal plan --facts mailhost.json -o plan.json  on your own machine
   mailseal facts ssh://mailhost
 
 The facts hold the service configuration of the host, no keys. Without root they are incomplete and

@@ -8,6 +8,7 @@ fault: it raises `ReaderGone`, which a command takes as "stop".
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -38,17 +39,26 @@ class Output:
             self._stream.write(text + "\n")
             self._stream.flush()
         except BrokenPipeError:
-            # The interpreter flushes once more when it ends: let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            self._to_nowhere()
             raise ReaderGone from None
         except OSError as error:
+            self._to_nowhere()
             raise Stop(Exit.USAGE, f"the results cannot be written: {error.strerror}") from None
+
+    def _to_nowhere(self) -> None:
+        """What could not be written is tried once more when the stream is closed: let that go."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
 def opened(path: str | None, overwrite: bool) -> Iterator[Output]:
     """stdout, or the file `path`. Raises Stop where it exists or cannot be written."""
     if path is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # What the locale has no letter for is shown by its number; it is no fault.
+            sys.stdout.reconfigure(errors="backslashreplace")
         yield Output(sys.stdout, terminal_style(sys.stdout))
         return
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
@@ -59,7 +69,7 @@ def opened(path: str | None, overwrite: bool) -> Iterator[Output]:
         raise Stop(Exit.USAGE, words) from None
     except OSError as error:
         raise Stop(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
-    with open(descriptor, "w", encoding="utf-8") as stream:
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
         yield Output(stream, PLAIN)
 
 

@@ -15,7 +15,7 @@ from mailseal.cli.output import Output, opened, terminal_style
     "plan",
     epilog="""\b
 Examples:
-  sudo mailseal plan mail.example:109 -o plan.json on the mail host
+  sudo mailseal plan mail.example:109 -o plan.json  on the mail host
   mailseal plan ssh://mailhost -o plan.json        from here; nothing is changed there
   mailseal plan --facts mailhost.json --name mail.example -o plan.json
   mailseal plan --stage offer ssh://mailhost       TLS beside cleartext, nobody is cut off

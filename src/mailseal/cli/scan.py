@@ -7,7 +7,6 @@ one small writer each, as they come. All that costs time to import is imported w
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -186,11 +185,11 @@ def _file(path: str) -> tuple[Word, ...]:
     """The targets of a file, or of stdin for `-`. Raises Stop."""
     from mailseal.workflow.scan import words_of
 
-    if path == "-":
-        return words_of(sys.stdin.read().splitlines(), "stdin")
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return words_of(stream.read().splitlines(), path)
+        # Descriptor 0 rather than sys.stdin: that one is missing where a caller closed it.
+        source: str | int = 0 if path == "-" else path
+        with open(source, encoding="utf-8", errors="replace", closefd=path != "-") as stream:
+            return words_of(stream.read().splitlines(), "stdin" if path == "-" else path)
     except OSError as error:
         words = f"the list {path} cannot be read: {error.strerror}"
         raise Stop(Exit.USAGE, words) from None

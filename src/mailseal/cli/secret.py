@@ -26,7 +26,7 @@ def password(user: str, descriptor: int | None) -> str:
         return _first_line(descriptor)
     if VARIABLE in os.environ:
         return os.environ[VARIABLE]
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         words = "no terminal to ask for the password of %s: use --password-fd or %s"
         raise Stop(Exit.USAGE, words % (user, VARIABLE))
     answer: str = click.prompt(f"Password of {user}", hide_input=True, err=True)

@@ -7,6 +7,7 @@ listeners of lines that are gone; the socket has one fixed row. Says "ready" onc
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import os
@@ -160,11 +161,8 @@ def main(settings: Mapping[str, Any]) -> int:
             listener = listen_unix(settings["unix"], settings["mode"], owner)
             server.add((settings["unix"], 0), listener, settings["argv"])
         else:
-            files = [Path(settings[name]) for name in ("inetd", "services")]
-
-            def reread() -> Table:
-                return inetd_table(*files, settings["programs"])
-
+            conf, services = Path(settings["inetd"]), Path(settings["services"])
+            reread = functools.partial(inetd_table, conf, services, settings["programs"])
             server.follow(reread())
         print("ready", flush=True)
         server.run(reread)

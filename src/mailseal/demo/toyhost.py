@@ -22,24 +22,27 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from mailseal.demo.stage import Stage
 from mailseal.demo.supervisor import Backstage, Supervisor, module, supervising
 from mailseal.model.host import Listener
 from mailseal.system.base import Completed, Meta, Stat
 from mailseal.system.live import LiveSystem, listening
 
 NAME = "mail.example"
-USER = "jon"
+USER = "postmaster"
 STUNNEL_ACCOUNT = "stunnel4"
+ROOT, BACKSTAGE = "host", "backstage"
+"""In the demo's directory: the host's files, and what it does not see (logs, translated copies)."""
 UNTRACED = ("/run/mailseal.lock", "/var/lib/mailseal")
 """What a rollback leaves on purpose: the lock's file, and the journals of the runs."""
 
 _MAIL = """\
-From vint@example.net Mon Jul  4 09:12:00 1988
-From: vint@example.net
-To: jon@mail.example
+From editor@example.net Tue Nov  1 09:12:00 1988
+From: editor@example.net
+To: postmaster@mail.example
 Subject: RFC 1081
 
-Post Office Protocol, Version 3, is out: the second version can retire.
+There is a Version 3 of the Post Office Protocol: Version 2 can retire.
 
 """
 
@@ -53,22 +56,17 @@ ExecReload=/bin/kill -HUP $MAINPID
 """
 
 
-def files(port: int, addresses: Sequence[str], password: str) -> Mapping[str, tuple[int, str]]:
-    """Mode and text of every file of the host before mailseal comes. It serves each of `addresses`,
-    or everything where there are none.
-    """
-    rows = [(f"{address}:", "tcp") for address in addresses] or [("", "tcp"), ("", "tcp6")]
+def files(stage: Stage, password: str) -> Mapping[str, tuple[int, str]]:
+    """Mode and text of every file of the host before mailseal comes."""
     server = "nowait root /usr/sbin/ipop2d ipop2d"
-    lines = [f"{address}pop2 stream {protocol} {server}\n" for address, protocol in rows]
+    lines = [f"{address}pop2 stream {protocol} {server}\n" for address, protocol in stage.rows]
+    services = f"pop2\t\t{stage.port}/tcp\tpostoffice pop-2\npop3\t\t110/tcp\n"
     return {
         "/etc/hostname": (0o644, NAME + "\n"),
         "/etc/machine-id": (0o444, os.urandom(16).hex() + "\n"),
         "/etc/os-release": (0o644, 'PRETTY_NAME="toy host of mailseal demo"\n'),
-        "/etc/services": (0o644, f"pop2\t\t{port}/tcp\tpostoffice pop-2\npop3\t\t110/tcp\n"),
-        "/etc/inetd.conf": (
-            0o640,
-            "# The post office, as it has been since 1985.\n" + "".join(lines),
-        ),
+        "/etc/services": (0o644, services),
+        "/etc/inetd.conf": (0o640, "# The post office, as it always was.\n" + "".join(lines)),
         "/etc/pop2d.users": (0o600, f"{USER}:{password}\n"),
         "/var/mail/" + USER: (0o600, _MAIL),
         "/lib/systemd/system/inetd.service": (0o644, _UNIT),
@@ -77,7 +75,8 @@ def files(port: int, addresses: Sequence[str], password: str) -> Mapping[str, tu
 
 
 DIRECTORIES = (
-    *("/etc", "/etc/systemd", "/etc/systemd/system", "/lib", "/lib/systemd", "/lib/systemd/system"),
+    *("/etc", "/etc/systemd", "/etc/systemd/system", "/etc/systemd/system/multi-user.target.wants"),
+    *("/lib", "/lib/systemd", "/lib/systemd/system"),
     *("/run", "/run/systemd", "/run/systemd/system", "/usr", "/usr/bin", "/var", "/var/lib"),
     *("/var/mail",),
 )
@@ -86,9 +85,9 @@ DIRECTORIES = (
 class ToyHost:
     """Implements `System`. Made by `toy_host`."""
 
-    def __init__(self, stage: Backstage, addresses: Sequence[str], stunnel: str) -> None:
+    def __init__(self, backstage: Backstage, addresses: Sequence[str], stunnel: str) -> None:
         self._live = LiveSystem()
-        self._stage = stage
+        self._stage = backstage
         self._addresses = addresses
         self._stunnel = stunnel
         self.supervisor: Supervisor
@@ -237,19 +236,12 @@ class ToyHost:
 
 @contextlib.contextmanager
 def toy_host(
-    directory: Path,
-    prefix: tuple[str, ...],
-    port: int,
-    addresses: Sequence[str],
-    password: str,
-    stunnel: str,
-    recover: Callable[[str], None],
+    directory: Path, stage: Stage, password: str, stunnel: str, recover: Callable[[str], None]
 ) -> Iterator[ToyHost]:
     """A toy host in an empty directory, with nothing running; what was started ends with the
-    `with`. `prefix` stands before what runs on the host; `addresses` are those it serves (all of
-    its namespace where there are none). `stunnel`: the real program. `recover`: the dead-man.
+    `with`. `stunnel`: the real program. `recover`: what the dead-man calls, with a run's directory.
     """
-    root, scratch = directory / "host", directory / "backstage"
+    root, scratch = directory / ROOT, directory / BACKSTAGE
     # stunnel's own user goes through these; what is private below has a mode of its own.
     for each in (directory, root, scratch):
         each.mkdir(mode=0o711, exist_ok=True)
@@ -259,10 +251,10 @@ def toy_host(
         *(sys.executable, "-I", "-S", str(Path(__file__).with_name("pop2d.py"))),
         *("--users", str(root / "etc/pop2d.users"), "--spool", str(root / "var/mail")),
     )
-    stage = Backstage(
+    backstage = Backstage(
         root=root,
         scratch=scratch,
-        prefix=prefix,
+        prefix=stage.host,
         ids=ids,
         programs={
             "/usr/sbin/inetd": lambda argv: _inetd(root, ipop2d),
@@ -275,14 +267,14 @@ def toy_host(
         separate_users=separate,
     )
     for path in DIRECTORIES:
-        stage.real(path).mkdir(mode=0o755)
-    for path, (mode, text) in files(port, addresses, password).items():
-        real = stage.real(path)
+        backstage.real(path).mkdir(mode=0o755)
+    for path, (mode, text) in files(stage, password).items():
+        real = backstage.real(path)
         real.parent.mkdir(parents=True, exist_ok=True)
         real.write_text(text, "utf-8")
         real.chmod(mode)
-    host = ToyHost(stage, addresses, stunnel)
-    with supervising(stage, recover) as host.supervisor:
+    host = ToyHost(backstage, stage.addresses, stunnel)
+    with supervising(backstage, recover) as host.supervisor:
         yield host
 
 

@@ -74,7 +74,7 @@ def _check(request: Request) -> None:
         raise Cannot(
             "this host is not run by systemd, and stunnel's unit needs it: use --strategy retire"
         )
-    line = facts.tools.get("stunnel", "")
+    line = facts.tools.get(stunnel.PACKAGE, "")
     version = stunnel.version(line)
     if facts.packages.get(stunnel.PACKAGE) and (version is None or version < stunnel.OLDEST):
         raise Cannot("this stunnel is not known here: %r; install 5.50 or newer" % line)

@@ -12,6 +12,7 @@ that has come. An answer in time costs no timer: it moves a number.
 from __future__ import annotations
 
 import errno
+import resource
 import select
 import socket
 import ssl
@@ -29,6 +30,7 @@ _WRITE = select.EPOLLOUT
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 _PENDING = (0, errno.EINPROGRESS)
 _EVENTS = 1024
+_OTHER_DESCRIPTORS = 64
 
 
 class _Connection:
@@ -66,7 +68,8 @@ class _Connection:
 
 
 class Scan:
-    """Runs looks with at most `concurrency` connections open.
+    """Runs looks with at most `concurrency` connections open, fewer where the process may not open
+    that many descriptors (`ulimit -n`).
 
     `authority`: a PEM file trusted besides the system's roots; raises OSError or ssl.SSLError where
     it cannot be read. `results` takes the questions lazily and yields Observations as they are
@@ -75,6 +78,9 @@ class Scan:
 
     def __init__(self, concurrency: int = 512, authority: str = "", now: Clock = time.time) -> None:
         tls.check_authority(authority)
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed != resource.RLIM_INFINITY:
+            concurrency = min(concurrency, max(1, allowed - _OTHER_DESCRIPTORS))
         self._concurrency = concurrency
         self._authority = authority
         self._now = now
@@ -183,7 +189,9 @@ class Scan:
     # -- time --------------------------------------------------------------------------------
 
     def _wait(self, connection: _Connection, until: float) -> None:
-        connection.deadline = until = min(until, connection.total)
+        if until > connection.total:
+            until = connection.total
+        connection.deadline = until
         if until < self._earliest:
             self._earliest = until
 

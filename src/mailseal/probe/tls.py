@@ -29,6 +29,7 @@ def context(layer: Layer, authority: str = "") -> ssl.SSLContext:
     Raises OSError or ssl.SSLError where that file cannot be read.
     """
     made = ssl.create_default_context()
+    made.sslsocket_class = _Socket
     # Python 3.13 adds VERIFY_X509_STRICT, which refuses chains that mail programs accept; a
     # verdict must not depend on which Python took the look.
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -52,16 +53,22 @@ def check_authority(authority: str) -> None:
         context(Layer.TLS_VERIFIED, authority)
 
 
+class _Socket(ssl.SSLSocket):
+    """Closes itself where the library gives up on it: a connection may end while it is wrapped, or
+    the name be none, and the descriptor that was taken by then belongs to nobody else.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def wrap(sock: socket.socket, layer: Layer, authority: str, name: str) -> ssl.SSLSocket:
-    """The connected socket in TLS, its handshake still to do.
+    """The connected socket in TLS, its handshake still to do: what ended meanwhile must not be
+    taken for one. `sock` is spent, also after an error.
 
     Raises UnicodeError for a name that no certificate can have, OSError (ssl.SSLError is one) for
     the rest.
     """
-    # Both are found out by the library too late: it has taken the descriptor by then, and would
-    # lose it, or take a connection that is gone for one that is still to come.
-    name.encode("idna")
-    sock.getpeername()
     return context(layer, authority).wrap_socket(
         sock, server_hostname=name, do_handshake_on_connect=False
     )

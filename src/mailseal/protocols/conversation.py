@@ -154,7 +154,7 @@ class Conversation:
 
     def _note(self, side: str, text: str) -> None:
         if len(self.transcript) < TRANSCRIPT_LINES:
-            self.transcript.append("%s: %s" % (side, text))
+            self.transcript.append(side + ": " + text)
 
     @property
     def logins(self) -> Tuple[LoginEvent, ...]:

@@ -1,0 +1,59 @@
+"""Every command that the howto pages show is run as typed, on booted hosts, page by page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lab import Lab
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
+_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+_EXPOSED = 1
+"""`scan` says by its exit code that it found something; each page looks before it seals."""
+
+
+def commands(page: Path) -> list[str]:
+    """The lines behind a `$` of the page's console blocks."""
+    lines = [line for block in _BLOCK.findall(page.read_text()) for line in block.splitlines()]
+    return [line[2:] for line in lines if line.startswith("$ ")]
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda page: page.stem)
+def test_the_commands_of_a_page_work_as_typed(page: Path, lab: Lab) -> None:
+    network = lab.network()
+    mail = lab.host("mailhost", system="bookworm", network=network)
+    mail.install_pop2d("inetd", "--bad-login-delay 0")
+    mail.wait_listening(109)
+    desk = lab.host("desk", system="workstation", network=network, binds={ROOT: "/srv/mailseal"})
+    desk.run(["sh", "-c", _SSH % (mail.ipv4, mail.ipv4)])
+    mail.run(["mkdir", "-p", "-m", "700", "/root/.ssh"])
+    mail.write("/root/.ssh/authorized_keys", desk.read("/root/.ssh/id_ed25519.pub"), mode=0o600)
+    mail.run(["systemctl", "start", "ssh"])
+    desk.write("/usr/local/bin/mailseal", _PROGRAM, mode=0o755)
+    for number, command in enumerate(commands(page)):
+        words = shlex.split(command)
+        done = desk.run(["env", "-C", "/root", "HOME=/root", *words], check=False, timeout=200)
+        expected = _EXPOSED if number == 0 and words[:2] == ["mailseal", "scan"] else 0
+        said = (done.stdout + done.stderr).decode()
+        assert done.returncode == expected, "%s\n%s" % (command, said)
+
+
+_SSH = """
+mkdir -p -m 700 /root/.ssh
+ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+printf 'Host mailhost\\n HostName %s\\n User root\\n StrictHostKeyChecking accept-new\\n' \
+    >/root/.ssh/config
+echo '%s mailhost mail.example' >>/etc/hosts
+"""
+
+_PROGRAM = b"""#!/bin/sh
+PYTHONPATH=/srv/mailseal/src:$(echo /srv/mailseal/.venv/lib/python3*/site-packages)
+export PYTHONPATH
+exec python3 -m mailseal "$@"
+"""
