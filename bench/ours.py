@@ -1,7 +1,7 @@
-"""Our contestant: FILE PORT CONCURRENCY, the same work as `floor`, with the product's own loop.
+"""FILE PORT CONCURRENCY: the same work as `floor`, with the product's own loop.
 
-Looks at each address, judges it and counts the verdicts: what `mailseal scan` does between reading
-its targets and writing its lines. Prints how many are exposed.
+Looks at each address, judges it and counts the verdicts: `mailseal scan` without its command line
+and its records. Prints how many are exposed.
 """
 
 import sys

@@ -28,8 +28,8 @@ class Used:
     output: str
 
 
-def measured(command: Sequence[str], cpus: set[int]) -> Used:
-    """Runs a program to its end. Raises BenchError where it fails."""
+def measured(command: Sequence[str], cpus: set[int], expected: int = 0) -> Used:
+    """Runs a program to its end. Raises BenchError where it ends with another status."""
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen(
@@ -38,7 +38,7 @@ def measured(command: Sequence[str], cpus: set[int]) -> Used:
         status, used = ended(child)
         wall = time.monotonic() - started
         output.seek(0)
-        if status:
+        if status != expected:
             errors.seek(0)
             raise BenchError(f"{command[0]} ended with {status}: {errors.read(2000)}")
         return Used(used.ru_utime + used.ru_stime, wall, output.read())

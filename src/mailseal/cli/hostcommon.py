@@ -99,25 +99,24 @@ def tell(line: str) -> None:
 @contextlib.contextmanager
 def host_errors() -> Iterator[None]:
     """What the rooms refuse, as a Stop with its exit code. AlreadySealed passes: it is no error."""
-    from mailseal.apply.executor import Refused
-    from mailseal.apply.journal import JournalDamaged
-    from mailseal.model.codec import CodecError
-    from mailseal.plan import AlreadySealed, Cannot
-    from mailseal.probe.targets import BadTarget
-    from mailseal.workflow.hosts import HostUnreachable
-    from mailseal.workflow.plans import EditedPlan
+    from mailseal.workflow import errors
 
     try:
         yield
-    except AlreadySealed:
+    except errors.AlreadySealed:
         raise
-    except Refused as refused:
+    except errors.Refused as refused:
         raise Stop(Exit.REFUSED, " ".join(refused.problems)) from None
-    except (Cannot, EditedPlan, HostUnreachable, JournalDamaged) as error:
+    except (
+        errors.Cannot,
+        errors.EditedPlan,
+        errors.HostUnreachable,
+        errors.JournalDamaged,
+    ) as error:
         raise Stop(Exit.REFUSED, str(error)) from None
     except PermissionError as error:
         raise Stop(Exit.REFUSED, "%s: this needs root, run it with sudo" % error) from None
-    except (BadTarget, CodecError) as error:
+    except (errors.BadTarget, errors.CodecError) as error:
         raise Stop(Exit.USAGE, str(error)) from None
 
 
@@ -163,6 +162,7 @@ def asker(yes: bool) -> Callable[[str], bool]:
 
 def exit_of(receipt: Receipt) -> Exit:
     """The exit code of an apply."""
-    from mailseal.agent import EXIT
+    from mailseal.model.plan import RunState
 
-    return Exit(EXIT.get(receipt.state, Exit.UNDO_FAILED))
+    good = {RunState.COMMITTED: Exit.CLEAN, RunState.HELD: Exit.CLEAN}
+    return {**good, RunState.UNDONE: Exit.UNDONE}.get(receipt.state, Exit.UNDO_FAILED)

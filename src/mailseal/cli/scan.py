@@ -27,7 +27,7 @@ from mailseal.report.result import Scan, ScanResult, Tally
 if TYPE_CHECKING:
     from mailseal.workflow.scan import Request, Word
 
-VANTAGES = ("remote", "self")
+VANTAGES = ("remote", "veth", "self")
 
 
 @click.command(

@@ -39,22 +39,21 @@ def command(
 ) -> Exit:
     """Prove from here that a service is sealed."""
     from mailseal.model import codec
-    from mailseal.probe.targets import Unresolved, parse
     from mailseal.report import plan as report
     from mailseal.workflow import plans, verify
 
     if ca and not os.access(ca, os.R_OK):
         raise Stop(Exit.USAGE, "%s cannot be read: give the CA's PEM file" % ca)
-    lost: tuple[Unresolved, ...] = ()
+    lost: tuple[str, ...] = ()
     with host_errors():
         if os.path.isfile(target):
             with open(target, "rb") as file:
                 made, _ = plans.read_file(file.read())
             claims = verify.claims_of_plan(made, ca)
         else:
-            claims, lost = verify.claims_of([parse(target)], protocol, ca, name)
-        for unresolved in lost:
-            click.echo("mailseal: %s: %s" % (unresolved.name, unresolved.reason), err=True)
+            claims, lost = verify.claims_of(target, protocol, ca, name)
+        for reason in lost:
+            click.echo("mailseal: " + reason, err=True)
         proofs = verify.verify(claims)
     with opened(output, overwrite) as out:
         lines = report.proofs(proofs, out.style) if form == "text" else map(codec.dumps, proofs)

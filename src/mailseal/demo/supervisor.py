@@ -85,6 +85,27 @@ class Children:
             self.stop(process)
 
 
+class Timer(threading.Thread):
+    """Acts after `first` seconds, and again each time that `again` seconds have passed since."""
+
+    def __init__(self, first: float, again: float, act: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._first, self._again, self._act = first, again, act
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        seconds = self._first
+        while not self._stopped.wait(seconds):
+            self._act()
+            seconds = self._again
+
+    def stop(self) -> None:
+        """No more from now on. What is under way is waited for, unless it is what stops it."""
+        self._stopped.set()
+        if threading.current_thread() is not self:
+            self.join(SECONDS)
+
+
 @dataclass(frozen=True)
 class Backstage:
     """What the toy host's units become in this world. `ids` gives the numbers
@@ -112,12 +133,12 @@ class Supervisor:
         self._recover = recover
         self._children = Children()
         self._units: dict[str, subprocess.Popen[bytes]] = {}
-        self._timers: dict[str, threading.Timer] = {}
+        self._timers: dict[str, Timer] = {}
 
     def close(self) -> None:
         """Ends everything that was started."""
-        for timer in self._timers.values():
-            timer.cancel()
+        for timer in list(self._timers.values()):
+            timer.stop()
         self._children.close()
 
     def processes(self) -> Iterator[tuple[int, str, str]]:
@@ -149,8 +170,9 @@ class Supervisor:
     def systemd_run(self, argv: Sequence[str]) -> Completed:
         """A transient timer whose program is the executor's `recover`: it is called in here."""
         options = dict(word[2:].partition("=")[::2] for word in argv if word.startswith("--"))
-        timer = threading.Timer(float(options["on-active"]), self._recover, [argv[-1]])
-        timer.daemon = True
+        directory = argv[argv.index("recover") + 1]
+        first, again = (float(options[name]) for name in ("on-active", "on-unit-inactive"))
+        timer = Timer(first, again, lambda: self._recover(directory))
         timer.start()
         self._timers[options["unit"] + ".timer"] = timer
         return _answer(argv)
@@ -184,7 +206,7 @@ class Supervisor:
     def _stop(self, argv: Sequence[str], unit: str) -> Completed:
         if unit.endswith(".timer"):
             if unit in self._timers:
-                self._timers.pop(unit).cancel()
+                self._timers.pop(unit).stop()
             return _answer(argv)
         if self._missing(unit):
             return _answer(argv, "", f"Unit {unit} not loaded.", 5)
@@ -261,6 +283,8 @@ class Supervisor:
         return "active" if self._units[unit].poll() is None else "failed"
 
     def _properties(self, unit: str) -> Mapping[str, str]:
+        if unit in self._timers:
+            return {"LoadState": "loaded", "ActiveState": "active"}
         path = self._file(unit)
         wants = self._stage.real(DIRECTORIES[0]).glob("*.wants/" + unit)
         return {

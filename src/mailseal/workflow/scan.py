@@ -9,13 +9,16 @@ was asked for is left out.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import resource
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from mailseal import agent
 from mailseal.assess import assess
 from mailseal.model.finding import Finding, Verdict
 from mailseal.model.look import Channel, Endpoint, Observation, Outcome, Vantage
@@ -26,6 +29,7 @@ from mailseal.probe.loop import Scan
 from mailseal.protocols.base import Credentials
 from mailseal.report.result import Reference, ScanResult
 from mailseal.rules import BY_ID, findings
+from mailseal.system.live import LiveSystem
 from mailseal.workflow import BadInput
 
 SWEEP_LIMIT = 1 << 24
@@ -43,9 +47,9 @@ class Word:
 @dataclass(frozen=True)
 class Request:
     """What to scan and how. `vantage`: None finds out by itself, REMOTE insists on another host's
-    endpoints, SELF says that all are this host's. `name` is what certificates must fit, instead of
-    the name that was asked for. `authority` is a PEM file. `timeout` is the patience for an answer,
-    in seconds.
+    endpoints, SELF says that all are this host's, VETH looks at this host's from a namespace.
+    `name` is what certificates must fit, instead of the name that was asked for. `authority` is a
+    PEM file. `timeout` is the patience for an answer, in seconds.
     """
 
     words: tuple[Word, ...]
@@ -140,7 +144,7 @@ def _results(
             continue
         question = _question(request, found)
         if question is None:
-            yield _nothing(found.name or found.endpoint.address, found.endpoint, _OWN)
+            yield _nothing(found.name or found.endpoint.address, found.endpoint, _why(request))
             continue
         key = (question.endpoint, question.name)
         questions[key], asked[key] = question, found.name or found.endpoint.address
@@ -150,29 +154,43 @@ def _results(
     loop = Scan(concurrency=concurrency, authority=request.authority, now=now)
     own: list[Endpoint] = []
     swept = _swept(request, [t for t in parsed if "/" in t.host], named, own)
-    for observation in loop.results(itertools.chain(questions.values(), swept)):
+    look = _from_namespace if request.vantage is Vantage.VETH else loop.results
+    for observation in look(itertools.chain(questions.values(), swept)):
         if request.remote_login and _may_go_on(observation):
             waiting.append(observation)
         else:
             yield _result([observation], asked, named)
     for endpoint in own:
-        yield _nothing(endpoint.address, endpoint, _OWN)
+        yield _nothing(endpoint.address, endpoint, _why(request))
     for observation in waiting:
         yield _result(_with_canary(request, observation, now), asked, named)
 
 
-_OWN = "this address is the host's own: a remote look must be taken from another host"
+def _why(request: Request) -> str:
+    """Why an endpoint was not looked at from the vantage that was asked for."""
+    if request.vantage is Vantage.VETH:
+        return "a throwaway namespace reaches this host's own addresses alone, and this is another"
+    return "this address is the host's own: a remote look must be taken from another host"
+
+
+def _from_namespace(questions: Iterable[Question]) -> Iterator[Observation]:
+    """Looks from a throwaway network namespace of this host, some side by side."""
+    with contextlib.ExitStack() as stack:
+        observe = agent.veth_looker(LiveSystem(), stack)
+        with ThreadPoolExecutor(16) as pool:
+            yield from pool.map(observe, questions)
 
 
 def _question(request: Request, found: targets.Resolved) -> Question | None:
-    """What to ask of an endpoint; None where a remote look is wanted at an address of our own."""
+    """What to ask of an endpoint; None where the wanted vantage has no honest look at it."""
     own = _own(found.endpoint.address)
-    if own and request.vantage is Vantage.REMOTE:
+    if request.vantage is (Vantage.REMOTE if own else Vantage.VETH):
         return None
     return Question(
         found.endpoint,
         vantage=request.vantage or (Vantage.SELF if own else Vantage.REMOTE),
         name=request.name or found.name,
+        authority=request.authority,
         throwaway=request.throwaway,
         login=request.login,
         versions=request.versions,

@@ -7,29 +7,29 @@ a plan: its own claims.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mailseal.model.look import Vantage
 from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Result
 from mailseal.probe import blocking
 from mailseal.probe.canary import own as is_own
-from mailseal.probe.targets import Target, Unresolved, resolve
+from mailseal.probe.targets import Unresolved, parse, resolve
 from mailseal.prove import prover
 
 KINDS = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
 
 
 def claims_of(
-    targets: Iterable[Target], protocol: str, authority: str, name: str
-) -> tuple[tuple[Claim, ...], tuple[Unresolved, ...]]:
-    """The claims of a sealed service at every address of the targets; and the names that have no
-    address. A look at an address of this host's own is `self`, and proves less.
+    words: str, protocol: str, authority: str, name: str
+) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+    """The claims of a sealed service at every address of a target; and why a name has none. A look
+    at an address of this host's own is `self`, and proves less. Raises BadTarget.
     """
     claims: list[Claim] = []
-    lost: list[Unresolved] = []
-    for found in resolve(targets):
+    lost: list[str] = []
+    for found in resolve([parse(words)]):
         if isinstance(found, Unresolved):
-            lost.append(found)
+            lost.append("%s: %s" % (found.name, found.reason))
             continue
         vantage = Vantage.SELF if is_own(found.endpoint.address) else Vantage.REMOTE
         expected = {"protocol": protocol, "name": name or found.name, "authority": authority}

@@ -1,0 +1,22 @@
+"""What a workflow may refuse with, in one place for whoever turns refusals into exit codes."""
+
+from __future__ import annotations
+
+from mailseal.apply.executor import Refused
+from mailseal.apply.journal import JournalDamaged
+from mailseal.model.codec import CodecError
+from mailseal.plan import AlreadySealed, Cannot
+from mailseal.probe.targets import BadTarget
+from mailseal.workflow.hosts import HostUnreachable
+from mailseal.workflow.plans import EditedPlan
+
+__all__ = [
+    "AlreadySealed",
+    "BadTarget",
+    "Cannot",
+    "CodecError",
+    "EditedPlan",
+    "HostUnreachable",
+    "JournalDamaged",
+    "Refused",
+]
