@@ -9,7 +9,7 @@ error. The executor that a run keeps for itself is this same file.
     apply SECONDS                         plan on standard input, Receipt out; held for SECONDS
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
     rollback RUN [force]                  Receipt out (RUN `last`: the last that can be undone)
-    recover DIRECTORY [--after SECONDS]   what the dead-man calls
+    recover DIRECTORY [watch]             what the dead-man calls; `watch` waits until it is due
     runs                                  Receipts out, one a line
     certificate PATH                      a public certificate that a plan names
 """
@@ -20,14 +20,16 @@ import contextlib
 import os
 import posixpath
 import re
+import signal
 import sys
+import threading
 import time
 import traceback
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mailseal import bundle
-from mailseal.apply import executor
-from mailseal.apply.executor import Refused, Tools
+from mailseal.apply import deadman, executor
+from mailseal.apply.executor import Refused, Shield, Stopped, Tools
 from mailseal.apply.journal import Journal, JournalDamaged
 from mailseal.apply.preflight import Questions
 from mailseal.apply.trial import Greets
@@ -79,7 +81,36 @@ def local_tools(
             bundle=bundle.build,
             python=python(),
             tell=tell,
+            stoppable=signals,
         )
+
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[Shield]:
+    """See `Tools.stoppable`: the first of SIGNALS stops, from then on all are ignored until the end
+    of the context. Of the main thread alone; others are not sent signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def shield() -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+
+    def stop(number: int, frame: object) -> None:
+        shield()
+        raise Stopped("stopped by %s" % signal.Signals(number).name)
+
+    before = {each: signal.signal(each, stop) for each in SIGNALS}
+    try:
+        yield shield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def own_lookers(system: System, stack: contextlib.ExitStack) -> Dict[Vantage, Observe]:
@@ -241,8 +272,11 @@ def _rollback(system: System, words: Sequence[str]) -> int:
 
 
 def _recover(system: System, words: Sequence[str]) -> int:
-    if words[1:2] == ["--after"]:
-        time.sleep(float(words[2]))
+    # Asked every few seconds: tools (a network namespace) are made only when they are needed.
+    while not executor.due(system, words[0]):
+        if words[1:2] != ["watch"]:
+            return 0
+        system.sleep(deadman.PERIOD)
     with local_tools(system, _tell) as tools:
         receipt = executor.recover(words[0], tools)
     if receipt is not None:
@@ -283,7 +317,8 @@ def _say(value: object) -> None:
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody listens any more
+        print(line, file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -21,11 +21,14 @@ import pytest
 
 from mailseal.apply import executor
 from mailseal.apply.journal import Journal
-from mailseal.demo import eavesdrop, story, superserver
+from mailseal.demo import eavesdrop, story, superserver, toyhost
+from mailseal.demo.stage import Stage, free_port
 from mailseal.model import codec
 from mailseal.model.plan import RunState
 from mailseal.plan import Options
 from mailseal.report.style import PLAIN
+from mailseal.system import units
+from mailseal.system.base import Meta
 from mailseal.system.live import LiveSystem
 from mailseal.system.netns import sweep
 from mailseal.workflow import plans
@@ -35,7 +38,8 @@ RUN = (
     "import sys; from mailseal.demo.story import run; sys.exit(run(sys.stdout, sys.stderr, False))"
 )
 ROOT = os.geteuid() == 0
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
+# env(1) in between starts the program with the rights of nobody; setpriv itself still has root's.
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "env")
 
 pytestmark = [
     pytest.mark.skipif(
@@ -303,6 +307,60 @@ def test_the_dead_man_undoes_what_nobody_confirmed(
         assert state is RunState.UNDONE
         assert told._snapshot() == before
     assert list(play.directory.iterdir()) == []
+
+
+# -- the toy host ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(play: Play) -> Iterator[toyhost.ToyHost]:
+    stage = Stage(free_port(), ("127.0.0.2",), (("127.0.0.2:", "tcp"),), ("127.0.0.1",))
+    directory = play.directory / "d"
+    with toyhost.toy_host(directory, stage, "secret", "/bin/false", print) as host:
+        yield host
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["rm", "-rf", "/etc/mailseal"],
+        ["ip", "netns", "add", "mailseal-1-0000"],
+        ["python3", "-c", "print()"],
+        ["stunnel4", "/etc/stunnel/x.conf"],
+        ["apt-get", "install", "stunnel4"],
+    ],
+)
+def test_a_plan_gets_at_nothing_of_this_machine(toy: toyhost.ToyHost, argv: list[str]) -> None:
+    assert not toy.run(argv).ok
+
+
+def test_paths_lie_below_the_directory(toy: toyhost.ToyHost, play: Play) -> None:
+    assert toy.read("/etc/hostname") == b"mail.example\n"
+    toy.write("/etc/new", b"x", Meta(0o640, 0, 0))
+    assert (play.directory / "d/host/etc/new").read_bytes() == b"x"
+    found = toy.stat("/etc/new")
+    assert found is not None
+    assert (found.meta.mode, found.meta.uid, found.meta.gid) == (0o640, 0, 0)
+    assert toy.listdir("/home") == ()
+    with pytest.raises(LookupError):
+        toy.ids("root", "nobody-of-that-name")
+
+
+def test_units_answer_as_systemctl_does(toy: toyhost.ToyHost) -> None:
+    assert units.state(toy, "no.service").load == "not-found"
+    assert not units.act(toy, "no.service", "start").ok
+    assert not units.act(toy, "inetd.service", "reload").ok
+    assert units.act(toy, "inetd.service", "start").ok
+    fact = units.state(toy, "inetd.service")
+    assert (fact.load, fact.active, fact.enabled) == ("loaded", "active", "disabled")
+    (listener,) = [each for each in toy.listeners() if each.unit]
+    assert (listener.address, listener.unit) == ("127.0.0.2", "inetd.service")
+    assert listener.executable == "/usr/sbin/inetd"
+    toy.remove("/etc/services")
+    assert units.act(toy, "inetd.service", "stop").ok
+    assert units.state(toy, "inetd.service").active == "inactive"
+    assert not units.act(toy, "inetd.service", "start").ok
+    assert units.state(toy, "inetd.service").active == "failed"
 
 
 # -- the parts -------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ ConditionPathExists=%(directory)s/mailseal.pyz
 
 [Service]
 Type=oneshot
-ExecStart=%(command)s boot
+ExecStart=%(command)s
 
 [Install]
 WantedBy=multi-user.target

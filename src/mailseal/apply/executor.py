@@ -3,20 +3,39 @@
 Forward: journal what the undo will need, then act, then check; prove; hold. A held run stands, and
 is undone by the dead-man unless it is confirmed. Back: undo in reverse, prove the old state.
 Whatever is killed at whatever point, `recover` finds in the journal what to do, and ends in one of
-two states: wholly as promised (committed), or wholly as before.
+two states: wholly as promised (committed), or wholly as before. Whatever else goes wrong on the way
+forward, a fault of ours included, is a reason to go back at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import posixpath
-import secrets
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+import re
+from dataclasses import dataclass
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from mailseal.apply import deadman, preflight
 from mailseal.apply.journal import Journal
-from mailseal.apply.operations import Context, OpFailed, UndoRefused, operation
+from mailseal.apply.operations import (
+    Context,
+    OpFailed,
+    UndoRefused,
+    directories,
+    operation,
+    seconds,
+)
 from mailseal.apply.trial import Greets
 from mailseal.model import codec, ops
 from mailseal.model.moment import rfc3339
@@ -30,11 +49,19 @@ LOCK = "/run/mailseal.lock"
 _RESERVE = 1024 * 1024
 """Octets kept on the disk for the journal and the restored files of an undo."""
 
+PROOF_SECONDS = 300.0
+"""What all proofs together may take, at the very most."""
+
+_TEMPORARY = re.compile(r"\.mailseal-[0-9a-f]{16}")
+"""What a `System.write` that was killed leaves."""
+
 _PRIVATE = Meta(0o600, 0, 0)
 _PRIVATE_DIRECTORY = Meta(0o700, 0, 0)
+_UNFINISHED = (RunState.APPLYING, RunState.HELD, RunState.UNDOING)
 
 Prove = Callable[[Sequence[Claim]], Tuple[Proof, ...]]
 Progress = Callable[[str], None]
+Shield = Callable[[], None]
 
 
 class Refused(Exception):
@@ -45,10 +72,22 @@ class Refused(Exception):
         self.problems = tuple(problems)
 
 
+class Stopped(Exception):
+    """The operator, or the system, asked us to end (a signal). `str()` says which."""
+
+
+@contextlib.contextmanager
+def unstoppable() -> Iterator[Shield]:
+    """The least there is to `Tools.stoppable`: nobody asks us to end."""
+    yield lambda: None
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the executor is handed: the machine, the proofs, the executor's own code as a file that
-    runs by itself (`bundle`, written into the run), and the interpreter to run it with.
+    runs by itself (`bundle`, written into the run), and the interpreter to run it with. In a
+    `stoppable` context Stopped is raised when we are asked to end; from the call of what it yields
+    on no more: undoing is not to be stopped politely.
     """
 
     system: System
@@ -57,7 +96,35 @@ class Tools:
     questions: preflight.Questions
     bundle: Callable[[], bytes]
     python: str
-    tell: Progress = field(default=lambda line: None)
+    tell: Progress = lambda line: None
+    stoppable: Callable[[], ContextManager[Shield]] = unstoppable
+
+
+def _limit(system: System, seconds: float) -> Dict[str, Any]:
+    """A time limit for a journal record, on a clock that nobody sets and that begins with the boot
+    (proc(5), /proc/uptime), together with which boot that was.
+    """
+    return {"until": _uptime(system) + seconds, "boot": _boot(system)}
+
+
+def _uptime(system: System) -> float:
+    try:
+        return float(system.read("/proc/uptime").split()[0])
+    except OSError:
+        return system.now()
+
+
+def _boot(system: System) -> str:
+    try:
+        return system.read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+    except OSError:
+        return ""
+
+
+def _tell(tools: Tools, line: str) -> None:
+    # Nobody may be listening any more: a lost connection is no reason to stop half-way.
+    with contextlib.suppress(OSError):
+        tools.tell(line)
 
 
 # -- forward -------------------------------------------------------------------------------------
@@ -72,25 +139,33 @@ def apply(payload: bytes, tools: Tools, hold_seconds: float = 300.0) -> Receipt:
     system = tools.system
     if system.uid() != 0:
         raise Refused(["changing this host needs root: run it with sudo."])
-    with system.lock(LOCK) as held:
-        if not held:
-            raise Refused(["another mailseal is changing this host: wait for it to end."])
+    with _locked(system):
         _refuse_unfinished(system)
         problems = preflight.problems(plan, system, tools.questions)
         if problems:
             raise Refused(problems)
-        return _Forward(payload, plan, tools).run(hold_seconds)
+        with tools.stoppable() as shield:
+            return _Forward(payload, plan, tools).run(hold_seconds, shield)
+
+
+@contextlib.contextmanager
+def _locked(system: System) -> Iterator[None]:
+    with system.lock(LOCK) as held:
+        if not held:
+            raise Refused(["another mailseal is changing this host: wait for it to end."])
+        yield
 
 
 def _refuse_unfinished(system: System) -> None:
     for directory in run_directories(system):
         state = Journal(system, journal_path(directory)).state
-        if state in (RunState.APPLYING, RunState.HELD, RunState.UNDOING):
+        if state in _UNFINISHED:
             run = posixpath.basename(directory)
+            keep = "confirm it with `mailseal confirm %s`, or " % run
             raise Refused(
                 [
-                    "the run %s is not finished (%s): confirm it with `mailseal confirm %s`, or "
-                    "undo it with `mailseal rollback %s`." % (run, state.value, run, run)
+                    "the run %s is not finished (%s): %sundo it with `mailseal rollback %s`."
+                    % (run, state.value, keep if state is RunState.HELD else "", run)
                 ]
             )
 
@@ -99,54 +174,58 @@ class _Forward:
     def __init__(self, payload: bytes, plan: Plan, tools: Tools) -> None:
         self.plan, self.payload, self.tools = plan, payload, tools
         self.system = tools.system
-        started = rfc3339(self.system.now())
-        stamp = "".join(char for char in started[:19] if char.isalnum())
-        self.directory = posixpath.join(RUNS, "%s-%s" % (stamp, secrets.token_hex(3)))
+        self.directory = posixpath.join(RUNS, _new_name(self.system))
+        self.journal = Journal(self.system, journal_path(self.directory))
         self.context = Context(self.system, self.directory, tools.greets)
+        self.proofs: Tuple[Proof, ...] = ()
 
-    def run(self, hold_seconds: float) -> Receipt:
+    def run(self, hold_seconds: float, shield: Shield) -> Receipt:
+        begun = False
         try:
-            self._begin(hold_seconds)
-        except OSError as error:
-            return self._could_not_begin("the run cannot be recorded: %s" % error)
-        except OpFailed as error:
-            return self._could_not_begin(str(error))
-        reason = self._operate()
-        proofs: Tuple[Proof, ...] = ()
-        if not reason:
-            proofs = self._prove()
-            reason = _first_failure(proofs)
-        if reason:
-            self.tools.tell("undoing: " + reason)
-            return rollback(self.directory, self.tools, reason, proofs=proofs)
-        deadline = self.system.now() + hold_seconds
-        self.journal.write("held", proofs=[codec.encode(p) for p in proofs], deadline=deadline)
+            self._begin()
+            begun = True
+            self._operate()
+            self._prove()
+            self.journal.write(
+                "held",
+                proofs=[codec.encode(proof) for proof in self.proofs],
+                deadline=self.system.now() + hold_seconds,
+                **_limit(self.system, hold_seconds),
+            )
+        # Whatever it was, also a fault of ours: the host is not left half-way.
+        except Exception as error:
+            shield()
+            reason = _reason_of(error)
+            if not begun:
+                return self._could_not_begin(reason)
+            _tell(self.tools, "undoing: " + reason)
+            return rollback(self.directory, self.tools, reason, proofs=self.proofs)
         return receipt(self.system, self.directory)
 
-    def _begin(self, hold_seconds: float) -> None:
+    def _begin(self) -> None:
+        deadman.disarm_others(self.system, RUNS)
         for path in (ROOT, RUNS, self.directory):
             if self.system.stat(path) is None:
                 self.system.mkdir(path, _PRIVATE_DIRECTORY)
         self.system.write(self.directory + "/plan.json", self.payload, _PRIVATE)
         self.system.write(self.directory + "/reserve", b"\0" * _RESERVE, _PRIVATE)
         self.system.write(self.directory + "/mailseal.pyz", self.tools.bundle(), _PRIVATE)
-        self.journal = Journal(self.system, journal_path(self.directory))
-        self.journal.write("begin", plan_sha=hashlib.sha256(self.payload).hexdigest())
-        # The ops take time of their own: the hold begins when they are done.
-        budget = (
-            hold_seconds
-            + 120.0
-            + sum(op.seconds for op in self.plan.ops if isinstance(op, ops.UnitAction))
-        )
-        problem = deadman.arm(self.system, self.tools.python, self.directory, budget)
+        problem = deadman.arm(self.system, self.tools.python, self.directory, _units(self.plan))
         if problem:
             raise OpFailed(problem)
+        self.journal.write(
+            "begin",
+            plan_sha=hashlib.sha256(self.payload).hexdigest(),
+            **_limit(self.system, _budget(self.plan)),
+        )
 
     def _could_not_begin(self, reason: str) -> Receipt:
         """No op has run. What the start left is taken away as far as it can be."""
         moment = rfc3339(self.system.now())
         try:
-            deadman.disarm(self.system, self.directory)
+            # Without its journal the run never was, should we be killed here.
+            self.system.remove(self.journal.path)
+            _clear(self.system, self.directory)
             for name in self.system.listdir(self.directory):
                 self.system.remove(posixpath.join(self.directory, name))
             self.system.remove(self.directory)
@@ -160,7 +239,7 @@ class _Forward:
             strategy=self.plan.strategy,
             stage=self.plan.stage,
             state=RunState.UNDONE,
-            reason=reason,
+            reason="the run could not begin: " + reason,
             results=(),
             proofs=(),
             exceptions=(),
@@ -169,29 +248,39 @@ class _Forward:
             ended=moment,
         )
 
-    def _operate(self) -> str:
-        """Empty text where every op is done, else why not."""
+    def _operate(self) -> None:
         for index, op in enumerate(self.plan.ops):
             row = operation(op)
-            try:
-                undo = row.before(self.context, op, index)
-                self.journal.write("intent", op=index, undo=undo)
-                line = row.act(self.context, op)
-                self.journal.write("done", op=index, line=line)
-            except OpFailed as error:
-                return str(error)
-            except OSError as error:
-                return "%s: %s" % (type(op).__name__, error)
-            self.tools.tell(line)
-        return ""
+            undo = row.before(self.context, op, index)
+            self.journal.write("intent", op=index, undo=undo)
+            line = row.act(self.context, op)
+            self.journal.write("done", op=index, line=line)
+            _tell(self.tools, line)
 
-    def _prove(self) -> Tuple[Proof, ...]:
-        self.tools.tell("proving %d claims" % len(self.plan.claims))
-        proofs = self.tools.prove(self.plan.claims)
-        for proof in proofs:
+    def _prove(self) -> None:
+        """Raises OpFailed where a claim does not hold."""
+        _tell(self.tools, "proving %d claims" % len(self.plan.claims))
+        self.proofs = self.tools.prove(self.plan.claims)
+        for proof in self.proofs:
             claim = proof.claim
-            self.tools.tell("%s: %s at %s" % (proof.result.value, claim.kind.value, claim.endpoint))
-        return proofs
+            words = (proof.result.value, claim.kind.value, claim.endpoint)
+            _tell(self.tools, "%s: %s at %s" % words)
+        failure = _first_failure(self.proofs)
+        if failure:
+            raise OpFailed(failure)
+
+
+def _new_name(system: System) -> str:
+    """A number first: the order of runs does not hang on a clock that somebody may set back."""
+    numbers = [int(name[:6]) for name in system.listdir(RUNS) if name[:6].isdigit()]
+    stamp = "".join(char for char in rfc3339(system.now())[:19] if char.isalnum())
+    return "%06d-%s" % (max(numbers, default=0) + 1, stamp)
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, (OpFailed, UndoRefused, Stopped)):
+        return str(error)
+    return "%s: %s" % (type(error).__name__, error)
 
 
 def _first_failure(proofs: Sequence[Proof]) -> str:
@@ -206,23 +295,43 @@ def _first_failure(proofs: Sequence[Proof]) -> str:
     return ""
 
 
+def _budget(plan: Plan) -> float:
+    """How long a run in one direction takes at the very most."""
+    return PROOF_SECONDS + sum(map(seconds, plan.ops))
+
+
+def _units(plan: Plan) -> Tuple[str, ...]:
+    """The units that a plan's undo asks something of."""
+    return tuple(op.unit for op in plan.ops if isinstance(op, ops.UnitAction) and op.unit)
+
+
 # -- confirm, rollback, recover ----------------------------------------------------------------
 
 
 def confirm(directory: str, tools: Tools, proofs: Sequence[Proof], by: str) -> Receipt:
     """Makes a held run final, and disarms. `proofs` are what the remote vantage showed; `by` says
-    who confirms: a vantage, or the operator. Raises Refused where the run is not held.
+    who confirms: a vantage, or the operator. Raises Refused where the run is not held, or a proof
+    fails, or the confirmation cannot be recorded: the run is then undone when its time is over.
     """
     system = tools.system
-    with system.lock(LOCK) as held:
-        if not held:
-            raise Refused(["another mailseal is changing this host: wait for it to end."])
+    with _locked(system), tools.stoppable() as shield:
+        shield()
         journal = Journal(system, journal_path(directory))
         if journal.state is not RunState.HELD:
             state = journal.state.value if journal.state else "unknown"
             raise Refused(["this run is not waiting for a confirmation: it is %s." % state])
-        journal.write("commit", by=by, proofs=[codec.encode(proof) for proof in proofs])
-        deadman.disarm(system, directory)
+        failure = _first_failure(proofs)
+        if failure:
+            raise Refused([failure + ". Undo the run with `mailseal rollback`."])
+        try:
+            journal.write("commit", by=by, proofs=[codec.encode(proof) for proof in proofs])
+        except OSError as error:
+            words = (
+                "the confirmation cannot be recorded: %s. Make room on the disk and confirm again"
+            )
+            raise Refused([words % error + "; otherwise the run is undone in its time."]) from None
+        with contextlib.suppress(OSError):  # the timer fires on, and disarms
+            deadman.disarm(system, directory)
     return receipt(system, directory)
 
 
@@ -237,90 +346,182 @@ def rollback(
     """Undoes a run, whatever its state, under a lock that the caller holds, and proves the state
     before. May be killed and begun again.
     """
-    system = tools.system
-    journal = Journal(system, journal_path(directory))
-    plan = _plan(system, directory)
-    context = Context(system, directory, tools.greets, force)
-    # What was kept back for this hour: undoing must not fail on a disk that is full.
-    system.remove(directory + "/reserve")
-    note = _Notes(journal, tools.tell)
-    note.write("undo-begin", reason=reason, proofs=[codec.encode(proof) for proof in proofs])
-    failures: List[str] = []
-    for record in journal.open_intents():
-        op = plan.ops[record["op"]]
+    with tools.stoppable() as shield:
+        shield()
+        return _Back(directory, tools, force).run(reason, proofs)
+
+
+class _Back:
+    def __init__(self, directory: str, tools: Tools, force: bool) -> None:
+        self.directory, self.tools = directory, tools
+        self.system = tools.system
+        self.journal = Journal(self.system, journal_path(directory))
+        self.plan = _plan(self.system, directory)
+        self.context = Context(self.system, directory, tools.greets, force)
+        self.recorded = True
+
+    def run(self, reason: str, proofs: Sequence[Proof]) -> Receipt:
+        # What was kept back for this hour: undoing must not fail on a disk that is full.
+        self._attempt("freeing the reserve", self.system.remove, self.directory + "/reserve")
+        self._attempt("arming the dead-man", self._arm)
+        self._note(
+            "undo-begin",
+            reason=reason,
+            proofs=[codec.encode(proof) for proof in proofs],
+            **_limit(self.system, _budget(self.plan)),
+        )
+        failures = self._undo()
+        after, failure = self._prove_before() if not failures else ((), "")
+        failures += [failure] if failure else []
+        self._note(
+            "undo-failed" if failures else "rolled-back",
+            reason="; ".join(failures),
+            proofs=[codec.encode(proof) for proof in after],
+        )
+        # An undo that failed and could not even be recorded is tried again by the dead-man.
+        if self.recorded or not failures:
+            self._attempt("clearing up", _clear, self.system, self.directory, self.plan)
+        return _receipt(self.system, self.directory, self.journal)
+
+    def _arm(self) -> None:
+        """A run that was committed, or recovered at boot, has no timer; a killed undo needs one."""
+        problem = deadman.arm(self.system, self.tools.python, self.directory, _units(self.plan))
+        if problem:
+            raise OpFailed(problem)
+
+    def _undo(self) -> List[str]:
+        """What could not be undone. The others are undone all the same: each one brings the host
+        nearer to before.
+        """
+        failures: List[str] = []
+        self._attempt("sweeping", _sweep, self.system, self.directory, self.plan)
+        undone = self.journal.undone()
+        for record in self.journal.intents():
+            op = self.plan.ops[record["op"]]
+            # Services are asked again: since then more files may be as before.
+            if record["op"] not in undone or isinstance(op, ops.UnitAction):
+                problem = self._attempt(type(op).__name__, self._undo_one, op, record)
+                failures += [problem] if problem else []
+        return failures
+
+    def _undo_one(self, op: ops.Op, record: Dict[str, Any]) -> None:
+        line = operation(op).undo(self.context, op, record["undo"])
+        self._note("undone", op=record["op"], line=line)
+        _tell(self.tools, line)
+
+    def _prove_before(self) -> Tuple[Tuple[Proof, ...], str]:
         try:
-            line = operation(op).undo(context, op, record["undo"])
-        except (OpFailed, UndoRefused, OSError) as error:
-            # The others are undone all the same: each one brings the host nearer to before.
-            failures.append("%s: %s" % (type(op).__name__, error))
-            tools.tell("NOT UNDONE: " + failures[-1])
-            continue
-        note.write("undone", op=record["op"], line=line)
-        tools.tell(line)
-    after = tools.prove(plan.before) if not failures else ()
-    failures += [line for line in [_first_failure(after)] if line]
-    evidence = [codec.encode(proof) for proof in after]
-    what = "undo-failed" if failures else "rolled-back"
-    if note.write(what, reason="; ".join(failures), proofs=evidence):
-        deadman.disarm(system, directory)
-    return receipt(system, directory)
+            proofs = self.tools.prove(self.plan.before)
+        except Exception as error:
+            return (), "the state before could not be looked at: " + _reason_of(error)
+        return proofs, _first_failure(proofs)
 
-
-class _Notes:
-    """Journal writes on the way back. One that fails does not stop the undoing, which may be
-    repeated; but the run then stays unfinished, and the dead-man armed.
-    """
-
-    def __init__(self, journal: Journal, tell: Progress) -> None:
-        self._journal, self._tell = journal, tell
-
-    def write(self, what: str, **values: Any) -> bool:
+    def _attempt(self, what: str, act: Callable[..., None], *words: Any) -> str:
+        """Empty text where it worked. Nothing stops the undoing, a fault of ours included."""
         try:
-            self._journal.write(what, **values)
+            act(*words)
+        except Exception as error:
+            problem = "%s: %s" % (what, _reason_of(error))
+            _tell(self.tools, "NOT DONE: " + problem)
+            return problem
+        return ""
+
+    def _note(self, what: str, **values: Any) -> None:
+        """A record that cannot be written does not stop the undoing, which may be repeated."""
+        try:
+            self.journal.write(what, **values)
         except OSError as error:
-            self._tell("the journal cannot be written: %s" % error)
-            return False
-        return True
+            self.recorded = False
+            _tell(self.tools, "the journal cannot be written: %s" % error)
+
+
+def _sweep(system: System, directory: str, plan: Optional[Plan]) -> None:
+    """Removes the temporary files that a killed `write` left where this run writes."""
+    places = [*deadman.directories(directory)]
+    places += [each for op in (plan.ops if plan else ()) for each in directories(op)]
+    for place in dict.fromkeys(places):
+        for name in system.listdir(place):
+            if _TEMPORARY.fullmatch(name):
+                system.remove(posixpath.join(place, name))
+
+
+def _clear(system: System, directory: str, plan: Optional[Plan] = None) -> None:
+    """After the last change: disarms, and sweeps."""
+    _sweep(system, directory, plan)
+    deadman.disarm(system, directory)
 
 
 def rollback_locked(directory: str, tools: Tools, reason: str, *, force: bool = False) -> Receipt:
-    """`rollback` under the lock. Raises Refused where another run holds it."""
-    with tools.system.lock(LOCK) as held:
-        if not held:
-            raise Refused(["another mailseal is changing this host: wait for it to end."])
-        journal = Journal(tools.system, journal_path(directory))
-        if journal.state in (None, RunState.UNDONE):
+    """`rollback` under the lock. Raises Refused where another process holds it, where there is
+    nothing to undo, and (without `force`) where a later run still stands on this one.
+    """
+    system = tools.system
+    with _locked(system):
+        if Journal(system, journal_path(directory)).state in (None, RunState.UNDONE):
             raise Refused(["there is nothing to undo: this run is undone."])
+        later = [each for each in run_directories(system) if each > directory]
+        for other in reversed(later if not force else []):
+            state = Journal(system, journal_path(other)).state
+            if state not in (None, RunState.UNDONE):
+                words = "the later run %s still stands (%s) and may rest on this one: undo it first"
+                raise Refused([words % (posixpath.basename(other), state.value) + ", or --force."])
         return rollback(directory, tools, reason, force=force)
 
 
+def due(system: System, directory: str) -> bool:
+    """Whether `recover` would do anything now: not while a run is held and in time, nor while the
+    executor that holds the lock is. A time limit of another boot is over.
+    """
+    journal = Journal(system, journal_path(directory))
+    limit = journal.limit
+    if limit and (_boot(system) != limit["boot"] or _uptime(system) >= limit["until"]):
+        return True
+    if journal.state is RunState.HELD:
+        return False
+    with system.lock(LOCK) as held:
+        return held
+
+
 def recover(directory: str, tools: Tools) -> Optional[Receipt]:
-    """What the dead-man calls: undoes the run unless it is committed or undone already. Ends an
-    executor that still holds the lock (by the process id in its own lock file).
+    """What the dead-man calls: undoes the run unless it is finished or still in time. An executor
+    that is beyond all time limits and holds the lock is ended. None where nothing was undone.
     """
     system = tools.system
-    for attempt in range(60):
+    if not due(system, directory):
+        return None
+    for attempt in range(10):
         with system.lock(LOCK) as held:
             if held:
-                journal = Journal(system, journal_path(directory))
-                if journal.state in (RunState.APPLYING, RunState.HELD, RunState.UNDOING):
-                    return rollback(directory, tools, "nobody confirmed the change in time")
-                deadman.disarm(system, directory)
-                return None
-        if attempt == 10:
+                return _recover(directory, tools)
+        if attempt == 0:
             _end_holder(system)
         system.sleep(1.0)
     return None
 
 
+def _recover(directory: str, tools: Tools) -> Optional[Receipt]:
+    # Read anew under the lock: it may have been confirmed this moment.
+    state = Journal(tools.system, journal_path(directory)).state
+    if state in _UNFINISHED:
+        reasons = {RunState.HELD: "nobody confirmed the change in time"}
+        words = reasons.get(state, "what made the change ended before it was done")
+        return rollback(directory, tools, words)
+    _clear(tools.system, directory)
+    return None
+
+
 def _end_holder(system: System) -> None:
-    """Ends the process that holds the lock, known by its own id, never by a name."""
+    """Ends the process that holds the lock: by its own id, which it left in the lock file together
+    with its time of start (so that no other of the same id is meant), never by a name.
+    """
     try:
-        holder = system.read(LOCK).decode("ascii", "replace").strip()
-    except OSError:
+        pid, started = system.read(LOCK).decode("ascii").split()
+        stat = system.read("/proc/%d/stat" % int(pid)).decode("ascii", "replace")
+    except (OSError, ValueError):
         return
-    if holder.isdigit() and int(holder) > 1:
-        system.run(["kill", "-KILL", holder], timeout=10)
+    # proc(5): field 22, counted from behind the name, which may hold anything.
+    if stat.rpartition(")")[2].split()[19:20] == [started]:
+        system.run(["kill", "-KILL", pid], timeout=10)
 
 
 # -- what there is -----------------------------------------------------------------------------
@@ -342,7 +543,10 @@ def _plan(system: System, directory: str) -> Plan:
 
 def receipt(system: System, directory: str) -> Receipt:
     """The receipt of a run, told by its journal. Raises OSError, codec.CodecError."""
-    journal = Journal(system, journal_path(directory))
+    return _receipt(system, directory, Journal(system, journal_path(directory)))
+
+
+def _receipt(system: System, directory: str, journal: Journal) -> Receipt:
     plan = _plan(system, directory)
     begin = journal.find("begin") or {}
     last = journal.records[-1] if journal.records else begin

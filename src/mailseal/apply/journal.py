@@ -60,9 +60,9 @@ class Journal:
         return {record["op"] for record in self.records if record["what"] == "undone"}
 
     @property
-    def until(self) -> float:
-        """The last moment that was set to whoever was at work, on the clock of `executor.uptime`."""
-        return max((record["until"] for record in self.records if "until" in record), default=0.0)
+    def limit(self) -> Dict[str, Any]:
+        """The last record that set a time limit to whoever is at work; empty where none did."""
+        return next((record for record in reversed(self.records) if "until" in record), {})
 
     @property
     def state(self) -> Optional[RunState]:

@@ -3,7 +3,7 @@
 One row an op: `before` notes what its undo will need (and refuses where the world is not as the
 plan says), `act` does it and checks that it is done, `undo` takes it back. Each undo may run after
 a crash at any point, so it asks what is there instead of trusting what should be; and it may run
-twice. A file that somebody changed since is never overwritten, unless told so.
+twice. A file that somebody changed since is never overwritten, unless told so, and then kept aside.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class UndoRefused(Exception):
 
 @dataclass(frozen=True)
 class Context:
-    """What operations work with. `backups` is a directory for the bytes of edited files."""
+    """What operations work with. `backups` is a directory for the bytes of edited files. With
+    `force` an undo overwrites what was changed since, and keeps a copy there.
+    """
 
     system: System
     backups: str
@@ -106,37 +108,56 @@ def _write_file(context: Context, op: ops.WriteFile) -> str:
 
 
 def _remove_written(context: Context, op: ops.WriteFile, undo: Undo) -> str:
-    return _remove_if(context, op.path, (sha256(op.content),))
+    return _remove_if(context, op.path, sha256(op.content))
 
 
 def _copy_before(context: Context, op: ops.CopyFile, index: int) -> Undo:
     _must_be_absent(context, op.path)
-    return {"sha256": _hash_at(context.system, op.source)}
+    return {"sha256": sha256(_follow(context.system, op.source))}
 
 
 def _copy_file(context: Context, op: ops.CopyFile) -> str:
-    data = context.system.read(op.source)
+    data = _follow(context.system, op.source)
     context.system.write(op.path, data, _meta(context, op.owner, op.group, op.mode))
     return "copied %s to %s" % (op.source, op.path)
 
 
+def _follow(system: System, path: str) -> bytes:
+    """The bytes of a file the operator named; the usual ACME clients put links there."""
+    for _ in range(8):
+        found = system.stat(path)
+        if found is None or found.kind != "link":
+            break
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), found.target))
+    return system.read(path)
+
+
 def _remove_copy(context: Context, op: ops.CopyFile, undo: Undo) -> str:
-    return _remove_if(context, op.path, (undo["sha256"],))
+    return _remove_if(context, op.path, undo["sha256"])
 
 
-def _remove_if(context: Context, path: str, hashes: Tuple[str, ...]) -> str:
+def _remove_if(context: Context, path: str, expected: str) -> str:
     found = _hash_at(context.system, path)
     if found is None:
         return "%s is not there" % path
-    if found not in hashes and not context.force:
-        raise UndoRefused("%s was changed since; it is left as it is" % path)
+    kept = "" if found == expected else _keep_aside(context, path, "it is left as it is")
     context.system.remove(path)
-    return "removed %s" % path
+    return "removed %s%s" % (path, kept)
 
 
-def _make_link(context: Context, op: ops.MakeLink) -> str:
-    context.system.symlink(op.path, op.target)
-    return "linked %s" % op.path
+def _keep_aside(context: Context, path: str, otherwise: str) -> str:
+    """Somebody changed what is at `path` since: refuses, saying what is so `otherwise`; with force
+    copies it into the run's directory and says where.
+    """
+    if not context.force:
+        words = "%s was changed since; %s. Settle it by hand, or roll back with --force"
+        raise UndoRefused(words % (path, otherwise))
+    found = context.system.stat(path)
+    if found is None or found.kind != "file":
+        return ""
+    copy = posixpath.join(context.backups, "changed" + path.replace("/", "-"))
+    context.system.write(copy, context.system.read(path), Meta(0o600, 0, 0))
+    return " (what it was changed to is in %s)" % copy
 
 
 def _link_before(context: Context, op: ops.MakeLink, index: int) -> Undo:
@@ -145,23 +166,23 @@ def _link_before(context: Context, op: ops.MakeLink, index: int) -> Undo:
     return {"parent": context.system.stat(parent) is not None}
 
 
-def _link_with_parent(context: Context, op: ops.MakeLink) -> str:
+def _make_link(context: Context, op: ops.MakeLink) -> str:
     parent = posixpath.dirname(op.path)
     if context.system.stat(parent) is None:
         context.system.mkdir(parent, Meta(0o755, 0, 0))
-    return _make_link(context, op)
+    context.system.symlink(op.path, op.target)
+    return "linked %s" % op.path
 
 
 def _remove_link(context: Context, op: ops.MakeLink, undo: Undo) -> str:
     found = context.system.stat(op.path)
     ours = found is None or (found.kind == "link" and found.target == op.target)
-    if not ours and not context.force:
-        raise UndoRefused("%s was changed since; it is left as it is" % op.path)
+    kept = "" if ours else _keep_aside(context, op.path, "it is left as it is")
     context.system.remove(op.path)
     parent = posixpath.dirname(op.path)
     if not undo["parent"] and not context.system.listdir(parent):
         context.system.remove(parent)
-    return "removed link %s" % op.path
+    return "removed link %s%s" % (op.path, kept)
 
 
 def _edit_before(context: Context, op: ops.EditFile, index: int) -> Undo:
@@ -202,14 +223,13 @@ def _restore_file(context: Context, op: ops.EditFile, undo: Undo) -> str:
     found = _hash_at(context.system, op.path)
     if found == op.before:
         return "%s is as before" % op.path
-    if found != op.after and not context.force:
-        where = "the bytes before are in " + undo["backup"]
-        raise UndoRefused("%s was changed since; %s" % (op.path, where))
     data = context.system.read(undo["backup"])
     if sha256(data) != op.before:
         raise UndoRefused("the backup %s is damaged" % undo["backup"])
+    otherwise = "the bytes before are in " + undo["backup"]
+    kept = "" if found == op.after else _keep_aside(context, op.path, otherwise)
     context.system.write(op.path, data, _meta_from(undo["meta"]))
-    return "restored %s" % op.path
+    return "restored %s%s" % (op.path, kept)
 
 
 def _meta_json(found: Stat) -> Dict[str, Any]:
@@ -248,10 +268,34 @@ def _install(context: Context, op: ops.InstallPackage) -> str:
 
 
 def _keep_package(context: Context, op: ops.InstallPackage, undo: Undo) -> str:
+    _await_package_manager(context.system)
     packages.forget_guard(context.system)
     if undo["version"] or not packages.installed(context.system, op.name):
         return "package %s is as before" % op.name
     return "package %s stays installed (remove it with: apt-get remove %s)" % (op.name, op.name)
+
+
+_INSTALLERS = (b"apt-get", b"dpkg")
+
+
+def _await_package_manager(system: System) -> None:
+    """A package manager outlives a mailseal that was killed. The guard has to stand until it is
+    done, else what it installs is started. Waits a minute at most.
+    """
+    for _ in range(60):
+        if system.stat(packages.GUARD) is None or not _installing(system):
+            return
+        system.sleep(1.0)
+
+
+def _installing(system: System) -> bool:
+    for name in system.listdir("/proc"):
+        try:
+            if name.isdigit() and system.read("/proc/%s/comm" % name).strip() in _INSTALLERS:
+                return True
+        except OSError:
+            continue  # it ended
+    return False
 
 
 # -- certificates ------------------------------------------------------------------------------
@@ -274,9 +318,13 @@ def _issue(context: Context, op: ops.IssueCertificate) -> str:
 
 def _remove_issued(context: Context, op: ops.IssueCertificate, undo: Undo) -> str:
     authority.clean(context.system, op)
+    kept = ""
+    if not authority.is_ours(context.system, op):
+        leaf = authority.files(op.directory, op.name)[2]
+        kept = _keep_aside(context, leaf, "it is left as it is, with its key")
     for path in undo["made"]:
         context.system.remove(path)
-    return "removed the certificate that was issued"
+    return "removed the certificate that was issued" + kept
 
 
 # -- services ----------------------------------------------------------------------------------
@@ -291,7 +339,12 @@ def _unit_do(context: Context, op: ops.UnitAction) -> str:
 
 
 def _unit_undo(context: Context, op: ops.UnitAction, undo: Undo) -> str:
-    return _unit(context, op.unit, op.undo, op.after_undo, op.seconds)
+    word = op.undo
+    # It was active when the plan was made. A daemon with nothing left to serve may have ended, or
+    # not have come up at a boot in between.
+    if word == "reload" and units.state(context.system, op.unit).active != "active":
+        word = "restart"
+    return _unit(context, op.unit, word, op.after_undo, op.seconds)
 
 
 def _unit(
@@ -350,7 +403,8 @@ def denials(system: System) -> str:
 
 
 def _try(context: Context, op: ops.TryTerminator) -> str:
-    problem = trial.run(context.system, op, context.greets)
+    meta = _meta(context, "root", op.group, 0o640)
+    problem = trial.run(context.system, op, meta, context.greets)
     if problem:
         raise OpFailed(problem + denials(context.system))
     return "tried stunnel on a loopback port: the greeting came through TLS"
@@ -367,13 +421,36 @@ OPERATIONS: Dict[Type[Any], Operation] = {
     ops.WriteFile: Operation(_absent_before, _write_file, _remove_written),
     ops.CopyFile: Operation(_copy_before, _copy_file, _remove_copy),
     ops.EditFile: Operation(_edit_before, _edit_file, _restore_file),
-    ops.MakeLink: Operation(_link_before, _link_with_parent, _remove_link),
+    ops.MakeLink: Operation(_link_before, _make_link, _remove_link),
     ops.IssueCertificate: Operation(_issue_before, _issue, _remove_issued),
     ops.UnitAction: Operation(_nothing_before, _unit_do, _unit_undo),
     ops.TryTerminator: Operation(_nothing_before, _try, _end_trial),
 }
 
 
+_SECONDS: Dict[Type[Any], float] = {
+    ops.InstallPackage: 3 * packages.INSTALL_SECONDS + 300.0,
+    ops.IssueCertificate: 240.0,
+    ops.UnitAction: 2 * units.SECONDS,
+    ops.TryTerminator: 4 * units.SECONDS,
+}
+
+
 def operation(op: Op) -> Operation:
     """The row for an op."""
     return OPERATIONS[type(op)]
+
+
+def seconds(op: Op) -> float:
+    """How long an op takes at the very most: what its programs are allowed, and more."""
+    return _SECONDS.get(type(op), 10.0) + (op.seconds if isinstance(op, ops.UnitAction) else 0.0)
+
+
+def directories(op: Op) -> Tuple[str, ...]:
+    """Where an op writes files: where a kill may leave a temporary one."""
+    if isinstance(op, ops.InstallPackage):
+        return (posixpath.dirname(packages.GUARD),)
+    if isinstance(op, ops.IssueCertificate):
+        return (op.directory,)
+    path = getattr(op, "path", "")
+    return (posixpath.dirname(path),) if path else ()

@@ -119,7 +119,7 @@ def _ip(system: System, *words: str) -> None:
 def _loopback(reason: str) -> Stage:
     own = () if os.geteuid() == 0 else (_USERS,)
     return Stage(
-        port=_free_port(),
+        port=free_port(),
         addresses=(LOOPBACK,),
         rows=((LOOPBACK + ":", "tcp"),),
         here=(LOOPBACK_CLIENT,),
@@ -135,7 +135,7 @@ _LOOPBACK = (
 _USERS = "separate users: the backend's socket is guarded by its mode alone, all users are you"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """10109, or one that is free."""
     for wanted in (10109, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):

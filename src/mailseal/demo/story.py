@@ -168,7 +168,7 @@ class _Talk:
 
     def tell(self, text: str) -> None:
         """A line of mailseal's own progress. Proofs are shown in a step of their own."""
-        if text.partition(":")[0] not in _RESULTS:
+        if not text.startswith(_LEFT_OUT):
             self.say("| " + text, "dim")
 
     def report(self, lines: Iterable[str]) -> None:
@@ -188,7 +188,7 @@ class _Talk:
                 self.say("      " + line, "dim")
 
 
-_RESULTS = tuple(result.value for result in Result)
+_LEFT_OUT = (*(result.value + ":" for result in Result), "nothing to do")
 _HANG = " " * 18
 
 
@@ -214,23 +214,29 @@ class TheHost:
     def look(self, question: Question) -> Observation:
         return self._own[Vantage.SELF](question)
 
+    @contextlib.contextmanager
+    def _tools(self, tell: Tell, lookers: Mapping[Vantage, Observe]) -> Iterator[executor.Tools]:
+        """The agent's, but a signal ends the demo and not a run: the whole host goes."""
+        with agent.local_tools(self._toy, tell, lookers) as tools:
+            yield replace(tools, stoppable=executor.unstoppable)
+
     def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt:
-        with agent.local_tools(self._toy, tell, self._own) as tools:
+        with self._tools(tell, self._own) as tools:
             return executor.apply(payload, tools, hold)
 
     def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
-        with agent.local_tools(self._toy, _silent, {}) as tools:
+        with self._tools(_silent, {}) as tools:
             return executor.confirm(agent.run_directory(self._toy, run), tools, proofs, by)
 
     def rollback(self, run: str, force: bool, tell: Tell) -> Receipt:
-        with agent.local_tools(self._toy, tell, self._both) as tools:
+        with self._tools(tell, self._both) as tools:
             directory = agent.run_directory(self._toy, run)
             reason = "rollback was asked for"
             return executor.rollback_locked(directory, tools, reason, force=force)
 
     def recover(self, directory: str) -> None:
         """What the dead-man calls."""
-        with agent.local_tools(self._toy, _silent, self._own) as tools:
+        with self._tools(_silent, self._own) as tools:
             executor.recover(directory, tools)
 
     def receipts(self) -> tuple[Receipt, ...]:

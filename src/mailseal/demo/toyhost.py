@@ -176,10 +176,14 @@ class ToyHost:
         timeout: float = 60.0,
         env: Mapping[str, str] | None = None,
     ) -> Completed:
+        argv = tuple(argv)
+        real = self._asked().get(argv)
+        if real is not None:
+            return replace(self._live.run(real, timeout=timeout), argv=argv)
         program = self._programs().get(argv[0])
         if program is None:
-            return Completed(tuple(argv), 127, b"", b"there is no such program on the toy host")
-        return program(tuple(argv))
+            return Completed(argv, 127, b"", b"there is no such program on the toy host")
+        return program(argv)
 
     def sleep(self, seconds: float) -> None:
         self._live.sleep(seconds)
@@ -189,6 +193,15 @@ class ToyHost:
 
     # -- programs ----------------------------------------------------------------------------
 
+    def _asked(self) -> Mapping[tuple[str, ...], Sequence[str]]:
+        """Questions that this machine's own programs answer; they change nothing."""
+        address = ("ip", "-j", "address", "show")
+        return {
+            ("stunnel4", "-version"): [self._stunnel, "-version"],
+            ("python3", "--version"): [sys.executable, "--version"],
+            **({address: [*self._stage.prefix, *address]} if self._stage.prefix else {}),
+        }
+
     def _programs(self) -> Mapping[str, Callable[[Sequence[str]], Completed]]:
         supervisor = self.supervisor
         return {
@@ -196,8 +209,6 @@ class ToyHost:
             "systemd-run": supervisor.systemd_run,
             "journalctl": supervisor.journalctl,
             "openssl": self._openssl,
-            "stunnel4": lambda argv: self._live.run([self._stunnel, *argv[1:]]),
-            "python3": lambda argv: self._live.run([sys.executable, *argv[1:]]),
             "ip": self._ip,
             "apt-cache": self._apt_cache,
             "dpkg-query": self._dpkg_query,
@@ -209,9 +220,9 @@ class ToyHost:
         return self._live.run([argv[0], *words])
 
     def _ip(self, argv: Sequence[str]) -> Completed:
-        """The real one in the host's namespace; without one, the addresses the host has for us."""
-        if self._stage.prefix:
-            return self._live.run([*self._stage.prefix, *argv])
+        """On loopback: the addresses that the toy host has of it."""
+        if argv[1:] != ("-j", "address", "show"):
+            return Completed(tuple(argv), 1, b"", b"the toy host's network is as it is")
         found = [{"local": address, "scope": "host"} for address in self._addresses]
         out = json.dumps([{"ifname": "lo", "addr_info": found}])
         return Completed(tuple(argv), 0, out.encode(), b"")

@@ -13,13 +13,14 @@ A union of dataclasses (the Ops, the Claims) is told apart by the key `kind`, th
 from __future__ import annotations
 
 import base64
+import collections.abc
 import dataclasses
 import enum
 import functools
 import hashlib
 import json
 import typing
-from typing import Any, Dict, Mapping, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 T = TypeVar("T")
 
@@ -36,27 +37,42 @@ def _hints(cls: type) -> Dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+
+
+@functools.lru_cache(maxsize=None)
+def _fields(cls: type) -> Optional[Tuple[str, ...]]:
+    """Names of a dataclass's fields, None for any other class."""
+    if not dataclasses.is_dataclass(cls):
+        return None
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
 def encode(value: Any) -> Any:
-    """Turns a value into what `json.dumps` takes: dicts, lists, text, numbers, None."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out: Dict[str, Any] = {}
-        kind = getattr(value, "KIND", None)
-        if kind is not None:
-            out["kind"] = kind
-        for field in dataclasses.fields(value):
-            out[field.name] = encode(getattr(value, field.name))
+    """Turns a value into what `json.dumps` takes: dicts, lists, text, numbers, None.
+
+    A scan encodes each of its results, so the commonest kinds are asked for first, by their exact
+    type.
+    """
+    cls: Any = type(value)
+    if cls in _SCALARS:
+        return value
+    fields = _fields(cls)
+    if fields is not None:
+        kind = getattr(cls, "KIND", None)
+        out: Dict[str, Any] = {} if kind is None else {"kind": kind}
+        for name in fields:
+            out[name] = encode(getattr(value, name))
         return out
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
     if isinstance(value, (list, tuple)):
         return [encode(item) for item in value]
-    if isinstance(value, Mapping):
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, collections.abc.Mapping):
         return {str(key): encode(item) for key, item in value.items()}
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    raise CodecError("a %s cannot be written as JSON" % type(value).__name__)
+    raise CodecError("a %s cannot be written as JSON" % cls.__name__)
 
 
 def decode(cls: Type[T], data: Any, *, lenient: bool, where: str = "") -> T:

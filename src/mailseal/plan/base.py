@@ -80,7 +80,7 @@ def served(facts: HostFacts, listeners: Sequence[Listener]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for listener in listeners:
         for address in _behind(listener, [fact.address for fact in facts.addresses]):
-            if not ipaddress.ip_address(address.split("%")[0]).is_link_local:
+            if not link_local(address):
                 found[address] = None
     order = sorted(found, key=lambda each: (loopback(each), ":" in each))
     return tuple(order)
@@ -94,6 +94,11 @@ def _behind(listener: Listener, local: Sequence[str]) -> list[str]:
     if listener.address == "::":
         return v6 + (v4 if listener.dual else [])
     return [listener.address]
+
+
+def link_local(address: str) -> bool:
+    """169.254.0.0/16 and fe80::/10."""
+    return ipaddress.ip_address(address.split("%")[0]).is_link_local
 
 
 def loopback(address: str) -> bool:

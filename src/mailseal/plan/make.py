@@ -26,21 +26,19 @@ def make(facts: HostFacts, port: int, protocol: str, options: Options) -> Plan:
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
-    sealed = wrap.sealed_already(facts, port)
-    if sealed:
-        raise AlreadySealed(sealed)
+    _refuse_again(facts, port, options)
     start = starters.find(facts, port)
     if start is None:
         raise Cannot(_no_start(facts, port))
     if start.problems:
         why = "; ".join(start.problems)
         raise Cannot("the service is started by %s, but: %s" % (start.starter, why))
-    steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
     addresses = served(facts, start.listeners)
     if not addresses:
         raise Cannot("no address of this host is known at which port %d is served" % port)
+    steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
     scope = Scope(
-        tuple(dict.fromkeys((*start.off.files, *steps.paths))),
+        tuple(dict.fromkeys((*start.files, *start.off.files, *steps.paths))),
         tuple(dict.fromkeys((port, *steps.ports))),
     )
     return Plan(
@@ -64,7 +62,21 @@ def make(facts: HostFacts, port: int, protocol: str, options: Options) -> Plan:
 
 
 class AlreadySealed(Cannot):
-    """The service is behind our terminator already: there is nothing to change."""
+    """What is asked for is there already: there is nothing to change."""
+
+
+def _refuse_again(facts: HostFacts, port: int, options: Options) -> None:
+    """Raises AlreadySealed where the wish is fulfilled, Cannot where a change of ours is in the
+    way of it.
+    """
+    ours = wrap.sealed_already(facts, port)
+    offered = wrap.offered_already(facts, port)
+    if options.strategy != "wrap" and (ours or offered):
+        raise Cannot("%s: undo that first (mailseal rollback)" % (ours or offered))
+    if ours:
+        raise AlreadySealed(ours)
+    if offered and options.stage == "offer":
+        raise AlreadySealed(offered)
 
 
 def _no_start(facts: HostFacts, port: int) -> str:

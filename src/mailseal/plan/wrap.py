@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from mailseal.configs import stunnel as stunnel_config
-from mailseal.model.host import FileFact, HostFacts
+from mailseal.model.host import HostFacts, Listener
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import (
     CopyFile,
@@ -30,6 +30,7 @@ from mailseal.plan.base import (
     Steps,
     address_list,
     claims,
+    link_local,
     loopback,
     served,
 )
@@ -39,23 +40,45 @@ from mailseal.terminators import stunnel
 _WANTS = "/etc/systemd/system/%s.target.wants/%s"
 
 
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
+"""What a certificate can be for, besides addresses; also what openssl.cnf(5) takes literally."""
+
+
 @dataclass(frozen=True)
 class _Front:
-    """What stands in front: the instance's name, its port, and the certificate it shows."""
+    """What stands in front: the instance's name, its port, the certificate it shows, and the ops
+    that put that in place.
+    """
 
     name: str
     port: int
     certificate: str
     key: str
     authority: str
+    ops: tuple[Op, ...]
 
 
 def sealed_already(facts: HostFacts, port: int) -> str:
-    """What of ours serves this port, in words; empty where nothing does."""
-    for listener in facts.listeners:
-        if listener.port == port and listener.unit == stunnel.instance(str(port)):
-            return "port %d is served by %s already" % (port, listener.unit)
-    return ""
+    """What of ours serves this port, in words; empty where nothing does. Raises Cannot where
+    somebody else does as well, at another address.
+    """
+    unit = stunnel.instance(str(port))
+    here = [listener for listener in facts.listeners if listener.port == port]
+    others = sorted({each.process or "an unseen process" for each in here if each.unit != unit})
+    if all(each.unit != unit for each in here):
+        return ""
+    if others:
+        raise Cannot(
+            "port %d is served by %s and, at other addresses, by %s: undo the first (mailseal "
+            "rollback), then seal again" % (port, unit, ", ".join(others))
+        )
+    return "port %d is served by %s already" % (port, unit)
+
+
+def offered_already(facts: HostFacts, port: int) -> str:
+    """What of ours offers TLS beside this port, in words; empty where nothing does."""
+    units = ", ".join(each.unit for each in _offering(facts, port))
+    return "TLS is offered beside port %d by %s already" % (port, units) if units else ""
 
 
 def steps(request: Request) -> Steps:
@@ -67,7 +90,7 @@ def steps(request: Request) -> Steps:
 
 
 def _check(request: Request) -> None:
-    facts, options = request.facts, request.options
+    facts, options, given = request.facts, request.options, request.options.given
     if options.stage not in ("offer", "enforce"):
         raise Cannot("there is no stage %r; there are: offer, enforce" % options.stage)
     if facts.init != "systemd":
@@ -78,35 +101,55 @@ def _check(request: Request) -> None:
     version = stunnel.version(line)
     if facts.packages.get(stunnel.PACKAGE) and (version is None or version < stunnel.OLDEST):
         raise Cannot("this stunnel is not known here: %r; install 5.50 or newer" % line)
+    for path in (given.certificate, given.key, given.authority) if given else ():
+        if path and not path.startswith("/"):
+            raise Cannot("%r is not an absolute path: say where it lies on the host" % path)
+    for name in (request.name, *options.also):
+        if not _NAME.fullmatch(name):
+            raise Cannot(
+                "%r is no name for a certificate: give --name, the host name that clients use"
+                % name
+            )
 
 
 def _front(request: Request, port: int) -> _Front:
-    name, given = str(port), request.options.given
+    """The certificate: the given one, that of stage offer, or a new one."""
+    facts, options, name = request.facts, request.options, str(port)
     certificate = "%s/%s.crt" % (stunnel.DIRECTORY, name)
     key = "%s/%s.key" % (stunnel.DIRECTORY, name)
-    authority = given.authority if given else stunnel.DIRECTORY + "/ca.crt"
-    return _Front(name, port, certificate, key, authority)
+    given = options.given
+    if given:
+        copies = (
+            CopyFile(given.certificate, certificate, "root", "root", 0o644),
+            CopyFile(given.key, key, "root", stunnel.GROUP, 0o640),
+        )
+        return _Front(name, port, certificate, key, given.authority, copies)
+    authority = stunnel.DIRECTORY + "/ca.crt"
+    if facts.file(authority) is not None:
+        for each in _offering(facts, request.port):
+            return _Front(name, port, each.value("cert"), each.value("key"), authority, ())
+        raise Cannot(
+            "%s is there already, for another service: give a certificate with --cert and --key"
+            % authority
+        )
+    if _offering(facts, request.port):
+        raise Cannot("stage offer was given a certificate: give it again with --cert and --key")
+    addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
+    names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
+    issue = IssueCertificate(stunnel.DIRECTORY, name, names, options.days, stunnel.GROUP)
+    return _Front(name, port, certificate, key, authority, (issue,))
 
 
 def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) -> tuple[Op, ...]:
     """What can be put in place before anything is switched."""
-    facts, options = request.facts, request.options
+    facts = request.facts
     ops: list[Op] = []
     if not facts.packages.get(stunnel.PACKAGE):
         ops.append(InstallPackage(stunnel.PACKAGE))
     ops.append(UnitAction("", "", "daemon-reload"))
     if facts.file(stunnel.DIRECTORY) is None:
         ops.append(MakeDirectory(stunnel.DIRECTORY, "root", stunnel.GROUP, 0o750))
-    if options.given:
-        given = options.given
-        ops.append(CopyFile(given.certificate, front.certificate, "root", "root", 0o644))
-        ops.append(CopyFile(given.key, front.key, "root", stunnel.GROUP, 0o640))
-    else:
-        addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
-        names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
-        ops.append(
-            IssueCertificate(stunnel.DIRECTORY, front.name, names, options.days, stunnel.GROUP)
-        )
+    ops += front.ops
     if facts.file(stunnel.TEMPLATE) is None:
         ops.append(stunnel.template())
     content = stunnel.config(request.protocol, accepts, connect, front.certificate, front.key)
@@ -155,7 +198,8 @@ def _offer(request: Request) -> Steps:
     taken = [each for each in request.facts.listeners if each.port == port]
     if taken:
         raise Cannot(
-            "port %d is taken by %s: choose another with --tls-port" % (port, taken[0].process)
+            "port %d is taken by %s: choose another with --tls-port"
+            % (port, taken[0].process or "an unseen process")
         )
     addresses = served(request.facts, request.start.listeners)
     front = _front(request, port)
@@ -197,6 +241,9 @@ def _today(request: Request) -> str:
 
 def _enforce(request: Request) -> Steps:
     start = request.start
+    if start.fixed:
+        why = "; ".join(start.fixed)
+        raise Cannot("no terminator can stand before this service of %s: %s" % (start.starter, why))
     addresses = served(request.facts, start.listeners)
     front = _front(request, request.port)
     accepts = [(address, request.port) for address in addresses]
@@ -222,18 +269,20 @@ def _enforce(request: Request) -> Steps:
         *_enable(front, accepts),
         *_repoint(request, connect),
     )
-    expected = _expected(request, front)
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
-    offered = [fact.path for _, fact in _offering(request.facts, request.port)]
+    promised = claims(kinds, addresses, request.port, _expected(request, front))
+    for terminator in _offering(request.facts, request.port):
+        expected = {**_expected(request, front), "certificate": terminator.value("cert")}
+        for listener in terminator.listeners:
+            promised += claims(kinds, [listener.address], listener.port, expected)
     return Steps(
         headline=_warning(request, addresses),
         gap="about a second on port %d, while %s lets go of it and stunnel takes it"
         % (request.port, start.starter),
         risks=_risks(request),
         ops=ops,
-        claims=claims(kinds, addresses, request.port, expected)
-        + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
-        paths=(*_paths(request, front), *offered),
+        claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
+        paths=(*_paths(request, front), *_offered_paths(request)),
         ports=(start.backend,) if start.server is None else (),
     )
 
@@ -284,43 +333,73 @@ def _paths(request: Request, front: _Front) -> tuple[str, ...]:
 
 def _risks(request: Request) -> tuple[str, ...]:
     risks = ["Lost behind stunnel: " + words for words in request.start.lost]
-    if request.options.given is None:
+    given = request.options.given
+    if given is None:
         risks.append(
             "The certificate comes from a private CA made on this host (for its names alone): "
             "clients need %s/ca.crt." % stunnel.DIRECTORY
         )
+    else:
+        risks.append(
+            "The certificate is a copy of %s: after each renewal copy it again and reload."
+            % given.certificate
+        )
     risks.append("An address that this host gets later is not served: plan again then.")
+    wild = any(listener.address == "::" for listener in request.start.listeners)
+    if wild and any(link_local(fact.address) for fact in request.facts.addresses):
+        risks.append("Link-local addresses (fe80::) were served and are not any more.")
     return tuple(risks)
 
 
 # -- stage enforce after stage offer ---------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Offering:
+    """A terminator of ours in front of the port: its unit, listeners and configuration."""
+
+    unit: str
+    listeners: tuple[Listener, ...]
+    path: str
+    document: stunnel_config.Document
+
+    def value(self, key: str) -> str:
+        """An option of its first service."""
+        services = self.document.services
+        return stunnel_config.effective(self.document, services[0])[key][-1].value.text
+
+
+def _offering(facts: HostFacts, port: int) -> list[_Offering]:
+    """The terminators of ours whose `connect` is that port, by unit."""
+    found = []
+    for unit in sorted({listener.unit for listener in facts.listeners}):
+        name = unit[len("mailseal@") : -len(".service")]
+        fact = facts.file(stunnel.config_path(name)) if unit == stunnel.instance(name) else None
+        if fact is None or fact.content is None or name == str(port):
+            continue
+        if re.search(rb"(?m)^connect *=.*:%d$" % port, fact.content):
+            listeners = tuple(each for each in facts.listeners if each.unit == unit)
+            document = stunnel_config.parse(fact.content)
+            found.append(_Offering(unit, listeners, fact.path, document))
+    return found
+
+
+def _offered_paths(request: Request) -> tuple[str, ...]:
+    return tuple(each.path for each in _offering(request.facts, request.port))
+
+
 def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
     """A terminator of stage offer talks to the port that will speak TLS itself: show it the
-    backend instead.
+    backend instead. A reload, so that the sessions in it live on.
     """
     ops: list[Op] = []
-    for unit, fact in _offering(request.facts, request.port):
-        document = stunnel_config.parse(fact.content or b"")
+    for each in _offering(request.facts, request.port):
         splices = [
             splice
-            for service in document.services
-            for splice in stunnel_config.set_option(document, service, "connect", connect)
+            for service in each.document.services
+            for splice in stunnel_config.set_option(each.document, service, "connect", connect)
         ]
-        ops.append(UnitAction(unit, "", "restart"))
-        ops.append(edit(fact.path, document.data, splices))
-        ops.append(UnitAction(unit, "restart", ""))
+        ops.append(UnitAction(each.unit, "", "reload"))
+        ops.append(edit(each.path, each.document.data, splices))
+        ops.append(UnitAction(each.unit, "reload", ""))
     return tuple(ops)
-
-
-def _offering(facts: HostFacts, port: int) -> list[tuple[str, FileFact]]:
-    """The terminators of ours, by unit, whose `connect` is that port."""
-    found: dict[str, FileFact] = {}
-    for listener in facts.listeners:
-        name = listener.unit[len("mailseal@") : -len(".service")]
-        ours = listener.unit == stunnel.instance(name) and name != str(port)
-        fact = facts.file(stunnel.config_path(name)) if ours else None
-        if fact is not None and re.search(rb"(?m)^connect *=.*:%d$" % port, fact.content or b""):
-            found[listener.unit] = fact
-    return sorted(found.items())

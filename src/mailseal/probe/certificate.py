@@ -27,7 +27,9 @@ def problems(certificate: str, key: str, authority: str, name: str) -> List[str]
             return ["%s cannot be read: %s" % (path, error.strerror)]
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        server.load_cert_chain(certificate, key)
+        server.load_cert_chain(certificate, key, password=_locked)
+    except _Locked:
+        return ["%s has a passphrase, and nobody types it when the service starts" % key]
     except ssl.SSLError as error:
         return [_loading(error, certificate, key)]
     try:
@@ -37,6 +39,14 @@ def problems(certificate: str, key: str, authority: str, name: str) -> List[str]
         hint = ": give one whose chain, name and dates fit" if untrusted else ""
         return ["%s is not fit for %s: %s%s" % (certificate, name, words, hint)]
     return []
+
+
+class _Locked(Exception):
+    """The key wants a passphrase."""
+
+
+def _locked() -> str:
+    raise _Locked
 
 
 def _loading(error: ssl.SSLError, certificate: str, key: str) -> str:

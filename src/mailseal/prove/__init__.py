@@ -3,8 +3,8 @@
 One file a kind of claim. The looks are handed in, by vantage, and taken side by side: a port that
 wants TLS is silent to a cleartext client until the time limit, and a host has many addresses. This
 room decides what a look proves and what it does not: from a throwaway namespace on the host itself
-(`veth`) an exposure can be proven, never a seal, because the real client's packets meet other
-firewall rules.
+(`veth`) what answers there can be proven wrong, never a seal proven; and that nothing answers there
+says nothing, because the real client's packets meet other firewall rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mailseal.model.look import Observation, Vantage
+from mailseal.model.look import Observation, Reach, Vantage
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Proof, Result
 from mailseal.probe.look import Observe, Question
@@ -74,7 +74,8 @@ def prover(
         else:
             result, said = _SEEN[claim.kind](claim, seen[look], read)
             lines.append("seen from %s" % look[0].value)
-            if look[0] is not claim.vantage and result is Result.PASS:
+            reached = seen[look].reach is Reach.OPEN
+            if look[0] is not claim.vantage and not (reached and result is Result.FAIL):
                 result = Result.UNKNOWN
                 lines.append("it takes a look from another host to prove it")
         return Proof(claim, result, (*lines, *said), rfc3339(now()))

@@ -40,20 +40,23 @@ class Change:
 class Start:
     """How a service is started today.
 
-    `off` takes it off the network for good. `server` is what a socket of ours can start in its
-    place; where it is None (a stand-alone daemon) `rebound` moves it to `backend`, a loopback port.
-    `lost` is what a terminator in front takes away; `problems` are reasons not to touch it.
+    `files` are those that say so. `off` takes it off the network for good. `server` is what a
+    socket of ours can start in its place; where it is None (a stand-alone daemon) `rebound` moves
+    it to `backend`, a loopback port. `lost` is what a terminator in front takes away. `problems`
+    are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a terminator.
     """
 
     starter: str
     unit: str
     listeners: Tuple[Listener, ...]
+    files: Tuple[str, ...]
     off: Change
     server: Optional[Server] = None
     rebound: Optional[Change] = None
     backend: int = 0
     lost: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
+    fixed: Tuple[str, ...] = ()
 
 
 def edit(path: str, data: bytes, splices: Sequence[Splice]) -> EditFile:
@@ -66,6 +69,13 @@ def edit(path: str, data: bytes, splices: Sequence[Splice]) -> EditFile:
 def listeners_at(facts: HostFacts, port: int) -> Tuple[Listener, ...]:
     """The listening sockets of a port."""
     return tuple(listener for listener in facts.listeners if listener.port == port)
+
+
+def held_by(listeners: Sequence[Listener], processes: Sequence[str]) -> bool:
+    """Whether there are any, all held by such a process. One that is not seen (facts taken without
+    root) may be: what is planned then is a draft.
+    """
+    return bool(listeners) and all(each.process in ("", *processes) for each in listeners)
 
 
 def content(facts: HostFacts, path: str) -> Optional[bytes]:
@@ -81,6 +91,13 @@ def unit_of(facts: HostFacts, names: Sequence[str]) -> str:
             if unit.name == name and unit.active == "active":
                 return name
     return ""
+
+
+def no_unit(unit: str, starter: str, names: Sequence[str]) -> Tuple[str, ...]:
+    """The problem that `unit_of` found none, if so."""
+    if unit:
+        return ()
+    return ("no active unit of systemd runs this %s (looked for %s)" % (starter, ", ".join(names)),)
 
 
 LOST = (

@@ -18,12 +18,15 @@ from mailseal.starters.base import (
     access_rules,
     content,
     edit,
+    held_by,
     listeners_at,
+    no_unit,
     unit_of,
 )
 
 PATH = "/etc/inetd.conf"
-UNITS = ("inetd.service", "openbsd-inetd.service", "inetutils-inetd.service")
+PROCESSES = ("inetd", "openbsd-inetd", "inetutils-inetd")
+UNITS = tuple(name + ".service" for name in PROCESSES)
 
 
 def find(facts: HostFacts, port: int) -> Optional[Start]:
@@ -39,7 +42,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         if entry.transport == "tcp" and inetd.port(entry, services) == port
     )
     listeners = listeners_at(facts, port)
-    if not entries or not any(listener.process.endswith("inetd") for listener in listeners):
+    if not entries or not held_by(listeners, PROCESSES):
         return None
     splices = tuple(splice for entry in entries for splice in inetd.comment_out(document, entry))
     unit = unit_of(facts, UNITS)
@@ -48,10 +51,12 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         starter="inetd",
         unit=unit,
         listeners=listeners,
+        files=(PATH, "/etc/services"),
         off=change,
         server=_server(entries[0]),
         lost=LOST + (access_rules(facts) if entries[0].wrapped_by_tcpd else ()),
-        problems=_problems(entries, unit),
+        problems=no_unit(unit, "inetd", UNITS),
+        fixed=_fixed(entries),
     )
 
 
@@ -63,7 +68,7 @@ def _server(entry: inetd.Entry) -> Server:
     return Server(path, entry.argv, entry.user, group)
 
 
-def _problems(entries: Tuple[inetd.Entry, ...], unit: str) -> Tuple[str, ...]:
+def _fixed(entries: Tuple[inetd.Entry, ...]) -> Tuple[str, ...]:
     problems = []
     if len({(entry.effective_server, entry.argv, entry.user) for entry in entries}) > 1:
         problems.append("the lines of %s for this port start different programs" % PATH)
@@ -71,6 +76,4 @@ def _problems(entries: Tuple[inetd.Entry, ...], unit: str) -> Tuple[str, ...]:
         problems.append("the service is marked `wait`: it takes the listening socket itself")
     if any(entry.internal or not entry.effective_server for entry in entries):
         problems.append("inetd answers this port by itself")
-    if not unit:
-        problems.append("no active unit of systemd runs this inetd: %s" % ", ".join(UNITS))
     return tuple(problems)

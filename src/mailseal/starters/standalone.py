@@ -6,17 +6,18 @@ command line, so the package's own unit file stays untouched and an upgrade does
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import replace
 from typing import List, Optional, Tuple
 
 from mailseal.configs import systemd
-from mailseal.model.host import HostFacts
+from mailseal.model.host import FileFact, HostFacts
 from mailseal.model.ops import MakeDirectory, Op, WriteFile
 from mailseal.starters.base import LOST, Change, Start, content, listeners_at
 
-UNIT_DIRECTORIES = ("/etc/systemd/system/", "/run/systemd/system/", "/lib/systemd/system/")
-DROP_IN = "mailseal.conf"
+DROP_IN = "zz-mailseal.conf"
+"""Drop-ins count in the order of their names: behind the `override.conf` of `systemctl edit`."""
 
 _WORD = re.compile(
     r"(?P<option>-[-\w]+[= ]?)?(?P<address>\[[0-9a-fA-F:]+\]|[0-9.]*|\*)[:,](?P<port>\d+)"
@@ -41,6 +42,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         starter="systemd",
         unit=unit,
         listeners=listeners,
+        files=tuple(fact.path for fact in _files(facts, unit)),
         # A condition that never holds: nothing starts it again, not even another unit.
         off=_drop_in(facts, unit, (("Unit", (("ConditionPathExists", "!/"),)),), "stop", "start"),
         rebound=None if rebound is None else _moved(facts, unit, rebound),
@@ -50,24 +52,24 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
             "other users of this host can still reach the service in cleartext on 127.0.0.1 port "
             "%d (they cannot take the port over)" % backend,
         ),
-        problems=(problem,) if problem else (),
+        fixed=(problem,) if problem else (),
     )
 
 
 def _command(facts: HostFacts, unit: str) -> Optional[systemd.Command]:
     """The one command that ExecStart= comes to, over the unit file and its drop-ins."""
-    documents = [
-        systemd.parse(fact.content)
-        for fact in facts.files
-        if fact.content is not None and _belongs(fact.path, unit)
-    ]
+    documents = [systemd.parse(fact.content or b"") for fact in _files(facts, unit)]
     lines = systemd.effective(documents).get("Service", {}).get("ExecStart", ())
     commands = [command for line in lines for command in systemd.split_exec(line) or ()]
     return commands[0] if len(commands) == 1 else None
 
 
-def _belongs(path: str, unit: str) -> bool:
-    return path.endswith("/" + unit) or "/%s.d/" % unit in path
+def _files(facts: HostFacts, unit: str) -> List[FileFact]:
+    """The unit's own file and its drop-ins, in the order systemd applies them."""
+    named = [fact for fact in facts.files if fact.content is not None]
+    own = [fact for fact in named if fact.path.endswith("/" + unit)]
+    drop_ins = [fact for fact in named if "/%s.d/" % unit in fact.path]
+    return own + sorted(drop_ins, key=lambda fact: posixpath.basename(fact.path))
 
 
 def _backend(facts: HostFacts) -> int:

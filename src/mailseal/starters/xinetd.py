@@ -19,7 +19,9 @@ from mailseal.starters.base import (
     access_rules,
     content,
     edit,
+    held_by,
     listeners_at,
+    no_unit,
     unit_of,
 )
 
@@ -29,9 +31,9 @@ UNITS = ("xinetd.service",)
 
 _CARRIED = frozenset(
     "type port protocol socket_type wait disable id flags server server_args user group env bind "
-    "banner nice umask groups log_type log_on_success log_on_failure instances cps".split()
+    "log_type log_on_success log_on_failure".split()
 )
-"""Attributes that the new socket takes over or that say nothing of who may log in."""
+"""Attributes that the new socket takes over, or whose work systemd's journal does."""
 
 _Found = Tuple[str, xinetd.Document, xinetd.Service]
 
@@ -58,7 +60,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         if xinetd.is_enabled(service, defaults) and xinetd.port(service, services) == port
     ]
     listeners = listeners_at(facts, port)
-    if not found or not any(listener.process == "xinetd" for listener in listeners):
+    if not found or not held_by(listeners, ("xinetd",)):
         return None
     attributes = xinetd.effective(found[0][2], defaults)
     unit = unit_of(facts, UNITS)
@@ -66,10 +68,12 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         starter="xinetd",
         unit=unit,
         listeners=listeners,
+        files=(*(path for path, _ in documents), "/etc/services"),
         off=_off(found, unit),
         server=_server(attributes),
         lost=LOST + _lost(attributes, facts),
-        problems=_problems(found, attributes, unit),
+        problems=no_unit(unit, "xinetd", UNITS),
+        fixed=_fixed(found, attributes),
     )
 
 
@@ -106,7 +110,7 @@ def _lost(attributes: xinetd.Attributes, facts: HostFacts) -> Tuple[str, ...]:
     return words + (access_rules(facts) if xinetd.wrapped_by_tcpd(attributes) else ())
 
 
-def _problems(found: List[_Found], attributes: xinetd.Attributes, unit: str) -> Tuple[str, ...]:
+def _fixed(found: List[_Found], attributes: xinetd.Attributes) -> Tuple[str, ...]:
     problems = []
     if attributes.get("wait", ("no",))[0].lower() == "yes":
         problems.append("the service is marked `wait`: it takes the listening socket itself")
@@ -114,6 +118,4 @@ def _problems(found: List[_Found], attributes: xinetd.Attributes, unit: str) -> 
         problems.append("xinetd answers or redirects this port by itself")
     if len({xinetd.server(xinetd.effective(service, None)) for _, _, service in found}) > 1:
         problems.append("several blocks start different programs on this port")
-    if not unit:
-        problems.append("xinetd runs under no active unit of systemd")
     return tuple(problems)

@@ -258,6 +258,10 @@ class LiveSystem:
             except BlockingIOError:
                 yield False
             else:
+                # Who holds it: process and time of start, so that no later one of the same number
+                # is taken for it.
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, b"%d %d\n" % (os.getpid(), _started(str(os.getpid()))), 0)
                 yield True
         finally:
             os.close(fd)

@@ -747,7 +747,7 @@ class Manager:
 
     machine: MemorySystem
     loaded: Dict[str, Unit] = field(default_factory=dict)
-    transient: Dict[str, Unit] = field(default_factory=dict)
+    transient: Dict[str, Dict[str, Tuple[str, ...]]] = field(default_factory=dict)
     active: Dict[str, str] = field(default_factory=dict)
     bound: Dict[str, Tuple[Listener, ...]] = field(default_factory=dict)
     timers: Dict[str, float] = field(default_factory=dict)
@@ -875,7 +875,8 @@ class Manager:
         self.active.pop(name, None)
         self.bound.pop(name, None)
         self.timers.pop(name, None)
-        self.transient.pop(name, None)
+        if self.transient.pop(name, None) and name.endswith(".timer"):
+            self.transient.pop(name[: -len("timer")] + "service", None)
         for directory in _words(unit, "Service.RuntimeDirectory"):
             self._drop("/run/" + directory)
         return ""
@@ -983,12 +984,22 @@ class Manager:
         return min(((when, name) for name, when in self.timers.items()), default=None)
 
     def fire(self, name: str) -> None:
-        """A timer comes due: it ends, and its service is started."""
+        """A timer comes due: its service is started. It ends, unless it counts from the end of the
+        service anew.
+        """
         unit = self.unit(name) or {}
         service = _last(unit, "Timer.Unit", re.sub(r"\.timer$", ".service", name))
-        self.stop(name)
+        again = _words(unit, "Timer.OnUnitInactiveSec")
+        self.timers.pop(name)
+        if not again:
+            self.stop(name)
         self.start(service)
-        self.transient.pop(service, None)
+        if service in self.transient and self.active.get(service) != "active":
+            self.active.pop(service, None)  # --collect
+        if again and self.active.get(name) == "active":
+            self.timers[name] = self.machine.clock + seconds(again[-1])
+        else:
+            self.transient.pop(service, None)
 
     def boot(self) -> None:
         """Everything anew, from the files: what is wanted is started, in the order asked for."""
@@ -1119,6 +1130,10 @@ class Manager:
         if "--on-active" in options:
             started = name + ".timer"
             self.transient[started] = {"Timer.OnActiveSec": (options["--on-active"],)}
+            if "--on-unit-inactive" in options:
+                self.transient[started]["Timer.OnUnitInactiveSec"] = (
+                    options["--on-unit-inactive"],
+                )
         problem = self.start(started)
         if started.endswith(".service"):
             self.transient.pop(started, None)

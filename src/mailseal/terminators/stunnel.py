@@ -50,23 +50,25 @@ def accept(address: str, port: object) -> str:
 def config(
     protocol: str, accepts: Sequence[str], connect: str, certificate: str, key: str
 ) -> bytes:
-    """A whole configuration with one section for each `accept`."""
+    """A whole configuration with one section for each `accept`. What stands before the first
+    section counts for all of them (tried with 5.56 and 5.68).
+    """
     options = (
         ("foreground", "yes"),
         ("pid", ""),
         ("syslog", "no"),
         ("debug", "notice"),
-    )
-    service = (
-        ("connect", connect),
+        # From here on: the defaults of every section.
         ("cert", certificate),
         ("key", key),
         ("sslVersionMin", "TLSv1.2"),
         ("options", "NO_RENEGOTIATION"),
         ("TIMEOUTclose", "0"),
+        # An address may appear late at boot, and one that is gone must not keep the others down.
+        ("socket", "a:IP_FREEBIND=1"),
     )
     services = [
-        ("%s-%d" % (protocol, number), (("accept", value), *service))
+        ("%s-%d" % (protocol, number), (("accept", value), ("connect", connect)))
         for number, value in enumerate(accepts, 1)
     ]
     head = b"; Made by mailseal; `mailseal rollback` removes it.\n"
@@ -103,7 +105,7 @@ def template() -> WriteFile:
         ("Documentation", "man:stunnel(8)"),
         ("Wants", "network-online.target"),
         ("After", "network-online.target"),
-        # An address may appear late: try until it is there, never give up.
+        # Whatever it is that keeps it down: try again, never give up.
         ("StartLimitIntervalSec", "0"),
     )
     service = (
@@ -180,7 +182,9 @@ def backend(port: int, server: Server) -> Tuple[Op, ...]:
         ("MaxConnections", "512"),
         ("RemoveOnStop", "yes"),
     )
-    command = systemd.Command("-@", server.path, server.argv)
+    path = server.path.replace("%", "%%")
+    argv = [word.replace("%", "%%").replace("$", "$$") for word in server.argv]
+    command = systemd.Command("-@", path, tuple(argv))
     service = [
         ("ExecStart", systemd.join_exec((command,))),
         ("User", server.user),
@@ -190,7 +194,7 @@ def backend(port: int, server: Server) -> Tuple[Op, ...]:
     ]
     if server.group:
         service.append(("Group", server.group))
-    service += [("Environment", '"%s"' % each) for each in server.environment]
+    service += [("Environment", _assignment(each)) for each in server.environment]
     about = "mailseal: the service behind TLS on port %d" % port
     head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
     name = backend_unit(port)[: -len(".socket")]
@@ -210,3 +214,10 @@ def backend(port: int, server: Server) -> Tuple[Op, ...]:
         )
         for path, sections in units
     )
+
+
+def _assignment(words: str) -> str:
+    """`NAME=value` as Environment= takes it literally."""
+    for special, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
+        words = words.replace(special, written)
+    return '"%s"' % words

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from mailseal.model.look import Vantage
+from mailseal import agent
+from mailseal.model.look import Observation, Vantage
 from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Result
 from mailseal.probe import blocking
 from mailseal.probe.canary import own as is_own
+from mailseal.probe.look import Question
 from mailseal.probe.targets import Unresolved, parse, resolve
 from mailseal.prove import prover
 
@@ -46,22 +48,29 @@ def claims_of_plan(made: Plan, authority: str) -> tuple[Claim, ...]:
             claim.kind,
             claim.endpoint,
             claim.vantage,
-            {**claim.expected, "authority": authority or _if_here(claim.expected)},
+            {**claim.expected, "authority": authority or _if_here(claim)},
         )
         for claim in made.claims
         if claim.vantage is Vantage.REMOTE
     )
 
 
-def _if_here(expected: dict[str, str] | object) -> str:
-    path = expected.get("authority", "") if isinstance(expected, dict) else ""
+def _if_here(claim: Claim) -> str:
+    path = claim.expected.get("authority", "")
     return path if os.path.exists(path) else ""
 
 
 def verify(claims: Sequence[Claim]) -> tuple[Proof, ...]:
     """Looks from here."""
-    lookers = {Vantage.REMOTE: blocking.observe, Vantage.SELF: blocking.observe}
+    lookers = {Vantage.REMOTE: _from_afar, Vantage.SELF: blocking.observe}
     return prover(lookers, _no_file, None)(claims)
+
+
+def _from_afar(question: Question) -> Observation:
+    """A look that is worth something only from another host."""
+    if is_own(question.endpoint.address):
+        return agent.blind(question, "this is the host itself: run `mailseal verify` on another")
+    return blocking.observe(question)
 
 
 def _no_file(path: str) -> bytes:
