@@ -309,6 +309,18 @@ def test_the_dead_man_undoes_what_nobody_confirmed(
     assert list(play.directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["private", "long", "fitting"])
+def test_the_toy_host_lies_where_sockets_and_users_can_be(
+    play: Play, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    directory = play.directory / ("x" * 60 if kind == "long" else kind)
+    directory.mkdir()
+    directory.chmod(0o700 if kind == "private" else 0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    fits = kind == "fitting" or (kind == "private" and not ROOT)
+    assert (story.place() == str(directory)) is fits
+
+
 # -- the toy host ----------------------------------------------------------------------------------
 
 

@@ -9,8 +9,8 @@ on the monotonic clock nobody's change of the time of day matters.
 
 Armed from the timer to the boot unit and disarmed the other way round, so that a kill in between
 leaves a timer that clears the rest away. One gap remains: a power loss between the boot unit's file
-and its link, two entries that no system call makes together, leaves a file that nothing starts;
-`disarm_others` takes it away before the next run.
+and its link, two entries that no system call makes together, leaves a file that nothing starts; the
+next run takes it away.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ ConditionPathExists=%(directory)s/mailseal.pyz
 
 [Service]
 Type=oneshot
+Restart=on-abnormal
 ExecStart=%(command)s
 
 [Install]

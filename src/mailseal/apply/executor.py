@@ -203,7 +203,7 @@ class _Forward:
         return receipt(self.system, self.directory)
 
     def _begin(self) -> None:
-        deadman.disarm_others(self.system, RUNS)
+        clear_traces(self.system)
         for path in (ROOT, RUNS, self.directory):
             if self.system.stat(path) is None:
                 self.system.mkdir(path, _PRIVATE_DIRECTORY)
@@ -443,6 +443,14 @@ def _sweep(system: System, directory: str, plan: Optional[Plan]) -> None:
         for name in system.listdir(place):
             if _TEMPORARY.fullmatch(name):
                 system.remove(posixpath.join(place, name))
+
+
+def clear_traces(system: System) -> None:
+    """Takes away what a power loss may have left of the dead-men of earlier runs. For who holds the
+    lock, while no run is unfinished.
+    """
+    deadman.disarm_others(system, RUNS)
+    _sweep(system, RUNS, None)
 
 
 def _clear(system: System, directory: str, plan: Optional[Plan] = None) -> None:

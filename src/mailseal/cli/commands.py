@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "demo": Entry("demo", "Show the whole story on this machine."),
     "scan": Entry("scan", "Look at services: who takes a password in cleartext?"),
     "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),
     "plan": Entry("plan", "Plan the fix and show it; changes nothing."),

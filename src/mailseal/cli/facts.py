@@ -23,16 +23,21 @@ say what is missing.
 )
 @click.argument("target", required=False, metavar="[ssh://HOST]")
 @click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, metavar="N")
+@click.option("--path", "paths", multiple=True, metavar="FILE", help="Also tell of this file.")
 @click.option("-o", "--output", metavar="FILE", help="Write them there.")
 @click.option("--overwrite", is_flag=True, help="Let -o replace a file.")
 def command(
-    target: str | None, ports: tuple[int, ...], output: str | None, overwrite: bool
+    target: str | None,
+    ports: tuple[int, ...],
+    paths: tuple[str, ...],
+    output: str | None,
+    overwrite: bool,
 ) -> Exit:
     """Print what this host is: one JSON record."""
     from mailseal.model import codec
 
     with host_errors(), host_of(target) as host:
-        facts = host.facts(ports or (109,))
+        facts = host.facts(ports or (109,), paths)
     with opened(output, overwrite) as out:
         out.line(codec.dumps(facts))
     return Exit.CLEAN

@@ -66,8 +66,10 @@ _PLAN_OPTIONS = (
 )
 
 
-def wish(options: dict[str, Any], port: int, protocol: str = "") -> Wish:
-    """The options as the workflow wants them. Raises Stop."""
+def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "") -> Wish:
+    """The options as the workflow wants them; `name` is for the certificate where they give none.
+    Raises Stop.
+    """
     from mailseal.plan import Given, Options
     from mailseal.workflow.plans import Wish
 
@@ -83,7 +85,7 @@ def wish(options: dict[str, Any], port: int, protocol: str = "") -> Wish:
         Options(
             strategy=options["strategy"],
             stage=options["stage"],
-            name=options["name"],
+            name=options["name"] or name,
             given=given,
             tls_port=options["tls_port"],
         ),
@@ -105,6 +107,8 @@ def host_errors() -> Iterator[None]:
         yield
     except errors.AlreadySealed:
         raise
+    except errors.Unsettled as error:
+        raise Stop(Exit.UNDO_FAILED, str(error)) from None
     except errors.Refused as refused:
         raise Stop(Exit.REFUSED, " ".join(refused.problems)) from None
     except (
@@ -133,16 +137,17 @@ def host_of(target: str | None) -> Iterator[Host]:
         yield found
 
 
-def port_of(target: str | None, port: int | None, found: Host) -> int:
-    """The port of the service: of `--port`, or of a target that is this host."""
-    from mailseal.workflow.plans import own_port
+def service_of(target: str | None, port: int | None, found: Host) -> tuple[int, str]:
+    """The port of the service (of `--port`, or of a target that is this host), and the name that
+    the target gives the host.
+    """
+    from mailseal.workflow.plans import own_service
 
     if target is None or target.startswith("ssh://"):
-        return port or 109
+        return port or 109, ""
     if port is not None:
         raise Stop(Exit.USAGE, "--port goes with ssh://; write %s:%d instead" % (target, port))
-    facts = found.facts(())
-    return own_port(target, [address.address for address in facts.addresses])
+    return own_service(target, found.facts(()))
 
 
 def asker(yes: bool) -> Callable[[str], bool]:

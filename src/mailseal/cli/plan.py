@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.hostcommon import host_errors, host_of, plan_options, port_of, wish
+from mailseal.cli.hostcommon import host_errors, host_of, plan_options, service_of, wish
 from mailseal.cli.output import Output, opened, terminal_style
+
+if TYPE_CHECKING:
+    from mailseal.model.plan import Plan
 
 
 @click.command(
@@ -57,7 +60,8 @@ def command(
                 made = plans.from_facts(facts, wish(options, port or 109, protocol))
             else:
                 with host_of(target) as host:
-                    wanted = wish(options, port_of(target, port, host), protocol)
+                    service, name = service_of(target, port, host)
+                    wanted = wish(options, service, protocol, name)
                     made, facts = plans.make(host, wanted)
     except AlreadySealed as sealed:
         click.echo("mailseal: %s: there is nothing to plan" % sealed, err=True)
@@ -69,8 +73,16 @@ def command(
     if output is not None:
         with opened(output, overwrite) as file:
             file.line(plans.file_text(made).rstrip("\n"))
-        click.echo("mailseal: wrote %s; next: sudo mailseal apply %s" % (output, output), err=True)
+        click.echo("mailseal: wrote %s%s" % (output, _next(made, target, output)), err=True)
     return Exit.CLEAN
+
+
+def _next(made: Plan, target: str | None, output: str) -> str:
+    if made.draft:
+        return ", a draft: plan again as root"
+    if target is not None and target.startswith("ssh://"):
+        return "; next: mailseal apply %s --on %s" % (output, target)
+    return "; next, on %s: sudo mailseal apply %s" % (made.host, output)
 
 
 def _read(path: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,11 +14,14 @@ from mailseal.cli.hostcommon import (
     host_errors,
     host_of,
     plan_options,
-    port_of,
+    service_of,
     tell,
     wish,
 )
 from mailseal.cli.output import Output, terminal_style
+
+if TYPE_CHECKING:
+    from mailseal.model.plan import Plan
 
 
 @click.command(
@@ -59,7 +62,6 @@ def command(
     **options: Any,
 ) -> Exit:
     """Seal a service of this host or of ssh://HOST: no login in cleartext any more."""
-    from mailseal.model.plan import Plan
     from mailseal.plan import AlreadySealed
     from mailseal.report import plan as report
     from mailseal.workflow import plans
@@ -68,7 +70,8 @@ def command(
     out = Output(sys.stdout, terminal_style(sys.stdout))
     try:
         with host_errors(), host_of(target) as host:
-            made, facts = plans.make(host, wish(options, port_of(target, port, host)))
+            service, name = service_of(target, port, host)
+            made, facts = plans.make(host, wish(options, service, name=name))
             contents = {fact.path: fact.content for fact in facts.files if fact.content is not None}
 
             def show(shown: Plan) -> None:
@@ -86,21 +89,21 @@ def command(
         out.line(line)
     code = exit_of(done.receipt)
     if code is Exit.CLEAN:
-        for line in _next(done.sealed, made, target, options["ca"]):
+        for line in _next(done.sealed, made, target, private=not options["cert"]):
             out.line(line)
     return code
 
 
-def _next(sealed: bool, made: Any, target: str, ca: str) -> list[str]:
+def _next(sealed: bool, made: Plan, target: str, *, private: bool) -> list[str]:
     lines = []
-    if sealed:
+    if sealed and made.strategy == "wrap" and made.stage == "enforce":
         lines.append("SEALED: proven from here.")
     elif made.stage == "enforce" and not target.startswith("ssh://"):
         lines.append(
-            "Applied and confirmed. It is proven as SEALED only from another host: run "
-            "`mailseal verify %s` there." % made.endpoint
+            "Applied and confirmed. It is proven only from another host: run `mailseal %s %s` "
+            "there." % ("verify" if made.strategy == "wrap" else "scan", made.endpoint)
         )
-    if made.strategy == "wrap" and not ca:
+    if made.strategy == "wrap" and private:
         lines.append("Clients need the CA file /etc/mailseal/ca.crt of %s." % made.host)
     lines.append(
         "To go back: mailseal rollback%s"

@@ -128,7 +128,7 @@ def _loopback(reason: str) -> Stage:
 
 
 _LOOPBACK = (
-    "the eavesdropper's view, before and after: a packet capture needs root",
+    "the eavesdropper's view, before and after: packet capture needs root and namespaces",
     "a look from another host: this one is from another address of the same machine",
     "IPv6, and the real port 109",
 )

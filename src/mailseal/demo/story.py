@@ -14,11 +14,9 @@ import hashlib
 import os
 import secrets
 import shutil
-import signal
 import stat
 import tempfile
 import textwrap
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +28,7 @@ from mailseal import agent, bundle
 from mailseal.apply import executor
 from mailseal.apply.executor import Refused
 from mailseal.assess import assess
-from mailseal.demo import eavesdrop, mailprogram, toyhost
+from mailseal.demo import eavesdrop, mailprogram, signals, toyhost
 from mailseal.demo.stage import TAP, Stage, stage
 from mailseal.demo.supervisor import Children, environment, module
 from mailseal.demo.toyhost import NAME, USER, ToyHost, toy_host
@@ -47,7 +45,7 @@ from mailseal.prove import Prove, prover
 from mailseal.report import plan as plan_report
 from mailseal.report.layout import table
 from mailseal.report.style import Style, harmless
-from mailseal.system.live import PROGRAMS, LiveSystem
+from mailseal.system.live import PROGRAMS
 from mailseal.workflow import plans, seal
 from mailseal.workflow.hosts import Tell
 
@@ -71,18 +69,15 @@ class Missing(Exception):
     """A program is not there; `str()` says which package has it."""
 
 
-class Interrupted(BaseException):
-    """A signal asked us to end. No handler of errors on the way may keep it."""
-
-
 def run(out: TextIO, err: TextIO, color: bool) -> int:
-    """Tells the story: progress on `err`, the summary on `out`. The exit code: 0 where all of it
-    was shown, 1 where something was not as promised, 6 where a program is missing (nothing was
-    done), 130 where a signal ended it. Leaves nothing behind in any case.
+    """Tells the story: progress on `err`, the summary on `out`, in colour only where that is a
+    terminal too. The exit code: 0 where all of it was shown, 1 where something was not as promised,
+    6 where a program is missing (nothing was done), 130 where a signal ended it. Leaves nothing
+    behind in any case.
     """
     style = Style(color)
     talk = _Talk(err, style)
-    with _Signals() as signals:
+    with signals.caught():
         try:
             programs = needed(os.pathsep.join((os.environ.get("PATH", ""), *PROGRAMS)))
             with contextlib.ExitStack() as stack:
@@ -97,10 +92,10 @@ def run(out: TextIO, err: TextIO, color: bool) -> int:
             talk.line(style.paint("Not as promised: ", "red") + harmless(str(unexpected)))
             talk.line("The toy host is gone again; nothing else was touched.")
             return FAILED
-        except Interrupted:
+        except signals.Interrupted:
             talk.line("Interrupted. The toy host is gone; nothing is left behind.")
             return INTERRUPTED
-    for line in summary.lines(style):
+    for line in summary.lines(Style(color and out.isatty())):
         print(line, file=out)
     out.flush()
     return DONE
@@ -120,30 +115,19 @@ def needed(path: str) -> Mapping[str, str]:
     return found
 
 
-class _Signals:
-    """For the time of the `with`, the first signal to end raises Interrupted; after `ignore` no
-    more come through, so that cleaning up is not broken off. In other threads it does nothing.
+def place() -> str:
+    """Where the toy host's files can lie: the path of a Unix socket has at most 107 octets, and as
+    root, stunnel's own user must come through (a TMPDIR may be private).
     """
+    usual = tempfile.gettempdir()
+    return next(filter(_fits, (usual, "/tmp", "/run")), usual)
 
-    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __enter__(self) -> _Signals:
-        self._before = {}
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._first) for number in self.NUMBERS}
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _first(self, number: int, frame: object) -> None:
-        self.ignore()
-        raise Interrupted
-
-    def ignore(self) -> None:
-        for number in self._before:
-            signal.signal(number, lambda *_: None)
+def _fits(directory: str) -> bool:
+    path = Path(directory)
+    if len(directory) > 50 or not os.access(directory, os.W_OK | os.X_OK):
+        return False
+    return os.geteuid() != 0 or all(each.stat().st_mode & 1 for each in (path, *path.parents))
 
 
 class _Talk:
@@ -317,10 +301,11 @@ class _Story:
     def __init__(self, stack: contextlib.ExitStack, talk: _Talk, stunnel: str) -> None:
         self._began = time.monotonic()
         self._talk = talk
-        self._live = LiveSystem()
+        self._live = signals.Machine()
         self._password = "secret-" + secrets.token_hex(4)
-        directory = tempfile.TemporaryDirectory(prefix="mailseal-demo-")
-        self._directory = Path(stack.enter_context(directory))
+        with signals.hold():
+            directory = tempfile.TemporaryDirectory(prefix="mailseal-demo-", dir=place())
+            self._directory = Path(stack.enter_context(directory))
         self._stage: Stage = stack.enter_context(stage(self._live))
         self._children = Children()
         stack.callback(self._children.close)
@@ -591,7 +576,7 @@ _TITLES = {
     "sealed": "and now?",
     "after rollback": "the old service is back",
 }
-_NOBODY = "not shown (needs root)"
+_NOBODY = "not shown"
 
 
 def _entry(path: Path) -> tuple[object, ...]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import mailseal
 from mailseal.configs import systemd
+from mailseal.demo.signals import hold
 from mailseal.demo.superserver import DIES_WITH_US
 from mailseal.system.base import Completed
 
@@ -53,7 +54,7 @@ class Children:
         self, argv: Sequence[str], log: Path, prefix: Sequence[str] = (), say: bool = False
     ) -> subprocess.Popen[bytes]:
         """Starts a program. With `say` it is waited for until it says "ready"."""
-        with log.open("ab") as errors:
+        with log.open("ab") as errors, hold():
             process = subprocess.Popen(
                 [*DIES_WITH_US, *prefix, *argv],
                 stdin=subprocess.DEVNULL,
@@ -63,7 +64,7 @@ class Children:
                 cwd="/",
                 start_new_session=True,  # a Ctrl-C is for us: we end them in order
             )
-        self._running.append(process)
+            self._running.append(process)
         if process.stdout is not None:
             with process.stdout as answers:
                 answers.readline()

@@ -22,11 +22,12 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from mailseal.demo.signals import Machine
 from mailseal.demo.stage import Stage
 from mailseal.demo.supervisor import Backstage, Supervisor, module, supervising
 from mailseal.model.host import Listener
 from mailseal.system.base import Completed, Meta, Stat
-from mailseal.system.live import LiveSystem, listening
+from mailseal.system.live import listening
 
 NAME = "mail.example"
 USER = "postmaster"
@@ -86,7 +87,7 @@ class ToyHost:
     """Implements `System`. Made by `toy_host`."""
 
     def __init__(self, backstage: Backstage, addresses: Sequence[str], stunnel: str) -> None:
-        self._live = LiveSystem()
+        self._live = Machine()
         self._stage = backstage
         self._addresses = addresses
         self._stunnel = stunnel

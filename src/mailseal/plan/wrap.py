@@ -161,12 +161,12 @@ def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
     unit = stunnel.instance(front.name)
     here = tuple(Listening(address, port, True) for address, port in accepts)
     gone = tuple(Listening(address, port, False) for address, port in accepts)
-    return (UnitAction(unit, "start", "stop", after_do=here, after_undo=gone),)
-
-
-def _link(front: _Front) -> MakeLink:
-    unit = stunnel.instance(front.name)
-    return MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE)
+    # The link comes last: what a boot in between would start by it has to be stopped by the undo,
+    # which knows only what was begun.
+    return (
+        UnitAction(unit, "start", "stop", after_do=here, after_undo=gone),
+        MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE),
+    )
 
 
 def _trial(request: Request, front: _Front, connect: str) -> Op:
@@ -208,7 +208,6 @@ def _offer(request: Request) -> Steps:
     words = [stunnel.accept(address, port) for address in addresses]
     ops = (
         *_prepare(request, front, words, connect),
-        _link(front),
         UnitAction("", "daemon-reload", ""),
         _trial(request, front, connect),
         *_enable(front, accepts),
@@ -261,7 +260,6 @@ def _enforce(request: Request) -> Steps:
     ops = (
         *_prepare(request, front, words, connect),
         *backend,
-        _link(front),
         UnitAction("", "daemon-reload", ""),
         *_start_backend(request),
         _trial(request, front, trial_connect),
@@ -298,16 +296,19 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
         guard = {"port": str(start.backend)}
         return stunnel.accept("127.0.0.1", start.backend), (), guard
     path = stunnel.backend_socket(request.port)
-    unit = stunnel.backend_unit(request.port)
-    link = MakeLink(_WANTS % ("sockets", unit), "/etc/systemd/system/" + unit)
     guard = {"path": path, "group": stunnel.GROUP}
-    return path, (*stunnel.backend(request.port, start.server), link), guard
+    return path, stunnel.backend(request.port, start.server), guard
 
 
 def _start_backend(request: Request) -> tuple[Op, ...]:
     if request.start.server is None:
         return ()
-    return (UnitAction(stunnel.backend_unit(request.port), "start", "stop"),)
+    unit = stunnel.backend_unit(request.port)
+    # The link last, as in _enable.
+    return (
+        UnitAction(unit, "start", "stop"),
+        MakeLink(_WANTS % ("sockets", unit), "/etc/systemd/system/" + unit),
+    )
 
 
 def _warning(request: Request, addresses: tuple[str, ...]) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from mailseal.system.base import Completed, Meta, Stat
 TEMPORARY = ".mailseal-"
 """How the names of our temporary files begin; one that remains is from an interrupted write."""
 
+_PIECE = 1024 * 1024
 MAX_FILE = 64 * 1024 * 1024
 MAX_OUTPUT = 4 * 1024 * 1024
 # Without these an ordinary user's PATH finds neither stunnel4 nor ip.
@@ -56,10 +57,13 @@ class LiveSystem:
         with os.fdopen(fd, "rb") as file:
             if not modes.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
-            data = file.read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
-            raise OSError(errno.EFBIG, "more than %d bytes" % MAX_FILE, path)
-        return data
+            data = bytearray()
+            # In pieces: for a file of proc(5) the kernel makes room for all that is asked for.
+            for piece in iter(lambda: file.read(_PIECE), b""):
+                data += piece
+                if len(data) > MAX_FILE:
+                    raise OSError(errno.EFBIG, "more than %d bytes" % MAX_FILE, path)
+        return bytes(data)
 
     def stat(self, path: str) -> Optional[Stat]:
         try:

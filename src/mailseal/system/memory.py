@@ -751,6 +751,7 @@ class Manager:
     active: Dict[str, str] = field(default_factory=dict)
     bound: Dict[str, Tuple[Listener, ...]] = field(default_factory=dict)
     timers: Dict[str, float] = field(default_factory=dict)
+    jobs: List[str] = field(default_factory=list)
     last_pid: int = 400
 
     # -- unit files ----------------------------------------------------------------------------
@@ -848,7 +849,7 @@ class Manager:
         unit = self.unit(name)
         if self.masked(name) or unit is None:
             return "Unit %s %s." % (name, "is masked" if self.masked(name) else "not found")
-        if self.active.get(name) == "active":
+        if self.active.get(name) == "active" or not self._conditions(unit):
             return ""
         for key in ("Requires", "Wants"):
             for other in _words(unit, "Unit." + key):
@@ -865,10 +866,19 @@ class Manager:
             return "" if simple else "Job for %s failed: %s" % (name, failed)
         return ""
 
+    def _conditions(self, unit: Unit) -> bool:
+        """systemd.unit(5): a unit whose condition does not hold is passed over in silence."""
+        return all(
+            (path.lstrip("!") in self.machine.nodes) is not path.startswith("!")
+            for path in unit.get("Unit.ConditionPathExists", ())
+        )
+
     def stop(self, name: str) -> str:
         unit = self.unit(name)
         if unit is None:
             return "Unit %s not loaded." % name
+        if name in self.jobs:
+            self.jobs.remove(name)  # a stop takes the place of a start that waits
         for other in [each for each, word in self.active.items() if word == "active"]:
             if other != name and name in _words(self.unit(other) or {}, "Unit.Requires"):
                 self.stop(other)
@@ -879,6 +889,9 @@ class Manager:
             self.transient.pop(name[: -len("timer")] + "service", None)
         for directory in _words(unit, "Service.RuntimeDirectory"):
             self._drop("/run/" + directory)
+        if _last(unit, "Socket.RemoveOnStop", "no") == "yes":
+            for path in unit.get("Socket.ListenStream", ()):
+                self.machine.nodes.pop(path, None)
         return ""
 
     def reload(self, name: str) -> str:
@@ -911,6 +924,10 @@ class Manager:
             return "active"
         # No daemon we know: a program that runs to its end.
         status = self.machine.on_exec(argv) if self.machine.on_exec else 0
+        # One that was killed is started again where its unit says so, and not for ever.
+        for _ in range(4 if _last(unit, "Service.Restart", "no") == "on-abnormal" else 0):
+            if status > 128 and self.machine.on_exec:
+                status = self.machine.on_exec(argv)
         if status:
             raise StartFailed("exit status %d" % status)
         if _last(unit, "Service.Type", "simple") != "oneshot" and name not in self.transient:
@@ -992,9 +1009,13 @@ class Manager:
         again = _words(unit, "Timer.OnUnitInactiveSec")
         self.timers.pop(name)
         if not again:
+            transient = self.transient.get(service)
             self.stop(name)
+            if transient:
+                self.transient[service] = transient
+        ends = service in self.transient
         self.start(service)
-        if service in self.transient and self.active.get(service) != "active":
+        if ends:
             self.active.pop(service, None)  # --collect
         if again and self.active.get(name) == "active":
             self.timers[name] = self.machine.clock + seconds(again[-1])
@@ -1008,12 +1029,12 @@ class Manager:
         self.reload_files()
         self._tmpfiles()
         wanted = [os.path.basename(path) for path in self._wanted()]
-        waiting = list(dict.fromkeys(name for name in wanted if self.unit(name)))
-        while waiting:
+        self.jobs = list(dict.fromkeys(name for name in wanted if self.unit(name)))
+        while self.jobs:
             # With a cycle the first goes first, as good as systemd's own choice.
-            ready = (each for each in waiting if not self._after(each, waiting))
-            name = next(ready, waiting[0])
-            waiting.remove(name)
+            ready = (each for each in self.jobs if not self._after(each, self.jobs))
+            name = next(ready, self.jobs[0])
+            self.jobs.remove(name)
             self.start(name)
 
     def _after(self, name: str, others: Sequence[str]) -> bool:
@@ -1061,6 +1082,8 @@ class Manager:
         if verb in ("show", "is-active", "is-enabled", "list-unit-files"):
             return self._answer(argv, verb, names)
         problems = [problem for name in names for problem in self._do(verb, name) if problem]
+        if verb == "disable" and "--now" in argv:
+            problems += [problem for problem in map(self.stop, names) if problem]
         return Completed(argv, 1 if problems else 0, b"", "\n".join(problems).encode())
 
     def _do(self, verb: str, name: str) -> Iterator[str]:

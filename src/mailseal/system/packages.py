@@ -146,7 +146,8 @@ def forget_guard(system: System) -> Tuple[str, ...]:
         before = {line[len(_BEFORE) :] for line in lines if line.startswith(_BEFORE)}
         enabled = tuple(sorted(_enabled(system) - before))
         if enabled:
-            system.run(["systemctl", "disable", "--", *enabled])
+            # Now: after a kill and a boot they run already.
+            system.run(["systemctl", "disable", "--now", "--", *enabled])
     if system.stat(KEPT):
         if guard is not None or not system.stat(GUARD):
             _copy(system, KEPT, GUARD)

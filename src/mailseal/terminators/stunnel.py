@@ -118,6 +118,8 @@ def template() -> WriteFile:
         ("Group", GROUP),
         ("AmbientCapabilities", "CAP_NET_BIND_SERVICE"),
         ("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE"),
+        # The default for a template is a slice of its own, which would stay behind.
+        ("Slice", "system.slice"),
         ("LimitNOFILE", "65536"),
         ("UMask", "0077"),
         *_HARDENING,
@@ -188,6 +190,7 @@ def backend(port: int, server: Server) -> Tuple[Op, ...]:
     service = [
         ("ExecStart", systemd.join_exec((command,))),
         ("User", server.user),
+        ("Slice", "system.slice"),
         ("StandardInput", "socket"),
         ("StandardOutput", "socket"),
         ("StandardError", "journal"),

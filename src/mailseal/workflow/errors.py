@@ -9,6 +9,7 @@ from mailseal.plan import AlreadySealed, Cannot
 from mailseal.probe.targets import BadTarget
 from mailseal.workflow.hosts import HostUnreachable
 from mailseal.workflow.plans import EditedPlan
+from mailseal.workflow.seal import Unsettled
 
 __all__ = [
     "AlreadySealed",
@@ -19,4 +20,5 @@ __all__ = [
     "HostUnreachable",
     "JournalDamaged",
     "Refused",
+    "Unsettled",
 ]

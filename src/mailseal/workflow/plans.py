@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mailseal import plan
+from mailseal.apply.executor import Refused
 from mailseal.model import codec
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
-from mailseal.model.plan import Plan, PlanFile
-from mailseal.plan import Cannot, Options
-from mailseal.plan.base import served
+from mailseal.model.plan import Plan, PlanFile, RunState
+from mailseal.plan import AlreadySealed, Cannot, Options
+from mailseal.plan.base import loopback, served
 from mailseal.probe.look import Question
 from mailseal.probe.targets import DEFAULT_PORTS, BadTarget, Unresolved, parse, resolve
 from mailseal.workflow.hosts import Host
@@ -44,13 +44,34 @@ def make(host: Host, wish: Wish) -> tuple[Plan, HostFacts]:
     given = wish.options.given
     paths = [path for path in (given.certificate, given.authority) if path] if given else []
     facts = host.facts((wish.port,), paths)
-    protocol = wish.protocol or _protocol(host, facts, wish.port)
+    protocol = wish.protocol or _protocol(host, facts, wish)
     options = replace(wish.options, also=(*wish.options.also, *_names(host)))
-    return plan.make(facts, wish.port, protocol, options), facts
+    try:
+        return plan.make(facts, wish.port, protocol, options), facts
+    except AlreadySealed as sealed:
+        if facts.privileged:
+            _refuse_unfinished(host, str(sealed))
+        raise
+
+
+def _refuse_unfinished(host: Host, sealed: str) -> None:
+    """What stands may still be undone by itself. Raises Refused."""
+    for receipt in host.receipts():
+        if receipt.state in (RunState.APPLYING, RunState.HELD, RunState.UNDOING):
+            words = "%s, but the run %s is not finished (%s): confirm it with `mailseal confirm %s`"
+            words += ", or undo it with `mailseal rollback %s`."
+            run = receipt.run
+            raise Refused([words % (sealed, run, receipt.state.value, run, run)])
 
 
 def from_facts(facts: HostFacts, wish: Wish) -> Plan:
     """Plans for the host that the facts describe. Raises Cannot."""
+    given = wish.options.given
+    if given and facts.file(given.certificate) is None:
+        raise Cannot(
+            "the facts do not tell of %s: take them with `mailseal facts --path %s`"
+            % (given.certificate, given.certificate)
+        )
     protocol = wish.protocol or _PROTOCOLS.get(wish.port, "")
     if not protocol:
         raise Cannot(
@@ -72,8 +93,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _protocol(host: Host, facts: HostFacts, port: int) -> str:
+def _protocol(host: Host, facts: HostFacts, wish: Wish) -> str:
     """What the service says it is, asked at one of its own addresses."""
+    port = wish.port
     listeners = [each for each in facts.listeners if each.port == port]
     if any(each.unit.startswith("mailseal@") for each in listeners):
         return _PROTOCOLS.get(port, "pop2")
@@ -84,22 +106,30 @@ def _protocol(host: Host, facts: HostFacts, port: int) -> str:
     if seen.protocol != "pop2":
         what = "%s answers" % seen.protocol if seen.protocol else "no service says what it is"
         raise Cannot("on port %d %s; this version of mailseal seals POP2" % (port, what))
+    if seen.tls is not None and wish.options.strategy == "wrap":
+        raise Cannot("on port %d POP2 answers only inside TLS already" % port)
     return seen.protocol
 
 
-def own_port(words: str, facts_addresses: Sequence[str]) -> int:
-    """The port of a target that must be this host. Raises BadTarget where it is another."""
+def own_service(words: str, facts: HostFacts) -> tuple[int, str]:
+    """The port of a target that must be this host, and the name that it gives the host (empty
+    where it gives an address or a name of loopback alone). Raises BadTarget where it is another.
+    """
     target = parse(words, DEFAULT_PORTS)
-    local = set(facts_addresses)
+    local = {fact.address for fact in facts.addresses}
+    seen = []
     for found in resolve([target]):
         if isinstance(found, Unresolved):
             raise BadTarget("%s: %s" % (found.name, found.reason))
-        if found.endpoint.address not in local:
+        address = found.endpoint.address
+        if address not in local and not loopback(address):
             raise BadTarget(
                 "%s is not this host: run mailseal there, or name it as ssh://%s"
-                % (found.endpoint.address, target.host)
+                % (address, target.host)
             )
-    return target.ports[0]
+        seen.append(loopback(address))
+    name = "" if all(seen) or _is_address(target.host) else target.host
+    return target.ports[0], name
 
 
 # -- plan files ------------------------------------------------------------------------------------

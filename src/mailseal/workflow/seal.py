@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mailseal.apply.executor import Refused
 from mailseal.model import codec
 from mailseal.model.look import Vantage
 from mailseal.model.plan import Plan, Proof, Receipt, Result, RunState
-from mailseal.workflow.hosts import Host, Tell
+from mailseal.workflow.hosts import Host, HostUnreachable, Tell
 
 HOLD_SECONDS = 300.0
+
+
+class Unsettled(Exception):
+    """The host was lost while a change was under way. `str()` says what becomes of it."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,33 @@ def seal(host: Host, made: Plan, talk: Talk, hold: float = HOLD_SECONDS) -> Seal
 
 
 def apply(host: Host, made: Plan, payload: bytes, talk: Talk, hold: float) -> Sealed:
-    """Applies a plan's exact payload and sees to it that it is confirmed or undone."""
-    receipt = host.apply(payload, hold, talk.tell)
+    """Applies a plan's exact payload and sees to it that it is confirmed or undone. Raises Refused
+    (nothing was changed), Unsettled.
+    """
+    try:
+        receipt = host.apply(payload, hold, talk.tell)
+    except HostUnreachable as error:
+        words = "%s. What may have been changed on %s undoes itself; see `mailseal runs` there."
+        raise Unsettled(words % (error, made.host)) from None
     if receipt.state is not RunState.HELD:
         return Sealed(receipt, receipt.proofs, False)
+    try:
+        return _confirm(host, made, receipt, talk)
+    except HostUnreachable as error:
+        words = "%s. The change on %s is undone at %s; see `mailseal runs` there."
+        raise Unsettled(words % (error, made.host, receipt.deadline)) from None
+    except Refused:
+        # The dead-man was faster than we were.
+        told = [each for each in host.receipts() if each.run == receipt.run]
+        if not told or told[0].state is RunState.HELD:
+            raise
+        return Sealed(told[0], told[0].proofs, False)
+    except BaseException:
+        talk.tell("the change is not confirmed: it is undone at %s" % receipt.deadline)
+        raise
+
+
+def _confirm(host: Host, made: Plan, receipt: Receipt, talk: Talk) -> Sealed:
     if not host.remote:
         return _confirm_by_operator(host, receipt, talk)
     talk.tell("looking from here, over a fresh connection")

@@ -1,0 +1,62 @@
+"""The story of sealing, on the mail host itself: before, sealed, through reload, crash and reboot,
+and back again. One host a starter, told from end to end, because every step is what the next one
+has to stand on.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from lab import Lab
+from tests.lab.story import (
+    NAME,
+    check_as_before,
+    check_backend_guarded,
+    check_reload_and_crash,
+    check_wire,
+    mailseal,
+    package_alone,
+    scene,
+    sealed,
+    state,
+    wait_until,
+)
+
+TARGET = f"{NAME}:109"
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("starter", ["inetd", "standalone"])
+def test_sealed_on_the_host_itself_and_back(lab: Lab, starter: str) -> None:
+    scenery = scene(lab, "bookworm", starter)
+    mail, account = scenery.mail, scenery.mail.account
+    with lab.capture(scenery.net) as wire:
+        scenery.check_cleartext()
+        assert f"HELO {account.user} {account.password}".encode() in wire.payload()
+    before = state(mail)
+
+    out = sealed(mail, "seal", TARGET, "--yes")
+    assert "EVERY EXISTING CLEARTEXT CLIENT" in out.splitlines()[1]
+    assert "Applied and confirmed. It is proven only from another host" in out
+    scenery.check_sealed()
+    check_wire(scenery)
+    check_backend_guarded(mail, starter)
+    after = state(mail)
+
+    assert "already: nothing was changed" in sealed(mail, "seal", TARGET, "--yes")
+    check_as_before(after, state(mail))
+
+    check_reload_and_crash(scenery)
+    mail.reboot()
+    wait_until(lambda: len([each for each in mail.listeners() if each[2] == 109]) == 4)
+    scenery.check_sealed()
+    check_backend_guarded(mail, starter)
+
+    out = sealed(mail, "rollback")
+    assert "undone: the host is as before" in out
+    assert "stays     package stunnel4" in out
+    scenery.check_cleartext()
+    check_as_before(before, state(mail), package_alone("bookworm"))
+    assert mailseal(mail, "rollback").code == 6
