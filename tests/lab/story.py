@@ -266,8 +266,8 @@ def check_as_before(before: State, after: State, installed: State | None = None)
             for name, entry in changed(was, now).items()
             if not _LOGS.fullmatch(name) and not (name in may and may[name] == entry)
         }
-        assert left == {}
-    assert after.listeners == before.listeners
+        assert not left, left
+    assert after.listeners == before.listeners, after.listeners
 
 
 @functools.cache

@@ -94,6 +94,7 @@ def test_a_cut_connection_undoes_the_change(lab: Lab) -> None:
             ]
         )
         wait_until(lambda: '"what": "rolled-back"' in journal(mail), 60)
+        wait_until(lambda: not ran(mail, "systemctl", "list-units", "-q", "mailseal*").out)
     finally:
         working.join(120)
     assert done[0].code == 5, done[0].said

@@ -12,10 +12,11 @@ from mailseal.cli.output import terminal_style
 @click.command(
     "demo",
     epilog="""\b
-Examples:
-  mailseal demo                                    as you are: loopback, high ports
-  sudo mailseal demo                               own network namespaces, and an eavesdropper
+Example:
+  sudo mailseal demo
 
+As root it has network namespaces of its own and an eavesdropper; else it runs on loopback and high
+ports, and says what it could not show.
 A legacy POP2 service comes up on a toy host, is found exposed, sealed with the real stunnel, proven,
 and rolled back. Nothing of this machine is changed, and nothing is left behind.
 """,

@@ -1,0 +1,120 @@
+"""What the tests of kills and power losses on booted hosts share: the host, its plan, and its state.
+
+Strategy: a host is prepared once (POP2 behind inetd, stunnel4 installed, the agent) and serves many
+points one after the other: after each it must be exactly as before, or the test ends.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lab import Client, Host, Lab
+from mailseal import bundle
+from mailseal import plan as planner
+from mailseal.model import codec
+from mailseal.model.host import HostFacts
+from mailseal.model.plan import Plan, Receipt, RunState
+from tests.lab.test_lab import log_in, served
+
+PYZ, DYING, POINTS = "/root/mailseal.pyz", "/root/dying_agent.py", "/root/points"
+SECONDS = 60.0
+"""How long help may take."""
+
+EXCEPTIONS = ("/var/lib/mailseal", "/var/log/", "/root/points", "/run/systemd/generator")
+
+
+def prepared(lab: Lab, name: str, network: Any, durable: bool = False) -> Host:
+    """A host that serves POP2 by inetd in cleartext, with stunnel4 installed and at rest."""
+    host = lab.host(name, system="bookworm", network=network, durable=durable)
+    host.run(["sh", "-c", "apt-get -qq update; apt-get -qq -y install stunnel4"], timeout=120)
+    host.run(["systemctl", "disable", "--now", "stunnel.target"])
+    host.install_pop2d("inetd")
+    host.write(PYZ, bundle.build())
+    host.write(DYING, Path(__file__).with_name("dying_agent.py").read_bytes())
+    host.run(["systemctl", "daemon-reload"])
+    if durable:
+        host.disk.sync()
+    return host
+
+
+def plan(host: Host, **options: Any) -> Plan:
+    facts = codec.loads(HostFacts, agent(host, "facts", "109").stdout, lenient=True)
+    return planner.make(facts, 109, "pop2", planner.Options(name="mail.example", **options))
+
+
+def agent(host: Host, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return host.run(["python3", "-I", PYZ, *words], input=given, check=False, timeout=180)
+
+
+def dying(host: Host, fatal: str, made: Plan, hold: int) -> subprocess.CompletedProcess[bytes]:
+    """`apply` by the agent that dies at `fatal` (see dying_agent)."""
+    words = ["python3", "-I", DYING, PYZ, fatal, POINTS, "apply", str(hold)]
+    payload = codec.dumps(made).encode("ascii")
+    return host.run(words, input=payload, check=False, timeout=180)
+
+
+def points(host: Host) -> list[tuple[str, str]]:
+    """The points of a run that was listed."""
+    return [(name, subject) for name, subject in json.loads(host.read(POINTS))]
+
+
+def receipts(host: Host) -> list[Receipt]:
+    lines = agent(host, "runs").stdout.splitlines()
+    return [codec.loads(Receipt, line, lenient=True) for line in lines]
+
+
+def await_rest(host: Host) -> None:
+    """Nothing of the dead-man is left. Its timer goes last."""
+    deadline = time.monotonic() + SECONDS
+    words = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "mailseal-*.*"]
+    while host.run(words).stdout.strip():
+        assert time.monotonic() < deadline, host.run(["journalctl", "-n", "60"]).stdout.decode()
+        time.sleep(0.2)
+
+
+def state(host: Host) -> Mapping[str, object]:
+    """Files, sockets and units, by name."""
+    found: dict[str, object] = {
+        path: entry
+        for path, entry in host.snapshot().items()
+        if not path.startswith(EXCEPTIONS) and path != "/root"
+    }
+    found["sockets"] = host.listeners()
+    for kind in ("service,socket,target --state=active", "service,socket,timer --state=failed"):
+        words = f"systemctl list-units --plain --no-legend --type={kind}"
+        names = [line.split()[0] for line in host.run(["sh", "-c", words]).stdout.splitlines()]
+        found[kind] = [name for name in names if not name.startswith(b"run-")]
+    return found
+
+
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: (before.get(name), after.get(name))
+        for name in {*before, *after}
+        if before.get(name) != after.get(name)
+    }
+
+
+def in_cleartext(client: Client, host: Host) -> bool:
+    """Whether a login works as it did."""
+    return log_in(client, host) == served(host)
+
+
+__all__ = [
+    "RunState",
+    "agent",
+    "await_rest",
+    "differences",
+    "dying",
+    "in_cleartext",
+    "plan",
+    "points",
+    "prepared",
+    "receipts",
+    "state",
+]
