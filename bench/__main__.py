@@ -11,6 +11,7 @@ from bench.table import Table, machine
 
 BENCHES = {
     "scan": "bench.scan",
+    "switch": "bench.switch",
 }
 
 

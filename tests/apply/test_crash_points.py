@@ -214,7 +214,7 @@ def test_killed_again_while_recovering(help_comes, tell):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("help_comes", HELP)
-@pytest.mark.parametrize("which", CASES, ids=lambda which: "-".join(which))
+@pytest.mark.parametrize("which", [CASES[0], CASES[3], CASES[5]], ids=lambda which: "-".join(which))
 def test_killed_again_while_recovering_at_all_points(which, help_comes, tell):
     each = case(*which)
     first = points(each.start, do_apply(each))

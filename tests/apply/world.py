@@ -242,11 +242,11 @@ def do_apply(each: Case) -> Act:
     return lambda system: executor.apply(each.payload, tools(system), HOLD)
 
 
-def do_confirm(system: MemorySystem) -> object:
+def do_confirm(system: MemorySystem) -> Receipt:
     return executor.confirm(run(system), tools(system), (), "the operator")
 
 
-def do_rollback(system: MemorySystem) -> object:
+def do_rollback(system: MemorySystem) -> Receipt:
     return executor.rollback_locked(run(system), tools(system), "rollback was asked for")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of kills and power losses on booted hosts share: the host, its plan, and its state.
+"""What the tests of kills and power losses on booted hosts share: the host, its plan, its state.
 
 Strategy: a host is prepared once (POP2 behind inetd, stunnel4 installed, the agent) and serves many
 points one after the other: after each it must be exactly as before, or the test ends.
@@ -18,14 +18,17 @@ from mailseal import bundle
 from mailseal import plan as planner
 from mailseal.model import codec
 from mailseal.model.host import HostFacts
-from mailseal.model.plan import Plan, Receipt, RunState
+from mailseal.model.plan import Plan, Receipt
 from tests.lab.test_lab import log_in, served
 
-PYZ, DYING, POINTS = "/root/mailseal.pyz", "/root/dying_agent.py", "/root/points"
+PYZ, DYING, POINTS = "/opt/mailseal.pyz", "/opt/dying_agent.py", "/opt/points"
+LOOKS = ("namespaces, interfaces", "/run")
+"""What `state` says of the looks from a throwaway namespace."""
+
 SECONDS = 60.0
 """How long help may take."""
 
-EXCEPTIONS = ("/var/lib/mailseal", "/var/log/", "/root/points", "/run/systemd/generator")
+EXCEPTIONS = ("/var/lib/mailseal", "/var/log/", "/opt/points", "/run/systemd/generator")
 
 
 def prepared(lab: Lab, name: str, network: Any, durable: bool = False) -> Host:
@@ -34,26 +37,36 @@ def prepared(lab: Lab, name: str, network: Any, durable: bool = False) -> Host:
     host.run(["sh", "-c", "apt-get -qq update; apt-get -qq -y install stunnel4"], timeout=120)
     host.run(["systemctl", "disable", "--now", "stunnel.target"])
     host.install_pop2d("inetd")
-    host.write(PYZ, bundle.build())
-    host.write(DYING, Path(__file__).with_name("dying_agent.py").read_bytes())
-    host.run(["systemctl", "daemon-reload"])
+    bring_agent(host)
     if durable:
         host.disk.sync()
     return host
 
 
-def plan(host: Host, **options: Any) -> Plan:
-    facts = codec.loads(HostFacts, agent(host, "facts", "109").stdout, lenient=True)
-    return planner.make(facts, 109, "pop2", planner.Options(name="mail.example", **options))
+def bring_agent(host: Host) -> None:
+    """The agent, and how it dies."""
+    host.write(PYZ, bundle.build())
+    host.write(DYING, Path(__file__).with_name("dying_agent.py").read_bytes())
+    # Made by the first run of all; then all runs have the same points.
+    host.run(["install", "-d", "-m", "700", "/var/lib/mailseal", "/var/lib/mailseal/runs"])
+    host.run(["systemctl", "daemon-reload"])
+
+
+def plan(host: Host, given: planner.Given | None = None) -> Plan:
+    paths = [given.certificate, given.key] if given else []
+    facts = codec.loads(HostFacts, agent(host, "facts", "109", *paths).stdout, lenient=True)
+    return planner.make(facts, 109, "pop2", planner.Options(name="mail.example", given=given))
 
 
 def agent(host: Host, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return host.run(["python3", "-I", PYZ, *words], input=given, check=False, timeout=180)
 
 
-def dying(host: Host, fatal: str, made: Plan, hold: int) -> subprocess.CompletedProcess[bytes]:
-    """`apply` by the agent that dies at `fatal` (see dying_agent)."""
-    words = ["python3", "-I", DYING, PYZ, fatal, POINTS, "apply", str(hold)]
+def dying(
+    host: Host, fatal: str, made: Plan, hold: int = 300, period: int = 1
+) -> subprocess.CompletedProcess[bytes]:
+    """`apply` by the agent that dies at `fatal`, with its dead-man's period (see dying_agent)."""
+    words = ["python3", "-I", DYING, PYZ, str(period), fatal, POINTS, "apply", str(hold)]
     payload = codec.dumps(made).encode("ascii")
     return host.run(words, input=payload, check=False, timeout=180)
 
@@ -80,11 +93,15 @@ def await_rest(host: Host) -> None:
 def state(host: Host) -> Mapping[str, object]:
     """Files, sockets and units, by name."""
     found: dict[str, object] = {
-        path: entry
-        for path, entry in host.snapshot().items()
-        if not path.startswith(EXCEPTIONS) and path != "/root"
+        path: entry for path, entry in host.snapshot().items() if not path.startswith(EXCEPTIONS)
     }
     found["sockets"] = host.listeners()
+    found["namespaces, interfaces"] = host.run(
+        ["sh", "-c", "ip netns; ip -br link | cut -d@ -f1"]
+    ).stdout
+    found["/run"] = host.run(
+        ["sh", "-c", "ls -A /run | grep mailseal | grep -v lock"], False
+    ).stdout
     for kind in ("service,socket,target --state=active", "service,socket,timer --state=failed"):
         words = f"systemctl list-units --plain --no-legend --type={kind}"
         names = [line.split()[0] for line in host.run(["sh", "-c", words]).stdout.splitlines()]
@@ -103,18 +120,3 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> di
 def in_cleartext(client: Client, host: Host) -> bool:
     """Whether a login works as it did."""
     return log_in(client, host) == served(host)
-
-
-__all__ = [
-    "RunState",
-    "agent",
-    "await_rest",
-    "differences",
-    "dying",
-    "in_cleartext",
-    "plan",
-    "points",
-    "prepared",
-    "receipts",
-    "state",
-]

@@ -206,6 +206,26 @@ def check_wire(on: Scene) -> None:
     assert account.password.encode() not in heard
 
 
+def check_authority(mail: Host) -> None:
+    """The private CA is bound to the host's names, so that its key is worth nothing elsewhere."""
+    shown = ran(mail, "openssl", "x509", "-noout", "-text", "-in", "/etc/mailseal/ca.crt").out
+    assert "X509v3 Name Constraints: critical" in shown
+    assert ran(mail, "stat", "-c", "%U %a", "/etc/mailseal/ca.key").out == "root 600\n"
+    for name, verdict in ((NAME, "OK"), ("bank.example", "permitted subtree violation")):
+        done = ran(mail, "sh", "-ec", _FORGE.replace("NAME", name))
+        assert verdict in done.said, done.said
+
+
+_FORGE = """
+cd /tmp
+openssl req -newkey rsa:2048 -nodes -keyout k -out r -subj '/O=x' 2>/dev/null
+printf 'subjectAltName = DNS:NAME\\n' >e
+openssl x509 -req -in r -CA /etc/mailseal/ca.crt -CAkey /etc/mailseal/ca.key -set_serial 7 \\
+    -extfile e -out c 2>/dev/null
+openssl verify -CAfile /etc/mailseal/ca.crt c
+"""
+
+
 # -- before and after ------------------------------------------------------------------------------
 
 
@@ -279,12 +299,17 @@ def package_alone(system: str) -> State:
         host = lab.host("control", system=system, network=lab.network())
         host.install_pop2d("xinetd" if system == "bullseye" else "inetd")
         before = state(host)
-        host.write("/usr/sbin/policy-rc.d", b"#!/bin/sh\nexit 101\n", 0o755)
-        host.run(["apt-get", "install", "--yes", "--no-install-recommends", "stunnel4"])
-        host.run(["rm", "/usr/sbin/policy-rc.d"])
-        host.run(["systemctl", "disable", "stunnel4", "stunnel.target"], check=False)
+        install_stunnel(host)
         after = state(host)
     return State(changed(before.files, after.files), changed(before.units, after.units), ())
+
+
+def install_stunnel(host: Host) -> None:
+    """As an administrator would who wants none of its services: apt-get, and systemctl disable."""
+    host.write("/usr/sbin/policy-rc.d", b"#!/bin/sh\nexit 101\n", 0o755)
+    host.run(["apt-get", "install", "--yes", "--no-install-recommends", "stunnel4"])
+    host.run(["rm", "/usr/sbin/policy-rc.d"])
+    host.run(["systemctl", "disable", "stunnel4", "stunnel.target"], check=False)
 
 
 def wait_until(met: Callable[[], bool], seconds: float = 10.0) -> None:

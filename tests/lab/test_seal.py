@@ -11,6 +11,7 @@ from lab import Lab
 from tests.lab.story import (
     NAME,
     check_as_before,
+    check_authority,
     check_backend_guarded,
     check_reload_and_crash,
     check_wire,
@@ -42,6 +43,7 @@ def test_sealed_on_the_host_itself_and_back(lab: Lab, starter: str) -> None:
     assert "Applied and confirmed. It is proven only from another host" in out
     scenery.check_sealed()
     check_wire(scenery)
+    check_authority(mail)
     check_backend_guarded(mail, starter)
     after = state(mail)
 

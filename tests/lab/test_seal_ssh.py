@@ -53,12 +53,13 @@ def test_sealed_from_a_workstation_and_back(lab: Lab, system: str, starter: str)
     home.write("/root/ca.crt", mail.read("/etc/mailseal/ca.crt"))
     sealed(home, "verify", f"{NAME}:109", "--ca", "/root/ca.crt")
     assert mailseal(home, "verify", f"{NAME}:109").code == 1  # nobody trusts this CA by himself
-    check_reload_and_crash(on)
-    mail.reboot()
-    wait_until(lambda: len([each for each in mail.listeners() if each[2] == 109]) == 4)
-    on.check_sealed()
+    if starter == "xinetd":  # the other starters' are told in test_seal
+        check_reload_and_crash(on)
+        mail.reboot()
+        wait_until(lambda: len([each for each in mail.listeners() if each[2] == 109]) == 4)
+        on.check_sealed()
+        mail.run(["systemctl", "start", "ssh"])
 
-    mail.run(["systemctl", "start", "ssh"])
     assert "undone: the host is as before" in sealed(home, "rollback", "--on", "ssh://mailhost")
     on.check_cleartext()
     check_as_before(before, state(mail), package_alone(system))

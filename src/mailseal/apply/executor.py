@@ -40,6 +40,7 @@ from mailseal.apply.trial import Greets
 from mailseal.model import codec, ops
 from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Claim, Plan, Proof, Receipt, Result, RunState
+from mailseal.system import netns
 from mailseal.system.base import Meta, System
 
 ROOT = "/var/lib/mailseal"
@@ -54,6 +55,9 @@ PROOF_SECONDS = 300.0
 
 _TEMPORARY = re.compile(r"\.mailseal-[0-9a-f]{16}")
 """What a `System.write` that was killed leaves."""
+
+_LOOK = re.compile(r"mailseal-look-(\d+)\.pyz")
+"""The agent's copy that a look from a namespace runs, in /run; named after who made it."""
 
 _PRIVATE = Meta(0o600, 0, 0)
 _PRIVATE_DIRECTORY = Meta(0o700, 0, 0)
@@ -445,17 +449,28 @@ def _sweep(system: System, directory: str, plan: Optional[Plan]) -> None:
                 system.remove(posixpath.join(place, name))
 
 
+def _sweep_looks(system: System) -> None:
+    """Removes what looks of killed processes left: namespaces, and the agent's copies for them."""
+    netns.sweep(system)
+    for name in system.listdir(posixpath.dirname(LOCK)):
+        found = _LOOK.fullmatch(name)
+        if found and system.stat("/proc/" + found.group(1)) is None:
+            system.remove(posixpath.join(posixpath.dirname(LOCK), name))
+
+
 def clear_traces(system: System) -> None:
     """Takes away what a power loss may have left of the dead-men of earlier runs. For who holds the
     lock, while no run is unfinished.
     """
     deadman.disarm_others(system, RUNS)
     _sweep(system, RUNS, None)
+    _sweep_looks(system)
 
 
 def _clear(system: System, directory: str, plan: Optional[Plan] = None) -> None:
     """After the last change: disarms, and sweeps."""
     _sweep(system, directory, plan)
+    _sweep_looks(system)
     deadman.disarm(system, directory)
 
 
@@ -482,7 +497,8 @@ def due(system: System, directory: str) -> bool:
     """
     journal = Journal(system, journal_path(directory))
     limit = journal.limit
-    if limit and (_boot(system) != limit["boot"] or _uptime(system) >= limit["until"]):
+    late = limit and (_boot(system) != limit["boot"] or _uptime(system) >= limit["until"])
+    if late and journal.state in _UNFINISHED:
         return True
     if journal.state is RunState.HELD:
         return False
@@ -495,13 +511,15 @@ def recover(directory: str, tools: Tools) -> Optional[Receipt]:
     that is beyond all time limits and holds the lock is ended. None where nothing was undone.
     """
     system = tools.system
-    if not due(system, directory):
-        return None
     for attempt in range(10):
+        # Asked each time: an operator's rollback that took the lock first sets a limit of its own,
+        # and the lock of another run is no business of one that is finished.
+        if not due(system, directory):
+            return None
         with system.lock(LOCK) as held:
             if held:
                 return _recover(directory, tools)
-        if attempt == 0:
+        if attempt == 3:
             _end_holder(system)
         system.sleep(1.0)
     return None

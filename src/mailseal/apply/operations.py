@@ -264,6 +264,8 @@ def _install(context: Context, op: ops.InstallPackage) -> str:
     version = packages.installed(context.system, op.name)
     if not done.ok or not version:
         raise OpFailed("package %s cannot be installed: %s" % (op.name, done.words()))
+    # dpkg syncs programs, but neither configuration files nor what maintainer scripts do.
+    context.system.run(["sync"], timeout=120)
     return "installed package %s (%s)" % (op.name, version)
 
 
@@ -366,21 +368,22 @@ def _unit(
 
 def await_listeners(system: System, wanted: Tuple[Listening, ...], seconds: float) -> str:
     """Waits until every expectation holds. Empty text then, else what does not hold."""
-    # A bound on rounds as well as on time: the clock may jump.
-    for _ in range(max(1, int(seconds / 0.05))):
-        missing = [_wording(want) for want in wanted if not _holds(system, want)]
+    # A bound on rounds and not on time: the clock may jump. Short ones: while we wait, nobody may
+    # be served.
+    for _ in range(max(1, int(seconds / _ROUND))):
+        there = {(listener.address, listener.port) for listener in system.listeners()}
+        missing = [
+            _wording(want)
+            for want in wanted
+            if ((want.address, want.port) in there) is not want.present
+        ]
         if not missing:
             return ""
-        system.sleep(0.05)
+        system.sleep(_ROUND)
     return "; ".join(missing)
 
 
-def _holds(system: System, want: Listening) -> bool:
-    found = any(
-        listener.port == want.port and listener.address == want.address
-        for listener in system.listeners()
-    )
-    return found is want.present
+_ROUND = 0.02
 
 
 def _wording(want: Listening) -> str:

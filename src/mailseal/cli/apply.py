@@ -7,7 +7,7 @@ import sys
 import click
 
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.hostcommon import asker, exit_of, host_errors, host_of, tell
+from mailseal.cli.hostcommon import asker, exit_of, far_option, host_errors, host_of, tell
 from mailseal.cli.output import Output, terminal_style
 
 
@@ -22,7 +22,7 @@ The plan must be for this host, whole (no draft), unedited, and the host unchang
 """,
 )
 @click.argument("plan", metavar="PLAN")
-@click.option("--on", "target", metavar="ssh://HOST", help="The host to change.")
+@far_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--accept-unproven", is_flag=True, help="Keep what could not be seen from here.")
 @click.option(

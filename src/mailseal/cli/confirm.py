@@ -7,13 +7,13 @@ import sys
 import click
 
 from mailseal.cli.exits import Exit
-from mailseal.cli.hostcommon import exit_of, host_errors, host_of
+from mailseal.cli.hostcommon import exit_of, far_option, host_errors, host_of
 from mailseal.cli.output import Output, terminal_style
 
 
 @click.command("confirm", epilog="\b\nExample:\n  sudo mailseal confirm 20261120T232859-59db30\n")
 @click.argument("run", metavar="RUN")
-@click.option("--on", "target", metavar="ssh://HOST", help="Another host than this one.")
+@far_option
 def command(run: str, target: str | None) -> Exit:
     """Keep a change that waits to be confirmed."""
     from mailseal.report import plan as report

@@ -17,8 +17,8 @@ Example:
 
 As root it has network namespaces of its own and an eavesdropper; else it runs on loopback and high
 ports, and says what it could not show.
-A legacy POP2 service comes up on a toy host, is found exposed, sealed with the real stunnel, proven,
-and rolled back. Nothing of this machine is changed, and nothing is left behind.
+A legacy POP2 service comes up on a toy host, is found exposed, sealed with the real stunnel,
+proven, and rolled back. Nothing of this machine is changed, and nothing is left behind.
 """,
 )
 def command() -> int:

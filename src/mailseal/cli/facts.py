@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mailseal.cli.exits import Exit
-from mailseal.cli.hostcommon import host_errors, host_of
+from mailseal.cli.hostcommon import far_argument, host_errors, host_of
 from mailseal.cli.output import opened
 
 
@@ -21,7 +21,7 @@ The facts hold the service configuration of the host, no keys. Without root they
 say what is missing.
 """,
 )
-@click.argument("target", required=False, metavar="[ssh://HOST]")
+@far_argument
 @click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, metavar="N")
 @click.option("--path", "paths", multiple=True, metavar="FILE", help="Also tell of this file.")
 @click.option("-o", "--output", metavar="FILE", help="Write them there.")

@@ -7,7 +7,7 @@ import sys
 import click
 
 from mailseal.cli.exits import Exit
-from mailseal.cli.hostcommon import host_errors, host_of, tell
+from mailseal.cli.hostcommon import far_option, host_errors, host_of, tell
 from mailseal.cli.output import Output, terminal_style
 
 
@@ -24,7 +24,7 @@ the bytes from before all the same.
 """,
 )
 @click.argument("run", default="last", metavar="[RUN]")
-@click.option("--on", "target", metavar="ssh://HOST", help="Another host than this one.")
+@far_option
 @click.option("--force", is_flag=True, help="Also put back files that were changed since.")
 def command(run: str, target: str | None, force: bool) -> Exit:
     """Undo a change, and prove that the old service is back."""

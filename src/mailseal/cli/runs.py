@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from mailseal.cli.exits import Exit
-from mailseal.cli.hostcommon import host_errors, host_of
+from mailseal.cli.hostcommon import far_option, host_errors, host_of
 from mailseal.cli.output import opened, output_options
 
 
 @click.command("runs", epilog="\b\nExample:\n  sudo mailseal runs\n")
-@click.option("--on", "target", metavar="ssh://HOST", help="Another host than this one.")
+@far_option
 @output_options("text", "ndjson")
 def command(target: str | None, form: str, output: str | None, overwrite: bool) -> Exit:
     """List what mailseal changed on a host, oldest first."""

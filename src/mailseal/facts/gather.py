@@ -29,7 +29,7 @@ OURS = "/etc/mailseal"
 """Read with all that is below, to the depth of MAX_DEPTH."""
 
 UNITS = "/etc/systemd/system"
-OUR_UNITS = "mailseal-"
+OUR_UNITS = ("mailseal-", "mailseal@")
 """Units of ours in UNITS, with their drop-ins."""
 
 KNOWN_UNITS = (
@@ -185,7 +185,8 @@ class _Gathering:
 
     def _our_units(self) -> List[str]:
         names = [name for name in self._list(UNITS) if name.startswith(OUR_UNITS)]
-        return [name for name in names if not name.endswith((".d", ".wants", ".requires"))]
+        no_unit = (".d", ".wants", ".requires")
+        return [name for name in names if not name.endswith(no_unit) and "@." not in name]
 
     def _our_unit_files(self) -> List[str]:
         names = [name for name in self._list(UNITS) if name.startswith(OUR_UNITS)]
@@ -202,11 +203,11 @@ class _Gathering:
         return sorted(found)
 
     def _unit_files(self, names: Sequence[str]) -> List[str]:
-        """The unit file and drop-ins of each unit."""
+        """The unit file and drop-ins of each unit, and the directory for drop-ins of the host's."""
         found: List[str] = []
         for name in names:
             values = units.properties(self.system, name, ("FragmentPath", "DropInPaths"))
-            found += " ".join(values.values()).split()
+            found += [*" ".join(values.values()).split(), os.path.join(UNITS, name + ".d")]
         return found
 
     def _answered(self, fact: UnitFact) -> bool:

@@ -38,7 +38,7 @@ def make(facts: HostFacts, port: int, protocol: str, options: Options) -> Plan:
         raise Cannot("no address of this host is known at which port %d is served" % port)
     steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
     scope = Scope(
-        tuple(dict.fromkeys((*start.files, *start.off.files, *steps.paths))),
+        tuple(sorted({*start.files, *start.off.files, *steps.paths})),
         tuple(dict.fromkeys((port, *steps.ports))),
     )
     return Plan(

@@ -37,6 +37,7 @@ from mailseal.plan.base import (
 from mailseal.starters.base import edit
 from mailseal.terminators import stunnel
 
+_CUT = "; sessions that are open then are cut, since the service is restarted"
 _WANTS = "/etc/systemd/system/%s.target.wants/%s"
 
 
@@ -124,15 +125,16 @@ def _front(request: Request, port: int) -> _Front:
             CopyFile(given.key, key, "root", stunnel.GROUP, 0o640),
         )
         return _Front(name, port, certificate, key, given.authority, copies)
-    authority = stunnel.DIRECTORY + "/ca.crt"
+    authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
     if facts.file(authority) is not None:
-        for each in _offering(facts, request.port):
-            return _Front(name, port, each.value("cert"), each.value("key"), authority, ())
+        if offered:
+            shown, private = offered[0].value("cert"), offered[0].value("key")
+            return _Front(name, port, shown, private, authority, ())
         raise Cannot(
             "%s is there already, for another service: give a certificate with --cert and --key"
             % authority
         )
-    if _offering(facts, request.port):
+    if offered:
         raise Cannot("stage offer was given a certificate: give it again with --cert and --key")
     addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
     names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
@@ -160,11 +162,12 @@ def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) 
 def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
     unit = stunnel.instance(front.name)
     here = tuple(Listening(address, port, True) for address, port in accepts)
-    gone = tuple(Listening(address, port, False) for address, port in accepts)
     # The link comes last: what a boot in between would start by it has to be stopped by the undo,
     # which knows only what was begun.
     return (
-        UnitAction(unit, "start", "stop", after_do=here, after_undo=gone),
+        # stunnel listens at once or not at all, and meanwhile nobody is served. On the way back a
+        # listener of somebody else's is none of our business.
+        UnitAction(unit, "start", "stop", after_do=here, seconds=5.0),
         MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE),
     )
 
@@ -275,8 +278,8 @@ def _enforce(request: Request) -> Steps:
             promised += claims(kinds, [listener.address], listener.port, expected)
     return Steps(
         headline=_warning(request, addresses),
-        gap="about a second on port %d, while %s lets go of it and stunnel takes it"
-        % (request.port, start.starter),
+        gap="about a second on port %d, while %s lets go of it and stunnel takes it%s"
+        % (request.port, start.starter, _CUT if change.forward == "restart" else ""),
         risks=_risks(request),
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),

@@ -33,7 +33,11 @@ def problems(certificate: str, key: str, authority: str, name: str) -> List[str]
     except ssl.SSLError as error:
         return [_loading(error, certificate, key)]
     try:
-        _handshake(server, tls.context(Layer.TLS_VERIFIED, authority), name)
+        client = tls.context(Layer.TLS_VERIFIED, authority)
+    except ssl.SSLError:
+        return ["%s holds no certificate: give the PEM file of the CA" % authority]
+    try:
+        _handshake(server, client, name)
     except ssl.SSLError as error:
         words, untrusted = tls.fault(error)
         hint = ": give one whose chain, name and dates fit" if untrusted else ""

@@ -86,33 +86,24 @@ def _rebind(
 ) -> Tuple[Optional[systemd.Command], str]:
     """The command with its listening sockets replaced by one on loopback, or why that fails."""
     argv: List[str] = []
-    kept = 0
-    skip = False
-    for index, word in enumerate(command.argv):
-        if skip:
-            skip = False
-            continue
+    options: List[str] = []
+    for word in command.argv:
         match = _WORD.fullmatch(word)
-        following = command.argv[index + 1] if index + 1 < len(command.argv) else ""
-        alone = word.startswith("-") and match is None
-        next_match = _WORD.fullmatch(following) if alone else None
-        if next_match and int(next_match.group("port")) == port and not next_match.group("option"):
-            if not kept:
-                argv += [word, "127.0.0.1:%d" % backend]
-            kept += 1
-            skip = True
-        elif match and int(match.group("port")) == port:
-            if not kept:
-                argv.append("%s127.0.0.1:%d" % (match.group("option") or "", backend))
-            kept += 1
-        else:
+        if match is None or int(match.group("port")) != port:
             argv.append(word)
-    if not kept:
-        return None, "the command line of the daemon does not name port %d: %s" % (
-            port,
-            " ".join(command.argv),
-        )
-    return replace(command, argv=tuple(argv)), ""
+            continue
+        # `--listen=ADDRESS`, or `--listen ADDRESS` in two words.
+        before = argv[-1] + " " if len(argv) > 1 and argv[-1].startswith("-") else ""
+        options.append(match.group("option") or before)
+        if len(options) == 1:
+            argv.append("%s127.0.0.1:%d" % (match.group("option") or "", backend))
+        elif before and not match.group("option"):
+            argv.pop()
+    if len(set(options)) == 1:
+        return replace(command, argv=tuple(argv)), ""
+    what = "names port %d in several ways" if options else "does not name port %d"
+    words = "the command line of the daemon " + what + ": %s"
+    return None, words % (port, " ".join(command.argv))
 
 
 def _moved(facts: HostFacts, unit: str, command: systemd.Command) -> Change:

@@ -145,9 +145,10 @@ def forget_guard(system: System) -> Tuple[str, ...]:
         lines = guard.decode("utf-8", "replace").splitlines()
         before = {line[len(_BEFORE) :] for line in lines if line.startswith(_BEFORE)}
         enabled = tuple(sorted(_enabled(system) - before))
-        if enabled:
-            # Now: after a kill and a boot they run already.
-            system.run(["systemctl", "disable", "--now", "--", *enabled])
+        # One by one: a power loss may have left one whose script is empty, and systemctl stops at
+        # the first that fails. Now: after a kill and a boot they run already.
+        for unit in enabled:
+            system.run(["systemctl", "disable", "--now", "--", unit])
     if system.stat(KEPT):
         if guard is not None or not system.stat(GUARD):
             _copy(system, KEPT, GUARD)

@@ -8,6 +8,7 @@ line, so that progress is seen while it happens.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import subprocess
@@ -92,11 +93,12 @@ def run(
 
 
 def _feed(stdin: IO[bytes], data: bytes) -> None:
-    try:
+    # The program may end without reading it all; its exit code tells why. Closing writes what is
+    # left, so it may fail for the same reason.
+    with contextlib.suppress(OSError):
         stdin.write(data)
+    with contextlib.suppress(OSError):
         stdin.close()
-    except OSError:
-        pass  # The program ended without reading it all; its exit code tells why.
 
 
 def _pass_on(stderr: IO[bytes], said: List[bytes], tell: Callable[[str], None]) -> None:

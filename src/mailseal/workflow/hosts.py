@@ -217,11 +217,10 @@ def _silent(line: str) -> None:
     pass
 
 
-@contextlib.contextmanager
-def host(target: str | None, tell: Tell) -> Iterator[Host]:
-    """The host of a target: `ssh://...`, else this one. Raises ValueError, HostUnreachable."""
+def host(target: str | None, tell: Tell) -> contextlib.AbstractContextManager[Host]:
+    """The host of a target, for a `with`: `ssh://...`, else this one. Raises ValueError, and
+    HostUnreachable in the `with`.
+    """
     if target is not None and target.startswith("ssh://"):
-        with OverSsh(target, tell) as far:
-            yield far
-    else:
-        yield Here()
+        return OverSsh(target, tell)
+    return contextlib.nullcontext(Here())

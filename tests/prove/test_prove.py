@@ -1,0 +1,108 @@
+"""What a look proves, what it disproves, and what it leaves open."""
+
+import pytest
+
+from mailseal.model.look import Observation, Reach, Vantage
+from mailseal.model.plan import ClaimKind, Result
+from mailseal.prove import prover
+from mailseal.system.memory import MemorySystem
+from tests.prove import looks
+from tests.prove.looks import CLEARTEXT, DEAD, EAGER, SEALED, SILENT, Looker, claim, look, read
+
+REFUSED, IN_TLS = ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS
+SERVED, CLOSED = ClaimKind.CLEARTEXT_SERVED, ClaimKind.CLOSED
+PASS, FAIL, UNKNOWN = Result.PASS, Result.FAIL, Result.UNKNOWN
+NOWHERE, SHUT, FILTERED = (look(r) for r in (Reach.UNROUTABLE, Reach.CLOSED, Reach.FILTERED))
+UNTRUSTED = look(tls=looks.tls("expired"), protocol="pop2")
+OTHER = look(tls=looks.tls(chain=(b"other", looks.LEAF)), protocol="pop2")
+SSH = look(tls=looks.tls(), protocol="ssh")
+
+TABLE: list[tuple[ClaimKind, Observation, Result]] = [
+    (REFUSED, SEALED, PASS), (REFUSED, CLEARTEXT, FAIL), (REFUSED, EAGER, FAIL),
+    (REFUSED, SHUT, PASS), (REFUSED, NOWHERE, UNKNOWN), (REFUSED, SILENT, UNKNOWN),
+    (IN_TLS, SEALED, PASS), (IN_TLS, CLEARTEXT, FAIL), (IN_TLS, DEAD, FAIL),
+    (IN_TLS, UNTRUSTED, FAIL), (IN_TLS, OTHER, FAIL), (IN_TLS, SSH, FAIL),
+    (IN_TLS, SHUT, FAIL), (IN_TLS, FILTERED, FAIL), (IN_TLS, NOWHERE, UNKNOWN),
+    (SERVED, CLEARTEXT, PASS), (SERVED, SEALED, FAIL), (SERVED, SHUT, FAIL),
+    (SERVED, NOWHERE, UNKNOWN),
+    (CLOSED, SHUT, PASS), (CLOSED, FILTERED, PASS), (CLOSED, CLEARTEXT, FAIL),
+    (CLOSED, SILENT, FAIL), (CLOSED, NOWHERE, UNKNOWN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "seen", "result"), TABLE)
+def test_a_look_from_where_the_claim_is_about(kind, seen, result):
+    (proof,) = prover({Vantage.REMOTE: Looker(seen)}, read, None, lambda: 0.0)([claim(kind)])
+    assert proof.result is result
+    assert proof.evidence[0] == "seen from remote"
+    assert proof.taken.startswith("1970-01-01T")
+
+
+@pytest.mark.parametrize(("kind", "seen", "result"), TABLE)
+def test_a_look_from_a_throwaway_namespace_disproves_alone(kind, seen, result):
+    """And only where something answered: the real client meets other firewall rules."""
+    (proof,) = prover({Vantage.VETH: Looker(seen)}, read, None)([claim(kind)])
+    disproven = result is FAIL and seen.reach is Reach.OPEN
+    assert proof.result is (FAIL if disproven else UNKNOWN)
+
+
+def test_without_a_look_nothing_is_known():
+    (proof,) = prover({Vantage.SELF: Looker(SEALED)}, read, None)([claim(REFUSED)])
+    assert proof.result is UNKNOWN
+    assert proof.evidence == ("no look from remote here",)
+
+
+def test_one_look_serves_all_claims_about_an_endpoint():
+    looker = Looker(SEALED)
+    proofs = prover({Vantage.REMOTE: looker}, read, None)([claim(REFUSED), claim(IN_TLS)])
+    assert [proof.result for proof in proofs] == [PASS, PASS]
+    (asked,) = looker.asked
+    assert (asked.name, asked.authority, asked.eager) == ("mail.example", "/a", True)
+
+
+def test_a_certificate_that_is_not_at_hand_counts_by_chain_and_name_alone():
+    where = claim(IN_TLS, protocol="pop2", certificate="/elsewhere")
+    (proof,) = prover({Vantage.REMOTE: Looker(SEALED)}, read, None)([where])
+    assert proof.result is PASS
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "result"),
+    [
+        (0o660, "root", "stunnel4", PASS),
+        (0o600, "root", "root", PASS),
+        (0o666, "root", "stunnel4", FAIL),
+        (0o664, "root", "stunnel4", FAIL),
+        (0o660, "nobody", "stunnel4", FAIL),
+        (0o660, "root", "mail", FAIL),
+    ],
+)
+def test_the_backends_socket(mode: int, owner: str, group: str, result: Result):
+    system = MemorySystem()
+    system.install("stunnel4")
+    system.put("/run/x.sock", b"", mode, owner, group)
+    guarded = claim(ClaimKind.BACKEND_GUARDED, Vantage.SELF, path="/run/x.sock", group="stunnel4")
+    (proof,) = prover({}, system.read, system)([guarded])
+    assert proof.result is result
+    (proof,) = prover({}, system.read, None)([guarded])
+    assert proof.result is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("port", "first", "result"),
+    [("1009", "1024", PASS), ("1024", "1024", FAIL), ("1009", "80", FAIL), ("1009", "", PASS)],
+)
+def test_the_backends_port(port: str, first: str, result: Result):
+    system = MemorySystem()
+    if first:
+        system.put("/proc/sys/net/ipv4/ip_unprivileged_port_start", first.encode() + b"\n")
+    guarded = claim(ClaimKind.BACKEND_GUARDED, Vantage.SELF, port=port)
+    (proof,) = prover({}, system.read, system)([guarded])
+    assert proof.result is result
+
+
+def test_a_backend_that_is_not_there():
+    system = MemorySystem()
+    guarded = claim(ClaimKind.BACKEND_GUARDED, Vantage.SELF, path="/run/x.sock", group="stunnel4")
+    (proof,) = prover({}, system.read, system)([guarded])
+    assert (proof.result, proof.evidence) == (FAIL, ("/run/x.sock is not there",))
