@@ -151,9 +151,9 @@ class _Hammer:
 
 def _switch(mail: Host, client: Client) -> tuple[float, int]:
     command = ["sh", "-c", _MAILSEAL, "mailseal"]
-    mail.run([*command, "plan", f"{mail.ipv4}:109", "-o", "/root/plan.json"])
+    mail.run([*command, "plan", f"{mail.ipv4}:109", "-o", "/srv/plan.json"])
     with _Hammer(client, mail.ipv4) as hammer:
-        done = mail.run([*command, "apply", "/root/plan.json", "--yes"], False, timeout=SECONDS)
+        done = mail.run([*command, "apply", "/srv/plan.json", "--yes"], False, timeout=SECONDS)
     if done.returncode:
         raise BenchError("mailseal apply failed: " + done.stderr.decode()[-500:])
     return hammer.result

@@ -32,7 +32,7 @@ from tests.probe.certificates import LAST_YEAR
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("refusals")]
 
 TARGET = f"{NAME}:109"
-PLAN = "/root/plan.json"
+PLAN = "/srv/plan.json"
 INETD = "/etc/inetd.conf"
 
 
@@ -45,7 +45,7 @@ def on() -> Iterator[Scene]:
     with Lab() as lab:
         made = scene(lab, "bookworm", "inetd")
         sealed(made.mail, "plan", TARGET, "-o", PLAN)
-        sealed(made.mail, "plan", TARGET, "--stage", "offer", "-o", "/root/offer.json")
+        sealed(made.mail, "plan", TARGET, "--stage", "offer", "-o", "/srv/offer.json")
         yield made
 
 
@@ -116,7 +116,7 @@ def nothing(on: Scene) -> Arranged:
 
 
 APPLY = ("apply", PLAN, "--yes")
-OFFER = ("apply", "/root/offer.json", "--yes")
+OFFER = ("apply", "/srv/offer.json", "--yes")
 SEAL = ("seal", TARGET, "--yes")
 
 
@@ -173,10 +173,10 @@ def runs(on: Scene) -> str:
 
 def pem(on: Scene, leaf: trustme.LeafCert, authority: trustme.CA) -> None:
     chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
-    on.mail.run(["mkdir", "-p", "/root/tls"])
-    on.mail.write("/root/tls/x.crt", chain)
-    on.mail.write("/root/tls/x.key", leaf.private_key_pem.bytes(), 0o600)
-    on.mail.write("/root/tls/ca.crt", authority.cert_pem.bytes())
+    on.mail.run(["mkdir", "-p", "/srv/tls"])
+    on.mail.write("/srv/tls/x.crt", chain)
+    on.mail.write("/srv/tls/x.key", leaf.private_key_pem.bytes(), 0o600)
+    on.mail.write("/srv/tls/ca.crt", authority.cert_pem.bytes())
 
 
 def expired(on: Scene, ca: trustme.CA) -> None:
@@ -189,7 +189,7 @@ def wrong_name(on: Scene, ca: trustme.CA) -> None:
 
 def mismatched(on: Scene, ca: trustme.CA) -> None:
     pem(on, ca.issue_cert(NAME), ca)
-    on.mail.write("/root/tls/x.key", ca.issue_cert(NAME).private_key_pem.bytes(), 0o600)
+    on.mail.write("/srv/tls/x.key", ca.issue_cert(NAME).private_key_pem.bytes(), 0o600)
 
 
 def untrusted(on: Scene, ca: trustme.CA) -> None:
@@ -198,32 +198,32 @@ def untrusted(on: Scene, ca: trustme.CA) -> None:
 
 def garbage(on: Scene, ca: trustme.CA) -> None:
     pem(on, ca.issue_cert(NAME), ca)
-    on.mail.write("/root/tls/x.crt", b"no PEM in here\n")
+    on.mail.write("/srv/tls/x.crt", b"no PEM in here\n")
 
 
 def no_key(on: Scene, ca: trustme.CA) -> None:
     pem(on, ca.issue_cert(NAME), ca)
-    on.mail.run(["rm", "/root/tls/x.key"])
+    on.mail.run(["rm", "/srv/tls/x.key"])
 
 
 def no_authority(on: Scene, ca: trustme.CA) -> None:
     pem(on, ca.issue_cert(NAME), ca)
-    on.mail.write("/root/tls/ca.crt", b"")
+    on.mail.write("/srv/tls/ca.crt", b"")
 
 
 def encrypted(on: Scene, ca: trustme.CA) -> None:
     pem(on, ca.issue_cert(NAME), ca)
-    words = ["openssl", "pkey", "-aes128", "-passout", "pass:x", "-in", "/root/tls/x.key"]
-    on.mail.run([*words, "-out", "/root/tls/e.key"])
-    on.mail.run(["mv", "/root/tls/e.key", "/root/tls/x.key"])
+    words = ["openssl", "pkey", "-aes128", "-passout", "pass:x", "-in", "/srv/tls/x.key"]
+    on.mail.run([*words, "-out", "/srv/tls/e.key"])
+    on.mail.run(["mv", "/srv/tls/e.key", "/srv/tls/x.key"])
 
 
 def weak(on: Scene, ca: trustme.CA) -> None:
     pem(on, ca.issue_cert(NAME), ca)
     words = ["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=" + NAME]
-    words += ["-addext", "subjectAltName=DNS:" + NAME, "-keyout", "/root/tls/x.key"]
-    on.mail.run([*words, "-out", "/root/tls/x.crt"])
-    on.mail.run(["cp", "/root/tls/x.crt", "/root/tls/ca.crt"])
+    words += ["-addext", "subjectAltName=DNS:" + NAME, "-keyout", "/srv/tls/x.key"]
+    on.mail.run([*words, "-out", "/srv/tls/x.crt"])
+    on.mail.run(["cp", "/srv/tls/x.crt", "/srv/tls/ca.crt"])
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def weak(on: Scene, ca: trustme.CA) -> None:
         (wrong_name, "give one whose chain, name and dates fit"),
         (mismatched, "give the key of this certificate"),
         (untrusted, "give one whose chain, name and dates fit"),
-        (garbage, "/root/tls/x.crt and /root/tls/x.key cannot be used"),
-        (no_key, "/root/tls/x.key cannot be read: No such file"),
-        (no_authority, "/root/tls/ca.crt holds no certificate"),
-        (encrypted, "/root/tls/x.key has a passphrase"),
+        (garbage, "/srv/tls/x.crt and /srv/tls/x.key cannot be used"),
+        (no_key, "/srv/tls/x.key cannot be read: No such file"),
+        (no_authority, "/srv/tls/ca.crt holds no certificate"),
+        (encrypted, "/srv/tls/x.key has a passphrase"),
         (weak, "key too small"),
     ],
 )
@@ -245,7 +245,7 @@ def test_a_bad_certificate_is_refused(
 ) -> None:
     prepare(on, trustme.CA())
     before = state(on.mail)
-    files = ("--cert", "/root/tls/x.crt", "--key", "/root/tls/x.key", "--ca", "/root/tls/ca.crt")
+    files = ("--cert", "/srv/tls/x.crt", "--key", "/srv/tls/x.key", "--ca", "/srv/tls/ca.crt")
     done = mailseal(on.mail, *SEAL, *files)
     check_as_before(before, state(on.mail))
     check_refused(done, says)
@@ -313,10 +313,10 @@ def test_nothing_is_begun_while_a_run_is_unfinished(on: Scene) -> None:
     sealed(mail, "plan", TARGET, "-o", PLAN, "--overwrite")
     payload = json.loads(mail.read(PLAN))["payload"]
     environment = ["env", "PYTHONPATH=/srv/mailseal/src", "PYTHONDONTWRITEBYTECODE=1"]
-    mail.run([*environment, "python3", "-m", "mailseal.bundle", "/root/mailseal.pyz"])
+    mail.run([*environment, "python3", "-m", "mailseal.bundle", "/srv/mailseal.pyz"])
     before = state(mail)
     held = mail.run(
-        ["python3", "-I", "/root/mailseal.pyz", "apply", "120"], input=payload.encode(), timeout=60
+        ["python3", "-I", "/srv/mailseal.pyz", "apply", "120"], input=payload.encode(), timeout=60
     )
     receipt = json.loads(held.stdout)
     assert receipt["state"] == "held"

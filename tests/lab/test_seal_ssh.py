@@ -50,8 +50,8 @@ def test_sealed_from_a_workstation_and_back(lab: Lab, system: str, starter: str)
     assert "already: nothing was changed" in sealed(home, *SEAL)
     check_as_before(after, state(mail))
     assert len(sealed(home, "runs", "--on", "ssh://mailhost").splitlines()) == 3
-    home.write("/root/ca.crt", mail.read("/etc/mailseal/ca.crt"))
-    sealed(home, "verify", f"{NAME}:109", "--ca", "/root/ca.crt")
+    home.write("/srv/ca.crt", mail.read("/etc/mailseal/ca.crt"))
+    sealed(home, "verify", f"{NAME}:109", "--ca", "/srv/ca.crt")
     assert mailseal(home, "verify", f"{NAME}:109").code == 1  # nobody trusts this CA by himself
     if starter == "xinetd":  # the other starters' are told in test_seal
         check_reload_and_crash(on)

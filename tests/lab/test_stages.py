@@ -82,6 +82,11 @@ def test_offer_then_enforce_and_back_in_turn(lab: Lab, starter: str) -> None:
     assert refused.code == 6
     assert "undo that first (mailseal rollback)" in refused.err
 
+    first = sealed(mail, "runs").split()[1]
+    refused = mailseal(mail, "rollback", first)
+    assert refused.code == 6
+    assert "may rest on this one: undo it first" in refused.err
+
     sealed(mail, "rollback")
     on.check_cleartext()
     on.check_sealed(1109)
@@ -125,10 +130,10 @@ def test_a_given_certificate(lab: Lab) -> None:
     for kind in ("crt", "key"):
         link = f"/etc/letsencrypt/live/mail.{kind}"
         mail.run(["ln", "-s", f"../archive/1.{kind}", link])
-    mail.write("/root/ca.crt", authority.cert_pem.bytes())
+    mail.write("/srv/ca.crt", authority.cert_pem.bytes())
     before = state(mail)
     live = "/etc/letsencrypt/live/mail"
-    given = ("--cert", f"{live}.crt", "--key", f"{live}.key", "--ca", "/root/ca.crt")
+    given = ("--cert", f"{live}.crt", "--key", f"{live}.key", "--ca", "/srv/ca.crt")
     out = sealed(mail, "seal", TARGET, *given, "--yes")
     assert "The certificate is a copy of /etc/letsencrypt/live/mail.crt" in out
     assert "Clients need the CA file" not in out

@@ -30,7 +30,7 @@ from tests.lab.story import (
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("undone")]
 
 TARGET = f"{NAME}:109"
-APPLY = ("apply", "/root/plan.json", "--yes")
+APPLY = ("apply", "/srv/plan.json", "--yes")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def on() -> Iterator[Scene]:
     with Lab() as lab:
         made = scene(lab, "bookworm", "inetd")
         install_stunnel(made.mail)
-        sealed(made.mail, "plan", TARGET, "-o", "/root/plan.json")
+        sealed(made.mail, "plan", TARGET, "-o", "/srv/plan.json")
         yield made
 
 
@@ -118,9 +118,9 @@ def test_a_full_disk(on: Scene, path: str, size: str) -> None:
     mail = on.mail
     mail.run(["mkdir", "-p", path])
     mail.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "full", path])
-    sealed(mail, "plan", TARGET, "-o", "/root/full.json", "--overwrite")
+    sealed(mail, "plan", TARGET, "-o", "/srv/full.json", "--overwrite")
     before = state(mail)
-    done = mailseal(mail, "apply", "/root/full.json", "--yes")
+    done = mailseal(mail, "apply", "/srv/full.json", "--yes")
     after = state(mail)
     mail.run(["umount", path])
     check_as_before(before, after)

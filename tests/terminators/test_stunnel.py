@@ -72,6 +72,7 @@ def test_the_backend_is_for_the_terminator_alone_and_says_the_program_literally(
     assert socket["Socket"]["ListenStream"] == ("/run/mailseal-109.sock",)
     assert socket["Socket"]["SocketMode"] == ("0660",)
     assert socket["Socket"]["SocketGroup"] == ("stunnel4",)
+    assert socket["Socket"]["TriggerLimitIntervalSec"] == ("0",)
     (line,) = service["Service"]["ExecStart"]
     (command,) = systemd.split_exec(line) or ()
     assert command.path == "/opt/%%i/pop2d"

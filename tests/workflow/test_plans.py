@@ -98,7 +98,7 @@ def test_a_name_of_this_host_is_for_the_certificate(monkeypatch: pytest.MonkeyPa
     assert plans.own_service("mail.example:109", here) == (109, "mail.example")
 
 
-# -- files ------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 def test_a_plan_file_is_read_back_to_the_byte():

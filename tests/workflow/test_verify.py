@@ -5,10 +5,9 @@ import pytest
 from mailseal.model.look import Vantage
 from mailseal.model.plan import Proof, Result
 from mailseal.plan import Options, make
-from mailseal.probe.look import Question
 from mailseal.workflow import verify
 from tests.plan.hosts import facts
-from tests.prove.looks import SEALED, claim
+from tests.prove.looks import SEALED, Looker, claim
 
 PLAN = make(facts("inetd"), 109, "pop2", Options(name="mail.example"))
 
@@ -29,18 +28,16 @@ def test_a_plans_claims_are_those_that_another_host_can_prove():
 
 
 def test_the_host_itself_proves_nothing_remote(monkeypatch: pytest.MonkeyPatch):
-    asked: list[Question] = []
-    monkeypatch.setattr(
-        verify.blocking, "observe", lambda question: asked.append(question) or SEALED
-    )
+    looker = Looker(SEALED)
+    monkeypatch.setattr("mailseal.probe.blocking.observe", looker)
     claims = [claim(kind) for kind in verify.KINDS]
     assert {proof.result for proof in verify.verify(claims)} == {Result.PASS}
-    assert len(asked) == 1
+    assert len(looker.asked) == 1
     monkeypatch.setattr(verify, "is_own", lambda address: True)
     proofs = verify.verify(claims)
     assert {proof.result for proof in proofs} == {Result.UNKNOWN}
     assert any("run `mailseal verify` on another" in line for line in proofs[0].evidence)
-    assert len(asked) == 1
+    assert len(looker.asked) == 1
 
 
 @pytest.mark.parametrize(

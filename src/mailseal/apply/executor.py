@@ -12,124 +12,72 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import posixpath
-import re
-from dataclasses import dataclass
-from typing import (
-    Any,
-    Callable,
-    ContextManager,
-    Dict,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from mailseal.apply import deadman, preflight
 from mailseal.apply.journal import Journal
-from mailseal.apply.operations import (
-    Context,
-    OpFailed,
-    UndoRefused,
-    directories,
-    operation,
-    seconds,
+from mailseal.apply.operations import Context, OpFailed, operation, seconds
+from mailseal.apply.runs import (
+    LOCK,
+    ROOT,
+    RUNS,
+    UNFINISHED,
+    journal_path,
+    plan_of,
+    receipt,
+    run_directories,
+    told_by,
 )
-from mailseal.apply.trial import Greets
+from mailseal.apply.tools import (
+    Prove,
+    Refused,
+    Shield,
+    Stopped,
+    Tools,
+    boot,
+    first_failure,
+    limit,
+    locked,
+    reason_of,
+    tell,
+    unstoppable,
+    uptime,
+)
+from mailseal.apply.traces import clear, clear_traces, sweep
 from mailseal.model import codec, ops
 from mailseal.model.moment import rfc3339
-from mailseal.model.plan import Claim, Plan, Proof, Receipt, Result, RunState
-from mailseal.system import netns
+from mailseal.model.plan import Plan, Proof, Receipt, RunState
 from mailseal.system.base import Meta, System
 
-ROOT = "/var/lib/mailseal"
-RUNS = ROOT + "/runs"
-LOCK = "/run/mailseal.lock"
+__all__ = [
+    "LOCK",
+    "ROOT",
+    "RUNS",
+    "Prove",
+    "Refused",
+    "Shield",
+    "Stopped",
+    "Tools",
+    "apply",
+    "clear_traces",
+    "confirm",
+    "due",
+    "journal_path",
+    "receipt",
+    "recover",
+    "rollback",
+    "rollback_locked",
+    "run_directories",
+    "unstoppable",
+]
 
+_PRIVATE = Meta(0o600, 0, 0)
+_PRIVATE_DIRECTORY = Meta(0o700, 0, 0)
 _RESERVE = 1024 * 1024
 """Octets kept on the disk for the journal and the restored files of an undo."""
 
 PROOF_SECONDS = 300.0
 """What all proofs together may take, at the very most."""
-
-_TEMPORARY = re.compile(r"\.mailseal-[0-9a-f]{16}")
-"""What a `System.write` that was killed leaves."""
-
-_LOOK = re.compile(r"mailseal-look-(\d+)\.pyz")
-"""The agent's copy that a look from a namespace runs, in /run; named after who made it."""
-
-_PRIVATE = Meta(0o600, 0, 0)
-_PRIVATE_DIRECTORY = Meta(0o700, 0, 0)
-_UNFINISHED = (RunState.APPLYING, RunState.HELD, RunState.UNDOING)
-
-Prove = Callable[[Sequence[Claim]], Tuple[Proof, ...]]
-Progress = Callable[[str], None]
-Shield = Callable[[], None]
-
-
-class Refused(Exception):
-    """Nothing was changed. `problems` says why, each with what to do next."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
-
-
-class Stopped(Exception):
-    """The operator, or the system, asked us to end (a signal). `str()` says which."""
-
-
-@contextlib.contextmanager
-def unstoppable() -> Iterator[Shield]:
-    """The least there is to `Tools.stoppable`: nobody asks us to end."""
-    yield lambda: None
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What the executor is handed: the machine, the proofs, the executor's own code as a file that
-    runs by itself (`bundle`, written into the run), and the interpreter to run it with. In a
-    `stoppable` context Stopped is raised when we are asked to end; from the call of what it yields
-    on no more: undoing is not to be stopped politely.
-    """
-
-    system: System
-    prove: Prove
-    greets: Greets
-    questions: preflight.Questions
-    bundle: Callable[[], bytes]
-    python: str
-    tell: Progress = lambda line: None
-    stoppable: Callable[[], ContextManager[Shield]] = unstoppable
-
-
-def _limit(system: System, seconds: float) -> Dict[str, Any]:
-    """A time limit for a journal record, on a clock that nobody sets and that begins with the boot
-    (proc(5), /proc/uptime), together with which boot that was.
-    """
-    return {"until": _uptime(system) + seconds, "boot": _boot(system)}
-
-
-def _uptime(system: System) -> float:
-    try:
-        return float(system.read("/proc/uptime").split()[0])
-    except OSError:
-        return system.now()
-
-
-def _boot(system: System) -> str:
-    try:
-        return system.read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
-    except OSError:
-        return ""
-
-
-def _tell(tools: Tools, line: str) -> None:
-    # Nobody may be listening any more: a lost connection is no reason to stop half-way.
-    with contextlib.suppress(OSError):
-        tools.tell(line)
-
 
 # -- forward -------------------------------------------------------------------------------------
 
@@ -143,7 +91,7 @@ def apply(payload: bytes, tools: Tools, hold_seconds: float = 300.0) -> Receipt:
     system = tools.system
     if system.uid() != 0:
         raise Refused(["changing this host needs root: run it with sudo."])
-    with _locked(system):
+    with locked(system):
         _refuse_unfinished(system)
         problems = preflight.problems(plan, system, tools.questions)
         if problems:
@@ -152,18 +100,10 @@ def apply(payload: bytes, tools: Tools, hold_seconds: float = 300.0) -> Receipt:
             return _Forward(payload, plan, tools).run(hold_seconds, shield)
 
 
-@contextlib.contextmanager
-def _locked(system: System) -> Iterator[None]:
-    with system.lock(LOCK) as held:
-        if not held:
-            raise Refused(["another mailseal is changing this host: wait for it to end."])
-        yield
-
-
 def _refuse_unfinished(system: System) -> None:
     for directory in run_directories(system):
         state = Journal(system, journal_path(directory)).state
-        if state in _UNFINISHED:
+        if state in UNFINISHED:
             run = posixpath.basename(directory)
             keep = "confirm it with `mailseal confirm %s`, or " % run
             raise Refused(
@@ -194,15 +134,15 @@ class _Forward:
                 "held",
                 proofs=[codec.encode(proof) for proof in self.proofs],
                 deadline=self.system.now() + hold_seconds,
-                **_limit(self.system, hold_seconds),
+                **limit(self.system, hold_seconds),
             )
         # Whatever it was, also a fault of ours: the host is not left half-way.
         except Exception as error:
             shield()
-            reason = _reason_of(error)
+            reason = reason_of(error)
             if not begun:
                 return self._could_not_begin(reason)
-            _tell(self.tools, "undoing: " + reason)
+            tell(self.tools, "undoing: " + reason)
             return rollback(self.directory, self.tools, reason, proofs=self.proofs)
         return receipt(self.system, self.directory)
 
@@ -220,7 +160,7 @@ class _Forward:
         self.journal.write(
             "begin",
             plan_sha=hashlib.sha256(self.payload).hexdigest(),
-            **_limit(self.system, _budget(self.plan)),
+            **limit(self.system, _budget(self.plan)),
         )
 
     def _could_not_begin(self, reason: str) -> Receipt:
@@ -229,7 +169,7 @@ class _Forward:
         try:
             # Without its journal the run never was, should we be killed here.
             self.system.remove(self.journal.path)
-            _clear(self.system, self.directory)
+            clear(self.system, self.directory)
             for name in self.system.listdir(self.directory):
                 self.system.remove(posixpath.join(self.directory, name))
             self.system.remove(self.directory)
@@ -259,17 +199,17 @@ class _Forward:
             self.journal.write("intent", op=index, undo=undo)
             line = row.act(self.context, op)
             self.journal.write("done", op=index, line=line)
-            _tell(self.tools, line)
+            tell(self.tools, line)
 
     def _prove(self) -> None:
         """Raises OpFailed where a claim does not hold."""
-        _tell(self.tools, "proving %d claims" % len(self.plan.claims))
+        tell(self.tools, "proving %d claims" % len(self.plan.claims))
         self.proofs = self.tools.prove(self.plan.claims)
         for proof in self.proofs:
             claim = proof.claim
             words = (proof.result.value, claim.kind.value, claim.endpoint)
-            _tell(self.tools, "%s: %s at %s" % words)
-        failure = _first_failure(self.proofs)
+            tell(self.tools, "%s: %s at %s" % words)
+        failure = first_failure(self.proofs)
         if failure:
             raise OpFailed(failure)
 
@@ -279,24 +219,6 @@ def _new_name(system: System) -> str:
     numbers = [int(name[:6]) for name in system.listdir(RUNS) if name[:6].isdigit()]
     stamp = "".join(char for char in rfc3339(system.now())[:19] if char.isalnum())
     return "%06d-%s" % (max(numbers, default=0) + 1, stamp)
-
-
-def _reason_of(error: Exception) -> str:
-    if isinstance(error, (OpFailed, UndoRefused, Stopped)):
-        return str(error)
-    return "%s: %s" % (type(error).__name__, error)
-
-
-def _first_failure(proofs: Sequence[Proof]) -> str:
-    for proof in proofs:
-        if proof.result is Result.FAIL:
-            evidence = "; ".join(proof.evidence)
-            return "%s does not hold at %s: %s" % (
-                proof.claim.kind.value,
-                proof.claim.endpoint,
-                evidence,
-            )
-    return ""
 
 
 def _budget(plan: Plan) -> float:
@@ -318,13 +240,13 @@ def confirm(directory: str, tools: Tools, proofs: Sequence[Proof], by: str) -> R
     fails, or the confirmation cannot be recorded: the run is then undone when its time is over.
     """
     system = tools.system
-    with _locked(system), tools.stoppable() as shield:
+    with locked(system), tools.stoppable() as shield:
         shield()
         journal = Journal(system, journal_path(directory))
         if journal.state is not RunState.HELD:
             state = journal.state.value if journal.state else "unknown"
             raise Refused(["this run is not waiting for a confirmation: it is %s." % state])
-        failure = _first_failure(proofs)
+        failure = first_failure(proofs)
         if failure:
             raise Refused([failure + ". Undo the run with `mailseal rollback`."])
         try:
@@ -360,7 +282,7 @@ class _Back:
         self.directory, self.tools = directory, tools
         self.system = tools.system
         self.journal = Journal(self.system, journal_path(directory))
-        self.plan = _plan(self.system, directory)
+        self.plan = plan_of(self.system, directory)
         self.context = Context(self.system, directory, tools.greets, force)
         self.recorded = True
 
@@ -372,7 +294,7 @@ class _Back:
             "undo-begin",
             reason=reason,
             proofs=[codec.encode(proof) for proof in proofs],
-            **_limit(self.system, _budget(self.plan)),
+            **limit(self.system, _budget(self.plan)),
         )
         failures = self._undo()
         after, failure = self._prove_before() if not failures else ((), "")
@@ -384,8 +306,8 @@ class _Back:
         )
         # An undo that failed and could not even be recorded is tried again by the dead-man.
         if self.recorded or not failures:
-            self._attempt("clearing up", _clear, self.system, self.directory, self.plan)
-        return _receipt(self.system, self.directory, self.journal)
+            self._attempt("clearing up", clear, self.system, self.directory, self.plan)
+        return told_by(self.system, self.directory, self.journal)
 
     def _arm(self) -> None:
         """A run that was committed, or recovered at boot, has no timer; a killed undo needs one."""
@@ -398,7 +320,7 @@ class _Back:
         nearer to before.
         """
         failures: List[str] = []
-        self._attempt("sweeping", _sweep, self.system, self.directory, self.plan)
+        self._attempt("sweeping", sweep, self.system, self.directory, self.plan)
         undone = self.journal.undone()
         for record in self.journal.intents():
             op = self.plan.ops[record["op"]]
@@ -411,22 +333,22 @@ class _Back:
     def _undo_one(self, op: ops.Op, record: Dict[str, Any]) -> None:
         line = operation(op).undo(self.context, op, record["undo"])
         self._note("undone", op=record["op"], line=line)
-        _tell(self.tools, line)
+        tell(self.tools, line)
 
     def _prove_before(self) -> Tuple[Tuple[Proof, ...], str]:
         try:
             proofs = self.tools.prove(self.plan.before)
         except Exception as error:
-            return (), "the state before could not be looked at: " + _reason_of(error)
-        return proofs, _first_failure(proofs)
+            return (), "the state before could not be looked at: " + reason_of(error)
+        return proofs, first_failure(proofs)
 
     def _attempt(self, what: str, act: Callable[..., None], *words: Any) -> str:
         """Empty text where it worked. Nothing stops the undoing, a fault of ours included."""
         try:
             act(*words)
         except Exception as error:
-            problem = "%s: %s" % (what, _reason_of(error))
-            _tell(self.tools, "NOT DONE: " + problem)
+            problem = "%s: %s" % (what, reason_of(error))
+            tell(self.tools, "NOT DONE: " + problem)
             return problem
         return ""
 
@@ -436,42 +358,7 @@ class _Back:
             self.journal.write(what, **values)
         except OSError as error:
             self.recorded = False
-            _tell(self.tools, "the journal cannot be written: %s" % error)
-
-
-def _sweep(system: System, directory: str, plan: Optional[Plan]) -> None:
-    """Removes the temporary files that a killed `write` left where this run writes."""
-    places = [*deadman.directories(directory)]
-    places += [each for op in (plan.ops if plan else ()) for each in directories(op)]
-    for place in dict.fromkeys(places):
-        for name in system.listdir(place):
-            if _TEMPORARY.fullmatch(name):
-                system.remove(posixpath.join(place, name))
-
-
-def _sweep_looks(system: System) -> None:
-    """Removes what looks of killed processes left: namespaces, and the agent's copies for them."""
-    netns.sweep(system)
-    for name in system.listdir(posixpath.dirname(LOCK)):
-        found = _LOOK.fullmatch(name)
-        if found and system.stat("/proc/" + found.group(1)) is None:
-            system.remove(posixpath.join(posixpath.dirname(LOCK), name))
-
-
-def clear_traces(system: System) -> None:
-    """Takes away what a power loss may have left of the dead-men of earlier runs. For who holds the
-    lock, while no run is unfinished.
-    """
-    deadman.disarm_others(system, RUNS)
-    _sweep(system, RUNS, None)
-    _sweep_looks(system)
-
-
-def _clear(system: System, directory: str, plan: Optional[Plan] = None) -> None:
-    """After the last change: disarms, and sweeps."""
-    _sweep(system, directory, plan)
-    _sweep_looks(system)
-    deadman.disarm(system, directory)
+            tell(self.tools, "the journal cannot be written: %s" % error)
 
 
 def rollback_locked(directory: str, tools: Tools, reason: str, *, force: bool = False) -> Receipt:
@@ -479,7 +366,7 @@ def rollback_locked(directory: str, tools: Tools, reason: str, *, force: bool = 
     nothing to undo, and (without `force`) where a later run still stands on this one.
     """
     system = tools.system
-    with _locked(system):
+    with locked(system):
         if Journal(system, journal_path(directory)).state in (None, RunState.UNDONE):
             raise Refused(["there is nothing to undo: this run is undone."])
         later = [each for each in run_directories(system) if each > directory]
@@ -497,8 +384,8 @@ def due(system: System, directory: str) -> bool:
     """
     journal = Journal(system, journal_path(directory))
     limit = journal.limit
-    late = limit and (_boot(system) != limit["boot"] or _uptime(system) >= limit["until"])
-    if late and journal.state in _UNFINISHED:
+    late = limit and (boot(system) != limit["boot"] or uptime(system) >= limit["until"])
+    if late and journal.state in UNFINISHED:
         return True
     if journal.state is RunState.HELD:
         return False
@@ -528,11 +415,11 @@ def recover(directory: str, tools: Tools) -> Optional[Receipt]:
 def _recover(directory: str, tools: Tools) -> Optional[Receipt]:
     # Read anew under the lock: it may have been confirmed this moment.
     state = Journal(tools.system, journal_path(directory)).state
-    if state in _UNFINISHED:
+    if state in UNFINISHED:
         reasons = {RunState.HELD: "nobody confirmed the change in time"}
         words = reasons.get(state, "what made the change ended before it was done")
         return rollback(directory, tools, words)
-    _clear(tools.system, directory)
+    clear(tools.system, directory)
     return None
 
 
@@ -548,76 +435,3 @@ def _end_holder(system: System) -> None:
     # proc(5): field 22, counted from behind the name, which may hold anything.
     if stat.rpartition(")")[2].split()[19:20] == [started]:
         system.run(["kill", "-KILL", pid], timeout=10)
-
-
-# -- what there is -----------------------------------------------------------------------------
-
-
-def run_directories(system: System) -> Tuple[str, ...]:
-    """The directories of all runs, oldest first."""
-    return tuple(posixpath.join(RUNS, name) for name in system.listdir(RUNS))
-
-
-def journal_path(directory: str) -> str:
-    """Where a run's journal lies."""
-    return posixpath.join(directory, "journal")
-
-
-def _plan(system: System, directory: str) -> Plan:
-    return codec.loads(Plan, system.read(directory + "/plan.json"), lenient=False)
-
-
-def receipt(system: System, directory: str) -> Receipt:
-    """The receipt of a run, told by its journal. Raises OSError, codec.CodecError."""
-    return _receipt(system, directory, Journal(system, journal_path(directory)))
-
-
-def _receipt(system: System, directory: str, journal: Journal) -> Receipt:
-    plan = _plan(system, directory)
-    begin = journal.find("begin") or {}
-    last = journal.records[-1] if journal.records else begin
-    held = journal.find("held")
-    state = journal.state or RunState.UNDONE
-    return Receipt(
-        run=posixpath.basename(directory),
-        plan_sha=begin.get("plan_sha", ""),
-        host=plan.host,
-        endpoint=plan.endpoint,
-        strategy=plan.strategy,
-        stage=plan.stage,
-        state=state,
-        reason=_reason(journal, state),
-        results=tuple(r["line"] for r in journal.records if r["what"] in ("done", "undone")),
-        proofs=_proofs(journal),
-        exceptions=_exceptions(journal, plan),
-        deadline=rfc3339(held["deadline"]) if held and state is RunState.HELD else None,
-        started=rfc3339(begin.get("at", 0.0)),
-        ended=rfc3339(last.get("at", 0.0)),
-    )
-
-
-def _reason(journal: Journal, state: RunState) -> str:
-    if state is RunState.COMMITTED:
-        return "confirmed by " + str((journal.find("commit") or {}).get("by", ""))
-    reasons = [r["reason"] for r in journal.records if r.get("reason")]
-    return "; ".join(dict.fromkeys(reasons))
-
-
-def _proofs(journal: Journal) -> Tuple[Proof, ...]:
-    """The latest proof of every claim."""
-    latest: Dict[str, Any] = {}
-    for record in journal.records:
-        for data in record.get("proofs", ()):
-            latest[codec.digest(data["claim"])] = data
-    return tuple(codec.decode(Proof, data, lenient=True) for data in latest.values())
-
-
-def _exceptions(journal: Journal, plan: Plan) -> Tuple[str, ...]:
-    """Packages that this run installed: a rollback leaves them, and their users."""
-    return tuple(
-        op.name
-        for record in journal.records
-        if record["what"] == "intent"
-        for op in [plan.ops[record["op"]]]
-        if isinstance(op, ops.InstallPackage) and not record["undo"]["version"]
-    )

@@ -182,6 +182,8 @@ def backend(port: int, server: Server) -> Tuple[Op, ...]:
         ("SocketMode", "0660"),
         ("Accept", "yes"),
         ("MaxConnections", "512"),
+        # systemd would close the socket for good after 200 connections in two seconds.
+        ("TriggerLimitIntervalSec", "0"),
         ("RemoveOnStop", "yes"),
     )
     path = server.path.replace("%", "%%")

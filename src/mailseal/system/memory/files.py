@@ -32,10 +32,9 @@ DIRECTORY = Node("directory", Meta(0o755, 0, 0))
 
 
 class Disk:
-    """The file verbs of `System`, as the user with the number `user` at the time `clock`.
-
-    `nodes`, `users` and `groups` (name to number) and `fail` are for tests to read and to set;
-    `points` counts the points passed.
+    """The file verbs of `System`. For tests to read and to set: `nodes`, `clock` (seconds since the
+    epoch), `user` (the effective uid), `users` and `groups` (name to number), `fail`. `points`
+    counts the points passed.
     """
 
     def __init__(

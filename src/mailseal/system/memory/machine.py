@@ -44,11 +44,11 @@ class Snapshot:
 
 
 class MemorySystem(Disk):
-    """Implements `System`. For tests to read and to set, besides what a Disk has: `clock`, `user`
-    (the effective uid), `addresses` (interface, address, prefix length, scope), `packages`
-    (installed name to version), `available`, `apt_error` (what apt-get says instead of working),
-    `programs` and `daemons` (by name of the program), `listens` (sockets by name of the unit),
-    `on_exec` (called with the argv of a unit that is no daemon we know; gives its exit status).
+    """Implements `System`. For tests to read and to set, besides what a Disk has: `addresses`
+    (interface, address, prefix length, scope), `packages` (installed name to version), `available`,
+    `apt_error` (what apt-get says instead of working), `programs` and `daemons` (by name of the
+    program), `listens` (sockets by name of the unit), `on_exec` (called with the argv of a unit
+    that is no daemon we know; gives its exit status).
     """
 
     def __init__(

@@ -43,6 +43,7 @@ def fragment(disk: Disk, name: str) -> str:
 
 
 def drop_ins(disk: Disk, name: str) -> Tuple[str, ...]:
+    """The files that add to a unit, in the order they are read."""
     return tuple(
         "%s/%s.d/%s" % (directory, name, each)
         for directory in UNIT_DIRECTORIES
@@ -66,6 +67,7 @@ def _parse(disk: Disk, name: str) -> Unit:
 
 
 def masked(disk: Disk, name: str) -> bool:
+    """Whether the unit is a link to nothing, and may not be started."""
     node = disk.nodes.get("/etc/systemd/system/" + name)
     return node is not None and node.kind == "link" and node.target == "/dev/null"
 
@@ -83,16 +85,20 @@ def seconds(text: str) -> float:
 
 
 def words(unit: Unit, key: str) -> List[str]:
+    """All assignments of a key, split at white space."""
     return [word for value in unit.get(key, ()) for word in value.split()]
 
 
 def last(unit: Unit, key: str, default: str) -> str:
+    """The last assignment of a key."""
     return (unit.get(key) or (default,))[-1]
 
 
 def command(unit: Unit) -> Tuple[str, ...]:
+    """The argv of a service; empty where it starts nothing."""
     return tuple(last(unit, "Service.ExecStart", "").lstrip("-+!@:").split())
 
 
 def program(argv: Tuple[str, ...]) -> str:
+    """The name of what an argv starts."""
     return os.path.basename(argv[0]) if argv else ""
