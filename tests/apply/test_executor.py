@@ -127,13 +127,26 @@ def test_a_claim_that_does_not_hold():
     assert "cleartext-refused does not hold at 192.0.2.10:109: login taken" in done.reason
 
 
+def test_a_service_that_is_dead_before_is_refused_and_nothing_changed():
+    system = case("inetd").start()
+    before = world.seen(system)
+
+    def prove(asked: Sequence[Claim]) -> tuple[Proof, ...]:
+        proofs = world.prove(system, asked)
+        return (replace(proofs[0], result=Result.FAIL, evidence=("no connection",)), *proofs[1:])
+
+    with pytest.raises(Refused, match="not as it was when the plan was made: .*no connection"):
+        executor.apply(case("inetd").payload, world.tools(system, prove=prove))
+    assert world.seen(system) == before
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), KeyError("x"), OSError("y")])
 def test_any_fault_of_ours_in_the_proofs_or_in_an_op(error):
     system = case("inetd").start()
-    first = [error]
+    first, claims = [error], case("inetd").plan.claims
 
     def prove(asked: Sequence[Claim]) -> tuple[Proof, ...]:
-        if first:
+        if first and tuple(asked) == claims:
             raise first.pop()
         return world.prove(system, asked)
 

@@ -42,6 +42,8 @@ ROOT = os.geteuid() == 0
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "env")
 
 pytestmark = [
+    # The demo takes loopback's port 10109: one at a time.
+    pytest.mark.xdist_group("demo"),
     pytest.mark.skipif(
         not (shutil.which("stunnel4") or shutil.which("stunnel")), reason="no stunnel here"
     ),

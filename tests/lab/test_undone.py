@@ -123,6 +123,7 @@ def test_a_full_disk(on: Scene, path: str, size: str) -> None:
     done = mailseal(mail, "apply", "/srv/full.json", "--yes")
     after = state(mail)
     mail.run(["umount", path])
+    mail.run(["rmdir", "--ignore-fail-on-non-empty", path])
     check_as_before(before, after)
     check_undone(done, "No space left on device")
     on.check_cleartext()

@@ -96,6 +96,7 @@ def apply(payload: bytes, tools: Tools, hold_seconds: float = 300.0) -> Receipt:
         problems = preflight.problems(plan, system, tools.questions)
         if problems:
             raise Refused(problems)
+        _refuse_dead(plan, tools)
         with tools.stoppable() as shield:
             return _Forward(payload, plan, tools).run(hold_seconds, shield)
 
@@ -112,6 +113,16 @@ def _refuse_unfinished(system: System) -> None:
                     % (run, state.value, keep if state is RunState.HELD else "", run)
                 ]
             )
+
+
+def _refuse_dead(plan: Plan, tools: Tools) -> None:
+    """What does not hold before the change could not be proven to be back after an undo."""
+    failure = first_failure(tools.prove(plan.before))
+    if failure:
+        hint = "Mend the service first, or plan again if it is meant to be so."
+        raise Refused(
+            ["the service is not as it was when the plan was made: %s. %s" % (failure, hint)]
+        )
 
 
 class _Forward:

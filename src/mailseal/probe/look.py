@@ -266,7 +266,8 @@ def _eager(notes: _Notes) -> Generator[Dial, Call, None]:
     """A client that does not wait for the greeting: does anybody answer it in cleartext?"""
     raw = yield Dial(Layer.RAW, hello=b"HELO\r\n")
     if raw.reach is not Reach.OPEN:
-        notes.gaps.append("no connection for an eager client: " + raw.reason)
+        reason = "no connection for an eager client: " + raw.reason
+        notes.attempts.append(Attempt("HELO", Channel.CLEAR, False, Outcome.UNCLEAR, reason))
         return
     line = raw.answer.split(b"\n", 1)[0].rstrip(b"\r")
     shown = "[TLS]" if is_tls(line) else printable(line) or "[%s]" % raw.reason

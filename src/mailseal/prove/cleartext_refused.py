@@ -4,7 +4,7 @@ that sends its login at once.
 
 from __future__ import annotations
 
-from mailseal.model.look import Observation, Reach
+from mailseal.model.look import Channel, Observation, Outcome, Reach
 from mailseal.model.plan import Claim, Result
 from mailseal.prove.base import Evidence, Read, cleartext_logins
 
@@ -16,6 +16,13 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
         return Evidence(Result.FAIL, taken)
     if seen.reach in (Reach.CLOSED, Reach.FILTERED):
         return Evidence(Result.PASS, ("no connection (%s)" % seen.reach.value,))
+    unclear = tuple(
+        attempt.reason
+        for attempt in seen.attempts
+        if attempt.channel is Channel.CLEAR and attempt.outcome is Outcome.UNCLEAR
+    )
+    if unclear:
+        return Evidence(Result.UNKNOWN, unclear)
     if seen.tls is not None:
         return Evidence(Result.PASS, ("only TLS is spoken (%s)" % seen.tls.version,))
     return Evidence(Result.UNKNOWN, seen.gaps or ("the service said nothing known",))
