@@ -50,7 +50,8 @@ def test_held_then_confirmed_is_as_promised_and_its_receipt_tells_the_story():
     made = case("inetd").plan
     told = world.receipt(system)
     assert (told.run, told.host, told.endpoint) == (run(system)[-22:], "mail", made.endpoint)
-    assert len(told.results) == len(made.ops)
+    # An action that counts on the way back alone leaves no line on the way forward.
+    assert len(told.results) == sum(getattr(op, "do", "something") != "" for op in made.ops)
     assert len(told.proofs) == len(made.claims)
     assert told.exceptions == ("stunnel4",)
     assert told.deadline == "2026-01-01T00:01:00.000Z"
@@ -135,7 +136,7 @@ def test_a_service_that_is_dead_before_is_refused_and_nothing_changed():
         proofs = world.prove(system, asked)
         return (replace(proofs[0], result=Result.FAIL, evidence=("no connection",)), *proofs[1:])
 
-    with pytest.raises(Refused, match="not as it was when the plan was made: .*no connection"):
+    with pytest.raises(Refused, match=r"not as it was when the plan was made: .*no connection"):
         executor.apply(case("inetd").payload, world.tools(system, prove=prove))
     assert world.seen(system) == before
 

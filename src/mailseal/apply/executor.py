@@ -210,7 +210,8 @@ class _Forward:
             self.journal.write("intent", op=index, undo=undo)
             line = row.act(self.context, op)
             self.journal.write("done", op=index, line=line)
-            tell(self.tools, line)
+            if line:
+                tell(self.tools, line)
 
     def _prove(self) -> None:
         """Raises OpFailed where a claim does not hold."""
@@ -344,7 +345,8 @@ class _Back:
     def _undo_one(self, op: ops.Op, record: Dict[str, Any]) -> None:
         line = operation(op).undo(self.context, op, record["undo"])
         self._note("undone", op=record["op"], line=line)
-        tell(self.tools, line)
+        if line:
+            tell(self.tools, line)
 
     def _prove_before(self) -> Tuple[Tuple[Proof, ...], str]:
         try:

@@ -45,7 +45,8 @@ Undo = Dict[str, Any]
 
 
 class Operation(NamedTuple):
-    """One row. `before` returns JSON for the journal; `act` and `undo` return a line for people."""
+    """One row. `before` returns JSON for the journal; `act` and `undo` return a line for people
+    (empty where there was nothing to do in this direction)."""
 
     before: Callable[[Context, Any, int], Undo]
     act: Callable[[Context, Any], str]
@@ -353,7 +354,7 @@ def _unit(
     context: Context, unit: str, word: str, wanted: Tuple[Listening, ...], seconds: float
 ) -> str:
     if not word:
-        return "nothing to do for %s" % (unit or "the service manager")
+        return ""
     system = context.system
     if word == "stop" and units.state(system, unit).load == "not-found":
         return "%s is not there" % unit

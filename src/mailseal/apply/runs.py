@@ -54,7 +54,9 @@ def told_by(system: System, directory: str, journal: Journal) -> Receipt:
         stage=plan.stage,
         state=state,
         reason=_reason(journal, state),
-        results=tuple(r["line"] for r in journal.records if r["what"] in ("done", "undone")),
+        results=tuple(
+            r["line"] for r in journal.records if r["what"] in ("done", "undone") and r["line"]
+        ),
         proofs=_proofs(journal),
         exceptions=_exceptions(journal, plan),
         deadline=rfc3339(held["deadline"]) if held and state is RunState.HELD else None,

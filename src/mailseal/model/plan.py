@@ -110,8 +110,8 @@ class RunState(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a run did. `results` are one line an op. `exceptions` are what a rollback does not take
-    back (installed packages and their users).
+    """What a run did. `results` has a line for each thing that was done. `exceptions` are what a
+    rollback does not take back (installed packages and their users).
     """
 
     run: str
