@@ -145,3 +145,35 @@ def test_a_given_certificate(lab: Lab) -> None:
     sealed(mail, "rollback")
     on.check_cleartext()
     check_as_before(before, state(mail), package_alone("bookworm"))
+
+
+@pytest.mark.timeout(240)
+def test_two_services_of_a_host_share_its_private_ca(lab: Lab) -> None:
+    on = scene(lab, "bookworm", "inetd")
+    lines = on.mail.read("/etc/inetd.conf")
+    more = b"".join(
+        line.replace(b"109\t", b"1110\t", 1)
+        for line in lines.splitlines(keepends=True)
+        if line.startswith(b"109\t")
+    )
+    on.mail.write("/etc/inetd.conf", lines + more)
+    on.mail.run(["systemctl", "reload", "inetd"])
+    on.mail.wait_listening(1110)
+    install_stunnel(on.mail)
+    before = state(on.mail)
+    sealed(on.mail, "seal", TARGET, "--yes")
+    ca = on.ca()
+    sealed(on.mail, "seal", f"{NAME}:1110", "--yes")
+    assert on.ca() == ca
+    on.check_sealed(109)
+    on.check_sealed(1110)
+    # The first cannot go while the second may rest on its CA; in turn both can.
+    first = sorted(on.mail.run(["ls", "/var/lib/mailseal/runs"]).stdout.decode().split())[0]
+    refused = mailseal(on.mail, "rollback", first)
+    assert (refused.code, "undo it first" in refused.said) == (6, True), refused.said
+    sealed(on.mail, "rollback")
+    on.check_sealed(109)
+    on.check_cleartext(1110)
+    sealed(on.mail, "rollback")
+    on.check_cleartext(109)
+    check_as_before(before, state(on.mail))

@@ -114,7 +114,9 @@ def _check(request: Request) -> None:
 
 
 def _front(request: Request, port: int) -> _Front:
-    """The certificate: the given one, that of stage offer, or a new one."""
+    """The certificate: the given one, that of stage offer, or a new one (under the private CA that
+    an earlier service of this host has, if any: the trial shows whether its names reach).
+    """
     facts, options, name = request.facts, request.options, str(port)
     certificate = "%s/%s.crt" % (stunnel.DIRECTORY, name)
     key = "%s/%s.key" % (stunnel.DIRECTORY, name)
@@ -126,14 +128,9 @@ def _front(request: Request, port: int) -> _Front:
         )
         return _Front(name, port, certificate, key, given.authority, copies)
     authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
-    if facts.file(authority) is not None:
-        if offered:
-            shown, private = offered[0].value("cert"), offered[0].value("key")
-            return _Front(name, port, shown, private, authority, ())
-        raise Cannot(
-            "%s is there already, for another service: give a certificate with --cert and --key"
-            % authority
-        )
+    if facts.file(authority) is not None and offered:
+        shown, private = offered[0].value("cert"), offered[0].value("key")
+        return _Front(name, port, shown, private, authority, ())
     if offered:
         raise Cannot("stage offer was given a certificate: give it again with --cert and --key")
     addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
