@@ -7,7 +7,15 @@ import sys
 import click
 
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.hostcommon import asker, exit_of, far_option, host_errors, host_of, tell
+from mailseal.cli.hostcommon import (
+    asker,
+    change_options,
+    exit_of,
+    far_option,
+    host_errors,
+    host_of,
+    tell,
+)
 from mailseal.cli.output import Output, terminal_style
 
 
@@ -23,16 +31,7 @@ The plan must be for this host, whole (no draft), unedited, and the host unchang
 )
 @click.argument("plan", metavar="PLAN")
 @far_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--accept-unproven", is_flag=True, help="Keep what could not be seen from here.")
-@click.option(
-    "--confirm-within",
-    type=click.FloatRange(20, 86400),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="After that an unconfirmed change is undone.",
-)
+@change_options
 def command(
     plan: str, target: str | None, yes: bool, accept_unproven: bool, confirm_within: float
 ) -> Exit:

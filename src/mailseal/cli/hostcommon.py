@@ -25,9 +25,38 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def plan_options(function: F) -> F:
     """The options that say what is planned."""
-    for option in reversed(_PLAN_OPTIONS):
+    return _with(_PLAN_OPTIONS, function)
+
+
+def change_options(function: F) -> F:
+    """The options of a command that changes a host."""
+    return _with(_CHANGE_OPTIONS, function)
+
+
+def _with(options: tuple[Callable[[F], F], ...], function: F) -> F:
+    for option in reversed(options):
         function = option(function)
     return function
+
+
+_CHANGE_OPTIONS = (
+    click.option(
+        "--yes", is_flag=True, help="Say yes to the plan, and on the host itself to keep it."
+    ),
+    click.option(
+        "--accept-unproven",
+        is_flag=True,
+        help="Keep the change also where something could not be seen from here.",
+    ),
+    click.option(
+        "--confirm-within",
+        type=click.FloatRange(20, 86400),
+        default=300.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="After that an unconfirmed change is undone.",
+    ),
+)
 
 
 _PLAN_OPTIONS = (

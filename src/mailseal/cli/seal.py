@@ -10,6 +10,7 @@ import click
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.hostcommon import (
     asker,
+    change_options,
     exit_of,
     host_errors,
     host_of,
@@ -39,20 +40,7 @@ host itself you do. Exit code 0: done; 4: it failed and was undone; 6: refused, 
 )
 @click.argument("target", metavar="TARGET|ssh://HOST")
 @plan_options
-@click.option("--yes", is_flag=True, help="Say yes to the plan, and on the host itself to keep it.")
-@click.option(
-    "--accept-unproven",
-    is_flag=True,
-    help="Keep the change also where something could not be seen from here.",
-)
-@click.option(
-    "--confirm-within",
-    type=click.FloatRange(20, 86400),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="After that an unconfirmed change is undone.",
-)
+@change_options
 def command(
     target: str,
     port: int | None,
