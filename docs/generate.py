@@ -25,10 +25,10 @@ NOTE = "<!-- Written by script/docs from the program's own help: change it there
 def pages() -> dict[str, str]:
     """File name to content, of every generated page."""
     rows = [f"| [{name}]({name}.md) | {entry.short} |" for name, entry in COMMANDS.items()]
-    index = _page("mailseal", mailseal, click.Context(mailseal, info_name="mailseal"))
+    parent = mailseal.make_context("mailseal", [], resilient_parsing=True)
+    index = _page("mailseal", mailseal, parent)
     made = {"index.md": "\n".join([index, "| command | |", "|---|---|", *rows, ""])}
     for name in COMMANDS:
-        parent = click.Context(mailseal, info_name="mailseal")
         command = mailseal.get_command(parent, name)
         assert command is not None
         context = click.Context(command, info_name=name, parent=parent)
