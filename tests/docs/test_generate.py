@@ -1,15 +1,21 @@
 """The generated pages are what the program says now, and a stale one is found."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from docs import generate
 from docs.generate import main, pages
 from mailseal.cli.commands import COMMANDS
 
 
-def test_the_pages_of_the_project_are_fresh(capsys: pytest.CaptureFixture[str]):
-    assert main(["--check"]) == 0, capsys.readouterr().err
+def test_the_pages_of_the_project_are_fresh():
+    # In a process of its own: click keeps each command's help option as it was first asked for.
+    program = [sys.executable, generate.__file__, "--check"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_command_has_a_page_with_its_options_and_examples():

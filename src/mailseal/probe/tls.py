@@ -33,6 +33,8 @@ def context(layer: Layer, authority: str = "") -> ssl.SSLContext:
     # Python 3.13 adds VERIFY_X509_STRICT, which refuses chains that mail programs accept; a
     # verdict must not depend on which Python took the look.
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # A client of today; Debian's Python leaves it to OpenSSL's configuration, others do not.
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
     if layer is Layer.TLS_ANY:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
