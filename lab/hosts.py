@@ -28,6 +28,7 @@ from lab.snapshot import Entry, take
 BOOT_SECONDS = 30.0
 STOP_SECONDS = 20.0
 KILL_SECONDS = 10.0
+_ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 SNAPSHOT_PATHS = ("/etc", "/usr", "/var", "/opt", "/root", "/run/systemd")
 
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1): start poweroff.target
@@ -253,7 +254,8 @@ class Host:
             raise LabError(f"{self.name} is not running")
         namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         target = f"--target={self._leader}"
-        return ["nsenter", target, *namespaces, "--root", "--wd", "--", *command]
+        # systemd-run(1) looks for programs where the caller's PATH says: the host's, not ours.
+        return ["nsenter", target, *namespaces, "--root", "--wd", "--", *_ENVIRONMENT, *command]
 
     def _reach(self, command: Sequence[str]) -> list[str]:
         """``command`` on the host's files, which resolves links as the host does."""
