@@ -252,8 +252,19 @@ _PASSING = re.compile(
 )
 
 
+def _settled(host: Host) -> bool:
+    """Whether systemd has noticed every namespace that came or went: it looks at mounts some time
+    after the kernel, about once a second where there are many.
+    """
+    listed = host.run(["systemctl", "list-units", "--plain", "--no-legend", "run-netns-*.mount"])
+    mounts = host.run(["cat", "/proc/1/mountinfo"]).stdout.decode().splitlines()
+    real = {line.split()[4] for line in mounts if line.split()[4].startswith("/run/netns/")}
+    return len(listed.stdout.splitlines()) == len(real)
+
+
 def state(host: Host) -> State:
     """What it is now."""
+    wait_until(lambda: _settled(host))
     units = {}
     for line in host.run(["sh", "-c", _LIST_UNITS]).stdout.decode().splitlines():
         what, name, *words = line.split()
