@@ -46,7 +46,8 @@ def dies_and_comes_back(host: Host, client: Client, made: Plan, fatal: Sequence[
     before = dying.state(host)
     for point in fatal:
         runs = len(dying.receipts(host))
-        done = dying.dying(host, point, made)
+        # Killed after the very last record it is applied and waits for a word that never comes.
+        done = dying.dying(host, point, made, hold=5)
         assert done.returncode == 255 or done.returncode == 137, (point, done.stderr)
         dying.await_rest(host)
         states = [receipt.state for receipt in dying.receipts(host)[runs:]]
