@@ -67,7 +67,10 @@ class Children:
             self._running.append(process)
         if process.stdout is not None:
             with process.stdout as answers:
-                answers.readline()
+                ends = not answers.readline()
+            # It closed its output without a word: its end is a moment away, and is to be seen.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS if ends else 0)
         return process
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
