@@ -101,7 +101,7 @@ def fork(system: MemorySystem, fail: Fault | None = None) -> MemorySystem:
     for name in ("nodes", "users", "groups", "packages", "available", "listens"):
         setattr(other, name, dict(getattr(system, name)))
     other.clock, other.addresses, other.apt_error = system.clock, system.addresses, system.apt_error
-    for name in ("loaded", "transient", "active", "bound", "timers"):
+    for name in ("loaded", "transient", "active", "bound", "inside", "timers"):
         setattr(other.manager, name, dict(getattr(system.manager, name)))
     other.manager.last_pid = system.manager.last_pid
     return other

@@ -88,19 +88,6 @@ def test_the_backends_socket(mode: int, owner: str, group: str, result: Result):
     assert proof.result is UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("port", "first", "result"),
-    [("1009", "1024", PASS), ("1024", "1024", FAIL), ("1009", "80", FAIL), ("1009", "", PASS)],
-)
-def test_the_backends_port(port: str, first: str, result: Result):
-    system = MemorySystem()
-    if first:
-        system.put("/proc/sys/net/ipv4/ip_unprivileged_port_start", first.encode() + b"\n")
-    guarded = claim(ClaimKind.BACKEND_GUARDED, Vantage.SELF, port=port)
-    (proof,) = prover({}, system.read, system)([guarded])
-    assert proof.result is result
-
-
 def test_a_backend_that_is_not_there():
     system = MemorySystem()
     guarded = claim(ClaimKind.BACKEND_GUARDED, Vantage.SELF, path="/run/x.sock", group="stunnel4")

@@ -7,7 +7,7 @@ import pytest
 from mailseal import starters
 from mailseal.configs import systemd
 from mailseal.facts.gather import gather
-from mailseal.model.host import FileFact, Server
+from mailseal.model.host import HostFacts, Server
 from mailseal.model.ops import EditFile, MakeDirectory, WriteFile
 from mailseal.starters.base import Start
 from tests.plan import hosts
@@ -80,9 +80,6 @@ def test_xinetd_serves_the_same_program_and_tells_what_is_lost():
         ("inetd", INETD.replace(b"/usr/sbin/ipop2d\tipop2d", b"internal"), "by itself"),
         ("xinetd", XINETD.replace(b"wait = no", b"wait = yes"), "marked `wait`"),
         ("xinetd", XINETD.replace(b"\tenv", b"\tredirect = 192.0.2.9 109\n\tenv"), "redirects"),
-        ("systemd", UNIT.replace(b" --listen 0.0.0.0:109 --listen [::]:109", b""), "not name port"),
-        ("systemd", UNIT.replace(b"--listen [::]", b"-6 [::]"), "names port 109 in several ways"),
-        ("systemd", UNIT.replace(b"--listen 0.0.0.0:109 --listen", b":109 -q"), "in several ways"),
     ],
 )
 def test_what_cannot_stand_behind_a_terminator_can_still_be_turned_off(
@@ -102,56 +99,107 @@ def test_a_starter_that_no_unit_runs_is_left_alone(starter: str):
     assert "no active unit" in start.problems[0]
 
 
+def isolated(start: Start) -> WriteFile:
+    assert start.isolated is not None
+    drop_in = start.isolated.edit[-1]
+    assert isinstance(drop_in, WriteFile)
+    return drop_in
+
+
+def test_a_daemon_gets_a_network_of_its_own_by_a_drop_in():
+    start = found("systemd", UNIT)
+    assert start.isolated is not None
+    assert isinstance(start.isolated.edit[0], MakeDirectory)
+    drop_in = isolated(start)
+    lines = systemd.effective([systemd.parse(UNIT), systemd.parse(drop_in.content)])["Service"]
+    assert lines["PrivateNetwork"] == ("yes",)
+    # Its sockets are wildcards, so its command line stays: it may as well stand in a file.
+    assert b"ExecStart" not in drop_in.content
+    assert (start.inside, start.fixed) == ("0.0.0.0", ())
+
+
+def with_listeners(start_at: HostFacts, *addresses: str) -> HostFacts:
+    own = start_at.listeners[0]
+    return replace(
+        start_at, listeners=tuple(replace(own, address=each, dual=False) for each in addresses)
+    )
+
+
+@pytest.mark.parametrize(
+    ("addresses", "inside"),
+    [
+        (("::", "0.0.0.0"), "0.0.0.0"),
+        (("::",), "::"),
+        (("127.0.0.1",), "127.0.0.1"),
+        (("192.0.2.10",), "127.0.0.1"),
+        (("0.0.0.0", "2001:db8::1"), "127.0.0.1"),
+    ],
+)
+def test_where_it_listens_inside(addresses: tuple[str, ...], inside: str):
+    start = starters.find(with_listeners(facts("systemd"), *addresses), 109)
+    assert start is not None
+    assert start.inside == inside
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("--listen 0.0.0.0:109 --listen [::]:109", "--listen 127.0.0.1:1009"),
-        ("--listen=0.0.0.0:109 --listen=[::]:109", "--listen=127.0.0.1:1009"),
-        ("0.0.0.0:109 [::]:109", "127.0.0.1:1009"),
-        ("-l 0.0.0.0:109 -v -l [::]:109", "-l 127.0.0.1:1009 -v"),
-        ("--listen *:109", "--listen 127.0.0.1:1009"),
-        ("--listen :109 --listen :110", "--listen 127.0.0.1:1009 --listen :110"),
-        ("--bind 192.0.2.10,109 -v", "--bind 127.0.0.1:1009 -v"),
+        ("--listen 192.0.2.10:109 --listen [::]:109", "--listen 127.0.0.1:109"),
+        ("--listen=192.0.2.10:109 --listen=[::]:109", "--listen=127.0.0.1:109"),
+        ("192.0.2.10:109 [::]:109", "127.0.0.1:109"),
+        ("-l 192.0.2.10:109 -v -l [::]:109", "-l 127.0.0.1:109 -v"),
+        ("--bind 192.0.2.10,109 -v", "--bind 127.0.0.1:109 -v"),
     ],
 )
-def test_a_daemon_is_moved_by_a_drop_in(before: str, after: str):
+def test_an_address_that_is_not_in_its_network_becomes_loopback(before: str, after: str):
     unit = UNIT.replace(b"--listen 0.0.0.0:109 --listen [::]:109", before.encode())
-    start = found("systemd", unit)
-    assert start.rebound is not None
-    directory, drop_in = start.rebound.edit
-    assert isinstance(directory, MakeDirectory)
-    assert isinstance(drop_in, WriteFile)
-    lines = systemd.effective([systemd.parse(unit), systemd.parse(drop_in.content)])
+    of = with_listeners(gather(hosts.standalone(unit)), "192.0.2.10")
+    start = starters.find(of, 109)
+    assert start is not None
+    lines = systemd.effective([systemd.parse(unit), systemd.parse(isolated(start).content)])
     assert lines["Service"]["ExecStart"] == ("/usr/sbin/ipop2d %s --quiet" % after,)
+
+
+@pytest.mark.parametrize(
+    ("unit", "says"),
+    [
+        (UNIT.replace(b" --listen 0.0.0.0:109 --listen [::]:109", b""), "does not name port 109"),
+        (UNIT.replace(b"--listen [::]", b"-6 [::]"), "names port 109 in several ways"),
+        (UNIT.replace(b"--listen 0.0.0.0:109 --listen", b":109 -q"), "in several ways"),
+        (UNIT.replace(b"ExecStart=", b"ExecStart=/bin/a\nExecStart="), "exactly one command"),
+    ],
+)
+def test_an_address_that_cannot_be_replaced_is_told(unit: bytes, says: str):
+    of = with_listeners(gather(hosts.standalone(unit)), "192.0.2.10")
+    start = starters.find(of, 109)
+    assert start is not None
+    assert start.problems == ()
+    assert says in "; ".join(start.fixed)
+    assert start.off.edit
 
 
 def test_the_drop_in_counts_behind_those_of_the_administrator():
     system = hosts.standalone()
     path = "/etc/systemd/system/pop2d.service.d/override.conf"
-    system.put(path, b"[Service]\nExecStart=\nExecStart=/opt/pop2d --listen [::]:109\n")
+    system.put(path, b"[Service]\nPrivateNetwork=no\n")
     system.manager.reload_files()
     start = starters.find(gather(system), 109)
     assert start is not None
     assert path in start.files
-    assert start.rebound is not None
-    (drop_in,) = start.rebound.edit
-    assert isinstance(drop_in, WriteFile)
-    assert drop_in.path > path
-    assert b"ExecStart=/opt/pop2d --listen 127.0.0.1:1009" in drop_in.content
+    assert isolated(start).path > path
 
 
-def test_the_backend_port_is_free_and_nobodys():
+def test_a_daemon_that_needs_the_network_is_not_isolated():
     base = facts("systemd")
-    services = FileFact("/etc/services", "file", 0o644, 0, 0, "", b"known\t1009/tcp\n")
-    busy = hosts.listener("127.0.0.1", 1008)
-    of = replace(
-        base,
-        files=(*(fact for fact in base.files if fact.path != "/etc/services"), services),
-        listeners=(*base.listeners, busy),
-    )
-    start = starters.find(of, 109)
+    own = base.listeners[0]
+    start = starters.find(replace(base, listeners=(*base.listeners, replace(own, port=110))), 109)
     assert start is not None
-    assert start.backend == 1007
+    assert "also serves port 110" in start.fixed[0]
+    system = hosts.standalone()
+    system.put("/etc/nsswitch.conf", b"passwd: files # nis\nshadow:\tfiles nis\nhosts: hesiod\n")
+    start = starters.find(gather(system), 109)
+    assert start is not None
+    assert "takes accounts from nis, which pop2d.service could not ask" in start.fixed[0]
 
 
 def test_access_rules_that_no_longer_count_are_told():

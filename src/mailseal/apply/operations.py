@@ -372,11 +372,15 @@ def await_listeners(system: System, wanted: Tuple[Listening, ...], seconds: floa
     # A bound on rounds and not on time: the clock may jump. Short ones: while we wait, nobody may
     # be served.
     for _ in range(max(1, int(seconds / _ROUND))):
-        there = {(listener.address, listener.port) for listener in system.listeners()}
+        there = {
+            (each.address, each.port, unit)
+            for unit in {want.unit for want in wanted}
+            for each in system.listeners(unit)
+        }
         missing = [
             _wording(want)
             for want in wanted
-            if ((want.address, want.port) in there) is not want.present
+            if ((want.address, want.port, want.unit) in there) is not want.present
         ]
         if not missing:
             return ""
@@ -389,7 +393,8 @@ _ROUND = 0.02
 
 def _wording(want: Listening) -> str:
     state = "nothing listens" if want.present else "something still listens"
-    return "%s on %s port %d" % (state, want.address, want.port)
+    where = " in the network namespace of %s" % want.unit if want.unit else ""
+    return "%s on %s port %d%s" % (state, want.address, want.port, where)
 
 
 def denials(system: System) -> str:

@@ -21,6 +21,7 @@ from mailseal.system.base import Completed, System
 FILES = (
     *("/etc/inetd.conf", "/etc/xinetd.conf", "/etc/services", "/etc/hosts.allow"),
     *("/etc/hosts.deny", "/etc/default/openbsd-inetd", "/etc/default/xinetd"),
+    "/etc/nsswitch.conf",
 )
 DIRECTORIES = ("/etc/inetd.d", "/etc/xinetd.d")
 """Read with all files in them, not below."""

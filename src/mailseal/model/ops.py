@@ -25,11 +25,14 @@ class Splice:
 
 @dataclass(frozen=True)
 class Listening:
-    """An expectation of a socket: TCP at `address` and `port`, there or gone."""
+    """An expectation of a socket: TCP at `address` and `port`, there or gone. With `unit` it is
+    looked for in the network namespace of that unit's main process.
+    """
 
     address: str
     port: int
     present: bool
+    unit: str = ""
 
 
 @dataclass(frozen=True)

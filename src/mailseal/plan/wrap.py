@@ -38,6 +38,11 @@ from mailseal.starters.base import edit
 from mailseal.terminators import stunnel
 
 _CUT = "; sessions that are open then are cut, since the service is restarted"
+_ALONE = (
+    "%s gets a network of its own, so that nobody but stunnel reaches it: it can no longer open "
+    "connections itself (DNS, LDAP, a database over TCP). Files and Unix sockets stay. Where "
+    "logins need the network, log in through TLS before you confirm."
+)
 _WANTS = "/etc/systemd/system/%s.target.wants/%s"
 
 
@@ -253,10 +258,12 @@ def _enforce(request: Request) -> Steps:
     back = [Listening(address, port, True) for address, port in old]
     change = start.off
     trial_connect = connect
+    risks = _risks(request)
     if start.server is None:
-        assert start.rebound is not None
-        change, trial_connect = start.rebound, _today(request)
-        gone.append(Listening("127.0.0.1", start.backend, True))
+        assert start.isolated is not None
+        change, trial_connect = start.isolated, _today(request)
+        gone.append(Listening(start.inside, request.port, True, start.unit))
+        risks += (_ALONE % start.unit,)
     ops = (
         *_prepare(request, front, words, connect),
         *backend,
@@ -277,11 +284,11 @@ def _enforce(request: Request) -> Steps:
         headline=_warning(request, addresses),
         gap="about a second on port %d, while %s lets go of it and stunnel takes it%s"
         % (request.port, start.starter, _CUT if change.forward == "restart" else ""),
-        risks=_risks(request),
+        risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
         paths=(*_paths(request, front), *_offered_paths(request)),
-        ports=(start.backend,) if start.server is None else (),
+        ports=(),
     )
 
 
@@ -291,18 +298,15 @@ def _here(request: Request) -> Endpoint:
 
 def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
     """stunnel's `connect`, the ops that put the backend there, and what guards it."""
-    start = request.start
-    if start.server is None:
-        guard = {"port": str(start.backend)}
-        return stunnel.accept("127.0.0.1", start.backend), (), guard
-    path = stunnel.backend_socket(request.port)
+    start, port = request.start, request.port
+    path = stunnel.backend_socket(port)
     guard = {"path": path, "group": stunnel.GROUP}
-    return path, stunnel.backend(request.port, start.server), guard
+    if start.server is None:
+        return path, stunnel.isolated_backend(port, start.unit, start.inside), guard
+    return path, stunnel.backend(port, start.server), guard
 
 
 def _start_backend(request: Request) -> tuple[Op, ...]:
-    if request.start.server is None:
-        return ()
     unit = stunnel.backend_unit(request.port)
     # The link last, as in _enable.
     return (

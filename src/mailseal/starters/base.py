@@ -41,9 +41,10 @@ class Start:
     """How a service is started today.
 
     `files` are those that say so. `off` takes it off the network for good. `server` is what a
-    socket of ours can start in its place; where it is None (a stand-alone daemon) `rebound` moves
-    it to `backend`, a loopback port. `lost` is what a terminator in front takes away. `problems`
-    are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a terminator.
+    socket of ours can start in its place; where it is None (a stand-alone daemon) `isolated` gives
+    it a network of its own, with a socket at the loopback or wildcard address `inside`. `lost` is
+    what a terminator in front takes away. `problems` are reasons not to touch it at all, `fixed`
+    are reasons why it cannot hang behind a terminator.
     """
 
     starter: str
@@ -52,8 +53,8 @@ class Start:
     files: Tuple[str, ...]
     off: Change
     server: Optional[Server] = None
-    rebound: Optional[Change] = None
-    backend: int = 0
+    isolated: Optional[Change] = None
+    inside: str = ""
     lost: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
     fixed: Tuple[str, ...] = ()

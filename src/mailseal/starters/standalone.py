@@ -1,18 +1,22 @@
 """A stand-alone daemon: a service of systemd that opens its listening sockets itself.
 
-Its command line names them (`--listen 0.0.0.0:109`). It is moved by a drop-in that replaces the
-command line, so the package's own unit file stays untouched and an upgrade does not undo it.
+Nothing else can open them in its place, and a loopback port is open to every user of the host. So a
+drop-in gives it a network namespace of its own (PrivateNetwork=, systemd.exec(5)): its wildcard
+sockets stay as they are and only what joins the namespace reaches them. An address that is not
+there (`--listen 192.0.2.10:109`) becomes loopback on its command line. The package's own unit file
+stays untouched, and an upgrade does not undo the drop-in.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
 from dataclasses import replace
 from typing import List, Optional, Tuple
 
 from mailseal.configs import systemd
-from mailseal.model.host import FileFact, HostFacts
+from mailseal.model.host import FileFact, HostFacts, Listener
 from mailseal.model.ops import MakeDirectory, Op, WriteFile
 from mailseal.starters.base import LOST, Change, Start, content, listeners_at
 
@@ -33,11 +37,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
     if len(units) != 1 or not next(iter(units)).endswith(".service"):
         return None
     unit = next(iter(units))
-    commands = _command(facts, unit)
-    if commands is None:
-        return None
-    backend = _backend(facts)
-    rebound, problem = _rebind(commands, port, backend)
+    options, inside, problems = _isolation(facts, unit, port, listeners)
     return Start(
         starter="systemd",
         unit=unit,
@@ -45,15 +45,68 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         files=tuple(fact.path for fact in _files(facts, unit)),
         # A condition that never holds: nothing starts it again, not even another unit.
         off=_drop_in(facts, unit, (("Unit", (("ConditionPathExists", "!/"),)),), "stop", "start"),
-        rebound=None if rebound is None else _moved(facts, unit, rebound),
-        backend=backend,
-        lost=(
-            *LOST,
-            "other users of this host can still reach the service in cleartext on 127.0.0.1 port "
-            "%d (they cannot take the port over)" % backend,
-        ),
-        fixed=(problem,) if problem else (),
+        isolated=_drop_in(facts, unit, (("Service", options),), "restart", "restart"),
+        inside=inside,
+        lost=LOST,
+        fixed=problems,
     )
+
+
+def _isolation(
+    facts: HostFacts, unit: str, port: int, listeners: Tuple[Listener, ...]
+) -> Tuple[Tuple[Tuple[str, str], ...], str, Tuple[str, ...]]:
+    """The options that isolate the unit, the address where it then answers, and why it cannot be
+    isolated.
+    """
+    options: Tuple[Tuple[str, str], ...] = (("PrivateNetwork", "yes"),)
+    inside = _inside(listeners)
+    problems = []
+    if not inside:
+        inside = "127.0.0.1"
+        command = _command(facts, unit)
+        if command is None:
+            problems.append("%s does not start exactly one command" % unit)
+        else:
+            rebound, problem = _rebind(command, port)
+            problems += [problem] if problem else []
+            line = systemd.join_exec((rebound or command,))
+            options += (("ExecStart", ""), ("ExecStart", line))
+    others = sorted({each.port for each in facts.listeners if each.unit == unit} - {port})
+    if others:
+        problems.append(
+            "%s also serves port %s, which would be cut off from the network with it"
+            % (unit, ", ".join(map(str, others)))
+        )
+    sources = _network_accounts(content(facts, NSSWITCH) or b"")
+    if sources:
+        problems.append(
+            "%s takes accounts from %s, which %s could not ask in a network of its own"
+            % (NSSWITCH, ", ".join(sources), unit)
+        )
+    return options, inside, tuple(problems)
+
+
+def _inside(listeners: Tuple[Listener, ...]) -> str:
+    """One of the sockets' addresses, IPv4 first; empty where one of them could not be opened on a
+    host that has loopback alone.
+    """
+    addresses = [ipaddress.ip_address(each.address) for each in listeners]
+    if not all(each.is_unspecified or each.is_loopback for each in addresses):
+        return ""
+    return str(min(addresses, key=lambda each: each.version))
+
+
+NSSWITCH = "/etc/nsswitch.conf"
+
+
+def _network_accounts(data: bytes) -> List[str]:
+    """The services of nsswitch.conf(5) that a process asks over the network by itself. (nslcd, sssd
+    and winbind are asked at a Unix socket.)
+    """
+    text = data.decode("utf-8", "replace")
+    lines = re.findall(r"(?m)^\s*(?:passwd|shadow|group)\s*:([^#\n]*)", text)
+    words = {word for line in lines for word in line.split()}
+    return sorted(words & {"nis", "nisplus", "hesiod"})
 
 
 def _command(facts: HostFacts, unit: str) -> Optional[systemd.Command]:
@@ -72,18 +125,7 @@ def _files(facts: HostFacts, unit: str) -> List[FileFact]:
     return own + sorted(drop_ins, key=lambda fact: posixpath.basename(fact.path))
 
 
-def _backend(facts: HostFacts) -> int:
-    """A privileged loopback port that nobody listens on and /etc/services gives to nobody."""
-    named = set(re.findall(rb"\s(\d+)/tcp", content(facts, "/etc/services") or b""))
-    taken = {listener.port for listener in facts.listeners}
-    return next(
-        port for port in range(1009, 600, -1) if port not in taken and b"%d" % port not in named
-    )
-
-
-def _rebind(
-    command: systemd.Command, port: int, backend: int
-) -> Tuple[Optional[systemd.Command], str]:
+def _rebind(command: systemd.Command, port: int) -> Tuple[Optional[systemd.Command], str]:
     """The command with its listening sockets replaced by one on loopback, or why that fails."""
     argv: List[str] = []
     options: List[str] = []
@@ -96,7 +138,7 @@ def _rebind(
         before = argv[-1] + " " if len(argv) > 1 and argv[-1].startswith("-") else ""
         options.append(match.group("option") or before)
         if len(options) == 1:
-            argv.append("%s127.0.0.1:%d" % (match.group("option") or "", backend))
+            argv.append("%s127.0.0.1:%d" % (match.group("option") or "", port))
         elif before and not match.group("option"):
             argv.pop()
     if len(set(options)) == 1:
@@ -104,12 +146,6 @@ def _rebind(
     what = "names port %d in several ways" if options else "does not name port %d"
     words = "the command line of the daemon " + what + ": %s"
     return None, words % (port, " ".join(command.argv))
-
-
-def _moved(facts: HostFacts, unit: str, command: systemd.Command) -> Change:
-    line = systemd.join_exec((command,))
-    options = (("ExecStart", ""), ("ExecStart", line))
-    return _drop_in(facts, unit, (("Service", options),), "restart", "restart")
 
 
 def _drop_in(

@@ -78,8 +78,10 @@ class System(Protocol):
         """Sorted names; empty where there is no such directory."""
         ...
 
-    def listeners(self) -> Tuple[Listener, ...]:
-        """Every listening TCP socket of this network namespace."""
+    def listeners(self, unit: str = "") -> Tuple[Listener, ...]:
+        """Every listening TCP socket of this network namespace, or of the one that the main process
+        of a systemd unit is in (none where it has no such process).
+        """
         ...
 
     def ids(self, user: str, group: str) -> Tuple[int, int]:

@@ -29,6 +29,7 @@ from typing import IO, Callable, Dict, Iterator, List, Mapping, Optional, Sequen
 
 from mailseal.model.host import Listener
 from mailseal.system.base import Completed, Meta, Stat
+from mailseal.system.units import properties
 
 TEMPORARY = ".mailseal-"
 """How the names of our temporary files begin; one that remains is from an interrupted write."""
@@ -86,9 +87,14 @@ class LiveSystem:
         except (FileNotFoundError, NotADirectoryError):
             return ()
 
-    def listeners(self) -> Tuple[Listener, ...]:
+    def listeners(self, unit: str = "") -> Tuple[Listener, ...]:
+        process = properties(self, unit, ("MainPID",)).get("MainPID", "0") if unit else "self"
+        if process == "0":
+            return ()
         sockets = [
-            socket for table in ("tcp", "tcp6") for socket in listening(_text("/proc/net/" + table))
+            socket
+            for table in ("tcp", "tcp6")
+            for socket in listening(_text("/proc/%s/net/%s" % (process, table)))
         ]
         owners = _owners({inode for _, _, inode in sockets})
         v6only = self._v6only() if any(":" in address for address, _, _ in sockets) else {}

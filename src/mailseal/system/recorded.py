@@ -79,8 +79,9 @@ class RecordedSystem:
         below = (each[len(start) :] for each in self._of.files if each.startswith(start))
         return tuple(sorted({name.partition("/")[0] for name in below if name}))
 
-    def listeners(self) -> Tuple[Listener, ...]:
-        return self._of.listeners
+    def listeners(self, unit: str = "") -> Tuple[Listener, ...]:
+        """Of the host's network alone: no other is recorded."""
+        return () if unit else self._of.listeners
 
     def ids(self, user: str, group: str) -> Tuple[int, int]:
         return self._of.users[user], self._of.groups[group]

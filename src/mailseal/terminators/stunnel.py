@@ -19,6 +19,7 @@ from mailseal.model.ops import Op, TryTerminator, WriteFile
 PACKAGE = "stunnel4"
 GROUP = "stunnel4"
 PROGRAM = "/usr/bin/stunnel4"
+PROXY = "/lib/systemd/systemd-socket-proxyd"
 DIRECTORY = "/etc/mailseal"
 TEMPLATE = "/etc/systemd/system/mailseal@.service"
 OLDEST = (5, 50)
@@ -173,19 +174,12 @@ def backend_unit(port: int) -> str:
     return "mailseal-backend-%d.socket" % port
 
 
+_SESSIONS = "512"
+"""Sessions at a time that the backend takes."""
+
+
 def backend(port: int, server: Server) -> Tuple[Op, ...]:
     """The units that start `server` for each connection, as inetd did."""
-    socket = (
-        ("ListenStream", backend_socket(port)),
-        ("SocketUser", "root"),
-        ("SocketGroup", GROUP),
-        ("SocketMode", "0660"),
-        ("Accept", "yes"),
-        ("MaxConnections", "512"),
-        # systemd would close the socket for good after 200 connections in two seconds.
-        ("TriggerLimitIntervalSec", "0"),
-        ("RemoveOnStop", "yes"),
-    )
     path = server.path.replace("%", "%%")
     argv = [word.replace("%", "%%").replace("$", "$$") for word in server.argv]
     command = systemd.Command("-@", path, tuple(argv))
@@ -200,18 +194,56 @@ def backend(port: int, server: Server) -> Tuple[Op, ...]:
     if server.group:
         service.append(("Group", server.group))
     service += [("Environment", _assignment(each)) for each in server.environment]
-    about = "mailseal: the service behind TLS on port %d" % port
+    accept_each = (("Accept", "yes"), ("MaxConnections", _SESSIONS))
+    unit = (("CollectMode", "inactive-or-failed"),)
+    return _backend_units(port, accept_each, "@.service", unit, tuple(service))
+
+
+def isolated_backend(port: int, daemon: str, inside: str) -> Tuple[Op, ...]:
+    """The units that take each connection into the network namespace of the unit `daemon`, which
+    listens at the loopback or wildcard address `inside` there: systemd-socket-proxyd(8), joined to
+    it (JoinsNamespaceOf= in systemd.unit(5)).
+    """
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(inside, inside)
+    target = ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
+    service = (
+        ("ExecStart", "%s --connections-max=%s %s" % (PROXY, _SESSIONS, target)),
+        ("User", GROUP),
+        ("Group", GROUP),
+        ("PrivateNetwork", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("Slice", "system.slice"),
+        # What both units have of their own would be shared: /tmp is the daemon's business.
+        *(each for each in _HARDENING if each[0] != "PrivateTmp"),
+    )
+    socket = backend_unit(port)
+    unit = (("JoinsNamespaceOf", daemon), ("Requires", socket), ("After", socket))
+    return _backend_units(port, (), ".service", unit, service)
+
+
+_Options = Tuple[Tuple[str, str], ...]
+
+
+def _backend_units(
+    port: int, more: _Options, ending: str, unit: _Options, service: _Options
+) -> Tuple[Op, ...]:
+    """The backend's socket, and the service that systemd starts for it."""
+    socket = (
+        ("ListenStream", backend_socket(port)),
+        ("SocketUser", "root"),
+        ("SocketGroup", GROUP),
+        ("SocketMode", "0660"),
+        *more,
+        # systemd would close the socket for good after 200 connections in two seconds.
+        ("TriggerLimitIntervalSec", "0"),
+        ("RemoveOnStop", "yes"),
+    )
+    about = ("Description", "mailseal: the service behind TLS on port %d" % port)
     head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
     name = backend_unit(port)[: -len(".socket")]
     units = (
-        (name + ".socket", (("Unit", (("Description", about),)), ("Socket", socket))),
-        (
-            name + "@.service",
-            (
-                ("Unit", (("Description", about), ("CollectMode", "inactive-or-failed"))),
-                ("Service", tuple(service)),
-            ),
-        ),
+        (name + ".socket", (("Unit", (about,)), ("Socket", socket))),
+        (name + ending, (("Unit", (about, *unit)), ("Service", service))),
     )
     return tuple(
         WriteFile(

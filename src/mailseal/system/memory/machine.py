@@ -131,9 +131,9 @@ class MemorySystem(Disk):
 
     # -- System --------------------------------------------------------------------------------
 
-    def listeners(self) -> Tuple[Listener, ...]:
+    def listeners(self, unit: str = "") -> Tuple[Listener, ...]:
         self._alive()
-        found = self.manager.listeners()
+        found = self.manager.listeners(unit)
         if self.user:
             found = [replace(each, pid=0, process="", executable="", unit="") for each in found]
         return tuple(sorted(found, key=lambda each: (each.port, each.address)))

@@ -6,6 +6,7 @@ the sockets that daemons want. What the unit files say is read by `units`.
 
 from __future__ import annotations
 
+import ipaddress
 import os.path
 import re
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 @dataclass
 class Manager:
     """systemd. `loaded` are the unit files as of the last daemon-reload, `transient` the units that
-    systemd-run made; `active` is unit to active, failed or (not named) inactive.
+    systemd-run made; `active` is unit to active, failed or (not named) inactive; `bound` are the
+    sockets of units in the host's network, `inside` those of units that have one of their own.
     """
 
     machine: MemorySystem
@@ -33,6 +35,7 @@ class Manager:
     transient: Dict[str, Dict[str, Tuple[str, ...]]] = field(default_factory=dict)
     active: Dict[str, str] = field(default_factory=dict)
     bound: Dict[str, Tuple[Listener, ...]] = field(default_factory=dict)
+    inside: Dict[str, Tuple[Listener, ...]] = field(default_factory=dict)
     timers: Dict[str, float] = field(default_factory=dict)
     jobs: List[str] = field(default_factory=list)
     last_pid: int = 400
@@ -124,6 +127,7 @@ class Manager:
                 self.stop(other)
         self.active.pop(name, None)
         self.bound.pop(name, None)
+        self.inside.pop(name, None)
         self.timers.pop(name, None)
         if self.transient.pop(name, None) and name.endswith(".timer"):
             self.transient.pop(name[: -len("timer")] + "service", None)
@@ -182,14 +186,17 @@ class Manager:
         if wanted is None:
             wanted = self.machine.daemons[program](argv)
         self.last_pid += 1
+        alone = units.last(unit, "Service.PrivateNetwork", "no") == "yes"
         bound = []
         for bind in wanted:
-            if not self._taken(name, bind):
+            if alone and not _everywhere(bind.address):
+                raise StartFailed("bind %s: Cannot assign requested address" % bind.address)
+            if alone or not self._taken(name, bind):
                 process = (self.last_pid, program[:15], argv[0], name)
                 bound.append(Listener(bind.address, bind.port, *process, bind.dual))
             elif program not in ("inetd", "xinetd"):
                 raise StartFailed("bind %s:%d: Address already in use" % (bind.address, bind.port))
-        self.bound[name] = tuple(bound)
+        (self.inside if alone else self.bound)[name] = tuple(bound)
 
     def _taken(self, name: str, bind: Bind) -> bool:
         return any(
@@ -258,7 +265,7 @@ class Manager:
 
     def boot(self) -> None:
         """Everything anew, from the files: what is wanted is started, in the order asked for."""
-        for state in (self.transient, self.active, self.bound, self.timers):
+        for state in (self.transient, self.active, self.bound, self.inside, self.timers):
             state.clear()
         self.reload_files()
         self._tmpfiles()
@@ -292,7 +299,9 @@ class Manager:
 
     # -- what is asked of it -------------------------------------------------------------------
 
-    def listeners(self) -> List[Listener]:
+    def listeners(self, unit: str = "") -> List[Listener]:
+        if unit in self.inside:
+            return list(self.inside[unit])
         return [each for sockets in self.bound.values() for each in sockets]
 
     def states(self) -> Mapping[str, Tuple[str, str]]:
@@ -393,3 +402,9 @@ class Manager:
         if started.endswith(".service"):
             self.transient.pop(started, None)
         return Completed(argv, 1 if problem else 0, b"", problem.encode())
+
+
+def _everywhere(address: str) -> bool:
+    """Whether a host without any interface but loopback has the address."""
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_unspecified or parsed.is_loopback
