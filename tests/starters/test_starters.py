@@ -111,10 +111,11 @@ def test_a_daemon_gets_a_network_of_its_own_by_a_drop_in():
     assert start.isolated is not None
     assert isinstance(start.isolated.edit[0], MakeDirectory)
     drop_in = isolated(start)
-    lines = systemd.effective([systemd.parse(UNIT), systemd.parse(drop_in.content)])["Service"]
-    assert lines["PrivateNetwork"] == ("yes",)
+    effective = systemd.effective([systemd.parse(UNIT), systemd.parse(drop_in.content)])
+    assert effective["Service"]["PrivateNetwork"] == ("yes",)
     # Its sockets are wildcards, so its command line stays: it may as well stand in a file.
     assert b"ExecStart" not in drop_in.content
+    assert effective["Unit"]["JoinsNamespaceOf"] == (start.companion,)
     assert (start.inside, start.fixed) == ("0.0.0.0", ())
 
 

@@ -302,7 +302,11 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
     path = stunnel.backend_socket(port)
     guard = {"path": path, "group": stunnel.GROUP}
     if start.server is None:
-        return path, stunnel.isolated_backend(port, start.unit, start.inside), guard
+        return (
+            path,
+            stunnel.isolated_backend(port, start.unit, start.inside, start.companion),
+            guard,
+        )
     return path, stunnel.backend(port, start.server), guard
 
 

@@ -42,9 +42,10 @@ class Start:
 
     `files` are those that say so. `off` takes it off the network for good. `server` is what a
     socket of ours can start in its place; where it is None (a stand-alone daemon) `isolated` gives
-    it a network of its own, with a socket at the loopback or wildcard address `inside`. `lost` is
-    what a terminator in front takes away. `problems` are reasons not to touch it at all, `fixed`
-    are reasons why it cannot hang behind a terminator.
+    it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
+    shares with the unit `companion` alone. `lost` is what a terminator in front takes away.
+    `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a
+    terminator.
     """
 
     starter: str
@@ -55,6 +56,7 @@ class Start:
     server: Optional[Server] = None
     isolated: Optional[Change] = None
     inside: str = ""
+    companion: str = ""
     lost: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
     fixed: Tuple[str, ...] = ()

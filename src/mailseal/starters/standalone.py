@@ -38,6 +38,9 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         return None
     unit = next(iter(units))
     options, inside, problems = _isolation(facts, unit, port, listeners)
+    companion = "mailseal-proxy-%d.service" % port
+    # Either names the other, so whichever starts first makes the network, at boot and after a crash.
+    sections = (("Unit", (("JoinsNamespaceOf", companion),)), ("Service", options))
     return Start(
         starter="systemd",
         unit=unit,
@@ -45,8 +48,9 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         files=tuple(fact.path for fact in _files(facts, unit)),
         # A condition that never holds: nothing starts it again, not even another unit.
         off=_drop_in(facts, unit, (("Unit", (("ConditionPathExists", "!/"),)),), "stop", "start"),
-        isolated=_drop_in(facts, unit, (("Service", options),), "restart", "restart"),
+        isolated=_drop_in(facts, unit, sections, "restart", "restart"),
         inside=inside,
+        companion=companion,
         lost=LOST,
         fixed=problems,
     )

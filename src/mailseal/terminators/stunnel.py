@@ -196,13 +196,14 @@ def backend(port: int, server: Server) -> Tuple[Op, ...]:
     service += [("Environment", _assignment(each)) for each in server.environment]
     accept_each = (("Accept", "yes"), ("MaxConnections", _SESSIONS))
     unit = (("CollectMode", "inactive-or-failed"),)
-    return _backend_units(port, accept_each, "@.service", unit, tuple(service))
+    instances = backend_unit(port)[: -len(".socket")] + "@.service"
+    return _backend_units(port, accept_each, instances, unit, tuple(service))
 
 
-def isolated_backend(port: int, daemon: str, inside: str) -> Tuple[Op, ...]:
+def isolated_backend(port: int, daemon: str, inside: str, proxy: str) -> Tuple[Op, ...]:
     """The units that take each connection into the network namespace of the unit `daemon`, which
-    listens at the loopback or wildcard address `inside` there: systemd-socket-proxyd(8), joined to
-    it (JoinsNamespaceOf= in systemd.unit(5)).
+    listens at the loopback or wildcard address `inside` there: the unit `proxy` is
+    systemd-socket-proxyd(8), joined to the daemon (JoinsNamespaceOf= in systemd.unit(5)).
     """
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(inside, inside)
     target = ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
@@ -218,16 +219,16 @@ def isolated_backend(port: int, daemon: str, inside: str) -> Tuple[Op, ...]:
     )
     socket = backend_unit(port)
     unit = (("JoinsNamespaceOf", daemon), ("Requires", socket), ("After", socket))
-    return _backend_units(port, (), ".service", unit, service)
+    return _backend_units(port, (("Service", proxy),), proxy, unit, service)
 
 
 _Options = Tuple[Tuple[str, str], ...]
 
 
 def _backend_units(
-    port: int, more: _Options, ending: str, unit: _Options, service: _Options
+    port: int, more: _Options, started: str, unit: _Options, service: _Options
 ) -> Tuple[Op, ...]:
-    """The backend's socket, and the service that systemd starts for it."""
+    """The backend's socket, and the service `started` for it."""
     socket = (
         ("ListenStream", backend_socket(port)),
         ("SocketUser", "root"),
@@ -240,10 +241,9 @@ def _backend_units(
     )
     about = ("Description", "mailseal: the service behind TLS on port %d" % port)
     head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
-    name = backend_unit(port)[: -len(".socket")]
     units = (
-        (name + ".socket", (("Unit", (about,)), ("Socket", socket))),
-        (name + ending, (("Unit", (about, *unit)), ("Service", service))),
+        (backend_unit(port), (("Unit", (about,)), ("Socket", socket))),
+        (started, (("Unit", (about, *unit)), ("Service", service))),
     )
     return tuple(
         WriteFile(
