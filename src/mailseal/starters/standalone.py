@@ -39,7 +39,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
     unit = next(iter(units))
     options, inside, problems = _isolation(facts, unit, port, listeners)
     companion = "mailseal-proxy-%d.service" % port
-    # Either names the other, so whichever starts first makes the network, at boot and after a crash.
+    # Either names the other: whichever starts first makes the network, at boot as after a crash.
     sections = (("Unit", (("JoinsNamespaceOf", companion),)), ("Service", options))
     return Start(
         starter="systemd",
