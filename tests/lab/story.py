@@ -109,8 +109,8 @@ class Scene:
         for said in self.log_in("eager", port):
             # stunnel answers with a TLS alert or closes; what counts is that POP2 says nothing.
             assert not any(line[:1] in ("+", "-", "#", "=") for line in said), said
-        said = self.log_in("tls", port, ca=self.ca() if ca is None else ca)
-        assert said == self.answered, (said, self.answered)
+        answers = self.log_in("tls", port, ca=self.ca() if ca is None else ca)
+        assert answers == self.answered
 
     def check_cleartext(self, port: int = 109) -> None:
         """A cleartext client is served at every address, as before."""
