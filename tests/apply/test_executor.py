@@ -223,6 +223,18 @@ def test_a_listener_that_went_away_does_not_stop_the_run():
     assert done.state is RunState.HELD
 
 
+def test_a_daemon_that_does_not_come_up_in_its_own_network_is_put_back():
+    of = case("standalone")
+    system = of.start()
+    alone = "/etc/systemd/system/pop2d.service.d/zz-mailseal.conf"
+    system.daemons["ipop2d"] = lambda argv: () if alone in system.nodes else world.standalone(argv)
+    done = executor.apply(of.payload, tools(system), HOLD)
+    assert done.state is RunState.UNDONE
+    words = "nothing listens on 0.0.0.0 port 109 in the network namespace of pop2d.service"
+    assert words in done.reason
+    assert world.settled(system, of) in (None, RunState.UNDONE)
+
+
 def test_a_dead_man_that_cannot_be_armed_is_a_reason_to_change_nothing():
     system = case("inetd").start()
     world.run_program(system, "systemd-run", Completed((), 1, b"", b"no bus"))

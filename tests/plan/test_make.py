@@ -161,6 +161,16 @@ def test_enforcing_after_an_offer_keeps_its_certificate_and_moves_it_to_the_back
     assert "/etc/mailseal/1109.conf" in made.scope.paths
 
 
+def shared() -> HostFacts:
+    """A daemon that serves another port besides."""
+    of = facts("systemd")
+    return replace(of, listeners=(*of.listeners, replace(of.listeners[0], port=110)))
+
+
+def test_beside_a_daemon_of_several_ports_tls_can_be_offered():
+    assert make(shared(), 109, "pop2", WISHES["offer"]).ops
+
+
 @pytest.mark.parametrize(
     ("of", "options", "error", "says"),
     [
@@ -192,6 +202,8 @@ def test_enforcing_after_an_offer_keeps_its_certificate_and_moves_it_to_the_back
             "5.50 or newer",
         ),
         (facts("inetd"), replace(NAMED, strategy="hope"), Cannot, "wrap, retire"),
+        (shared(), NAMED, Cannot, "also serves port 110, which would go with it"),
+        (shared(), WISHES["retire"], Cannot, "take port 109 out of its configuration"),
         (facts("inetd"), replace(NAMED, stage="later"), Cannot, "offer, enforce"),
         (facts("inetd"), replace(NAMED, name="a,DNS:b"), Cannot, "give --name"),
         (facts("inetd"), replace(NAMED, also=("*.example",)), Cannot, "give --name"),

@@ -195,7 +195,7 @@ def test_a_daemon_that_needs_the_network_is_not_isolated():
     own = base.listeners[0]
     start = starters.find(replace(base, listeners=(*base.listeners, replace(own, port=110))), 109)
     assert start is not None
-    assert "also serves port 110" in start.fixed[0]
+    assert "also serves port 110, which would go with it" in start.tied[0]
     system = hosts.standalone()
     system.put("/etc/nsswitch.conf", b"passwd: files # nis\nshadow:\tfiles nis\nhosts: hesiod\n")
     start = starters.find(gather(system), 109)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from mailseal.model.ops import Listening
 from mailseal.model.plan import ClaimKind
-from mailseal.plan.base import Request, Steps, address_list, claims, loopback, served
+from mailseal.plan.base import Cannot, Request, Steps, address_list, claims, loopback, served
 
 
 def steps(request: Request) -> Steps:
-    """The starter's `off`, and every address closed."""
+    """The starter's `off`, and every address closed. Raises Cannot."""
     start = request.start
+    if start.tied:
+        raise Cannot("; ".join(start.tied))
     addresses = served(request.facts, start.listeners)
     shown = address_list([a for a in addresses if not loopback(a)] or addresses, request.port)
     gone = [Listening(listener.address, listener.port, False) for listener in start.listeners]

@@ -245,9 +245,14 @@ def _today(request: Request) -> str:
 
 def _enforce(request: Request) -> Steps:
     start = request.start
+    if start.tied:
+        raise Cannot("; ".join(start.tied))
     if start.fixed:
         why = "; ".join(start.fixed)
-        raise Cannot("no terminator can stand before this service of %s: %s" % (start.starter, why))
+        raise Cannot(
+            "no terminator can stand before this service of %s: %s; --strategy retire turns it off"
+            % (start.starter, why)
+        )
     addresses = served(request.facts, start.listeners)
     front = _front(request, request.port)
     accepts = [(address, request.port) for address in addresses]

@@ -45,7 +45,7 @@ class Start:
     it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
     shares with the unit `companion` alone. `lost` is what a terminator in front takes away.
     `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a
-    terminator.
+    terminator, `tied` why it cannot be taken off the network at all.
     """
 
     starter: str
@@ -60,6 +60,7 @@ class Start:
     lost: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
     fixed: Tuple[str, ...] = ()
+    tied: Tuple[str, ...] = ()
 
 
 def edit(path: str, data: bytes, splices: Sequence[Splice]) -> EditFile:

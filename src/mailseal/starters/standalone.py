@@ -53,7 +53,17 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         companion=companion,
         lost=LOST,
         fixed=problems,
+        tied=_tied(facts, unit, port),
     )
+
+
+def _tied(facts: HostFacts, unit: str, port: int) -> Tuple[str, ...]:
+    """What else would go with the unit: it is stopped or isolated as a whole."""
+    others = sorted({each.port for each in facts.listeners if each.unit == unit} - {port})
+    if not others:
+        return ()
+    words = "%s also serves port %s, which would go with it: take port %d out of its configuration"
+    return (words % (unit, ", ".join(map(str, others)), port),)
 
 
 def _isolation(
@@ -75,12 +85,6 @@ def _isolation(
             problems += [problem] if problem else []
             line = systemd.join_exec((rebound or command,))
             options += (("ExecStart", ""), ("ExecStart", line))
-    others = sorted({each.port for each in facts.listeners if each.unit == unit} - {port})
-    if others:
-        problems.append(
-            "%s also serves port %s, which would be cut off from the network with it"
-            % (unit, ", ".join(map(str, others)))
-        )
     sources = _network_accounts(content(facts, NSSWITCH) or b"")
     if sources:
         problems.append(

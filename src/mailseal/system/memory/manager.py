@@ -302,6 +302,8 @@ class Manager:
     def listeners(self, unit: str = "") -> List[Listener]:
         if unit in self.inside:
             return list(self.inside[unit])
+        if unit and unit not in self.bound:
+            return []
         return [each for sockets in self.bound.values() for each in sockets]
 
     def states(self) -> Mapping[str, Tuple[str, str]]:
