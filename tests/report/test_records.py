@@ -9,8 +9,9 @@ import pytest
 from mailseal.model import codec
 from mailseal.model.finding import Assessment, Finding
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
-from mailseal.model.look import Attempt, Endpoint, Observation, TlsFacts
+from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
+from mailseal.model.reported import Reported
 from mailseal.report import records
 from mailseal.report.result import Reference, Scan, ScanResult
 from tests.project.tree import ROOT
@@ -18,7 +19,8 @@ from tests.report.make import result
 
 PAGE = (ROOT / "docs/reference/records.md").read_text()
 DOCUMENTED = (
-    Scan, ScanResult, Endpoint, Assessment, Finding, Reference, Observation, Attempt, TlsFacts,
+    Scan, ScanResult, Endpoint, Assessment, Finding, Reference, Observation, StartTls, Attempt,
+    TlsFacts, Reported,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
 )  # fmt: skip
 

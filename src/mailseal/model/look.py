@@ -106,11 +106,35 @@ class TlsFacts:
     rejected: Tuple[str, ...] = ()
 
 
+class Upgrade(str, enum.Enum):
+    """How the server took the command that begins TLS inside the session (STARTTLS, STLS)."""
+
+    DONE = "done"
+    """It agreed, and the handshake came about."""
+    BROKEN = "broken"
+    """It agreed, and no handshake came about."""
+    REFUSED = "refused"
+    """It does not know the command, or said no."""
+    UNCLEAR = "unclear"
+    """Neither; the reason says what it did."""
+
+
+@dataclass(frozen=True)
+class StartTls:
+    """The upgrade of a session to TLS. `advertised`: the server lists it among its capabilities."""
+
+    advertised: bool
+    outcome: Upgrade
+    reason: str = ""
+
+
 @dataclass(frozen=True)
 class Observation:
     """One look. Times are RFC 3339 UTC. `transcript` holds printable lines only (`C: ` and `S: `),
     bounded, secrets left out before anything else sees them; `digest` is SHA-256 over it.
-    `gaps` says what could not be seen, each with its reason.
+    `gaps` says what could not be seen, each with its reason. `product` is the daemon and its
+    version, as far as it shows. `starttls` is None where it was not asked for (POP2 has no such
+    command). `preauth`: the server took the client for logged in from the start (RFC 3501 7.1.4).
     """
 
     endpoint: Endpoint
@@ -127,6 +151,9 @@ class Observation:
     gaps: Tuple[str, ...]
     name: str = ""
     """The name the address was found by, if any: what a certificate is checked against."""
+    product: str = ""
+    starttls: Optional[StartTls] = None
+    preauth: bool = False
 
     RECORD: ClassVar[str] = "Observation"
 
