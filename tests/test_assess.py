@@ -1,5 +1,6 @@
 """Verdicts: the table of what one look amounts to, and how several weigh against each other."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -21,8 +22,10 @@ ENDPOINT = Endpoint("192.0.2.1", 109)
 TLS = TlsFacts("TLSv1.3", "some cipher", 256, (), "", "mail.example")
 
 
-def attempt(outcome: Outcome, channel: Channel = Channel.CLEAR, reason: str = "") -> Attempt:
-    return Attempt("HELO", channel, True, outcome, reason or outcome.value)
+def attempt(
+    outcome: Outcome, channel: Channel = Channel.CLEAR, reason: str = "", mechanism: str = "HELO"
+) -> Attempt:
+    return Attempt(mechanism, channel, True, outcome, reason or outcome.value)
 
 
 def look(
@@ -43,6 +46,10 @@ def look(
 OFFERED, ACCEPTED = attempt(Outcome.OFFERED), attempt(Outcome.ACCEPTED)
 PROVEN, REFUSED = attempt(Outcome.PROVEN), attempt(Outcome.REFUSED)
 UNCLEAR = attempt(Outcome.UNCLEAR)
+PLAIN = attempt(Outcome.REFUSED, mechanism="PLAIN", reason="no PLAIN")
+DOUBTFUL = attempt(Outcome.UNCLEAR, mechanism="PLAIN", reason="PLAIN, perhaps")
+DIGEST = attempt(Outcome.OFFERED, mechanism="CRAM-MD5")
+SCRAM = attempt(Outcome.OFFERED, mechanism="SCRAM-SHA-256")
 INSIDE = attempt(Outcome.PROVEN, Channel.TLS)
 SOMEHOW = attempt(Outcome.PROVEN, Channel.UNKNOWN)
 NOTHING = "closed: connection refused"
@@ -62,7 +69,15 @@ TABLE = (
     (look(INSIDE, protocol="imap", tls=TLS), Verdict.REFUSED, None,
      ["IMAP answers only inside TLSv1.3"]),
     (look(UNCLEAR), Verdict.INCONCLUSIVE, None, ["unclear"]),
-    (look(UNCLEAR, REFUSED), Verdict.INCONCLUSIVE, None, ["unclear"]),
+    # Of the same mechanism the answer that went further counts, of several every one.
+    (look(UNCLEAR, REFUSED), Verdict.REFUSED, None, ["refused"]),
+    (look(ACCEPTED, REFUSED), Verdict.REFUSED, None, ["refused"]),
+    (look(ACCEPTED, UNCLEAR), Verdict.EXPOSED, Grade.ACCEPTED, ["accepted"]),
+    (look(PROVEN, REFUSED), Verdict.EXPOSED, Grade.PROVEN, ["proven"]),
+    (look(ACCEPTED, PLAIN), Verdict.EXPOSED, Grade.ACCEPTED, ["accepted"]),
+    (look(REFUSED, PLAIN), Verdict.REFUSED, None, ["refused", "no PLAIN"]),
+    (look(REFUSED, DOUBTFUL), Verdict.INCONCLUSIVE, None, ["PLAIN, perhaps"]),
+    (look(REFUSED, DIGEST, SCRAM), Verdict.REFUSED, None, ["refused"]),
     (look(UNCLEAR, tls=TLS), Verdict.INCONCLUSIVE, None, ["unclear"]),
     (look(SOMEHOW), Verdict.INCONCLUSIVE, None,
      ["whether these logins travelled inside TLS is not known", "proven"]),
@@ -81,8 +96,6 @@ TABLE = (
     (look(reach=Reach.FILTERED, protocol=None), Verdict.ABSENT, None, ["filtered"]),
     (look(protocol="ssh"), Verdict.ABSENT, None, ["another service answers: ssh"]),
     (look(protocol="ssh", tls=TLS), Verdict.ABSENT, None, ["another service answers: ssh"]),
-    (look(protocol="pop3"), Verdict.ABSENT, None,
-     ["POP3 answers here, not POP2; its own logins are not examined by this version"]),
     (look(REFUSED, vantage=Vantage.SELF), Verdict.REFUSED, None,
      ["refused", "seen from the host itself: a stranger may be treated otherwise"]),
     (look(INSIDE, tls=TLS, vantage=Vantage.SELF), Verdict.REFUSED, None,
@@ -133,6 +146,13 @@ def test_the_protocol_is_the_verdict_s():
 def test_vantages_are_told_once_each():
     seen = [look(REFUSED), look(REFUSED, vantage=Vantage.SELF), look(REFUSED)]
     assert assess(seen).vantages == (Vantage.REMOTE, Vantage.SELF)
+
+
+def test_a_session_logged_in_from_the_start_is_not_clean():
+    seen = dataclasses.replace(look(protocol="imap"), preauth=True)
+    judged = assess([seen])
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "for logged in" in judged.reasons[0]
 
 
 def test_inconclusive_never_becomes_clean():

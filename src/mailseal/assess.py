@@ -1,18 +1,21 @@
 """The one place where a verdict is made.
 
-Strategy: what a server *did* outranks what it says, and the most telling evidence for exposure wins
-over any number of refusals, because one open way in is enough. `refused` needs a service that was
-recognised and said no, or that talks only inside TLS; everything that leaves a doubt is
-`inconclusive`, with the reason, and never counted as clean. Contradictions are kept as conflicts.
+Strategy: what a server *did* outranks what it says, and of two answers to the same mechanism the
+one that went further counts: a server may ask for the password and then refuse whoever sends it
+without TLS. Across mechanisms the most telling evidence for exposure wins over any number of
+refusals, because one open way in is enough. `refused` needs a service that was recognised and said
+no, or that talks only inside TLS; everything that leaves a doubt is `inconclusive`, with the
+reason, and never counted as clean. Contradictions are kept as conflicts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mailseal.model.finding import Assessment, Grade, Verdict
 from mailseal.model.look import Attempt, Channel, Observation, Outcome, Reach, Vantage
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS
+from mailseal.protocols.sasl import Strength, strength
 
 _GRADES = (
     (Outcome.PROVEN, Grade.PROVEN),
@@ -83,12 +86,32 @@ def _opinion(observation: Observation) -> _Opinion:
     protocol = observation.protocol
     if protocol is not None and protocol not in LOGIN_PROTOCOLS:
         return Verdict.ABSENT, None, ("another service answers: " + protocol,)
-    clear = [a for a in observation.attempts if a.channel is Channel.CLEAR]
+    clear = _decisive(
+        attempt
+        for attempt in observation.attempts
+        if attempt.channel is Channel.CLEAR and strength(attempt.mechanism) is Strength.CLEARTEXT
+    )
     for outcome, grade in _GRADES:
         telling = [attempt for attempt in clear if attempt.outcome is outcome]
         if telling:
             return Verdict.EXPOSED, grade, _reasons(telling)
     return _not_exposed(observation, clear)
+
+
+_TOLD = (Outcome.ACCEPTED, Outcome.PROVEN, Outcome.REFUSED)
+
+
+def _decisive(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Of each mechanism the attempt that went furthest; they come in the order they were made."""
+    furthest: dict[tuple[str, bool], Attempt] = {}
+    for attempt in attempts:
+        key = (attempt.mechanism, attempt.remote)
+        last = furthest.setdefault(key, attempt)
+        if last.outcome not in _TOLD or (
+            attempt.outcome in _TOLD and last.outcome is not Outcome.PROVEN
+        ):
+            furthest[key] = attempt
+    return list(furthest.values())
 
 
 def _not_exposed(observation: Observation, clear: Sequence[Attempt]) -> _Opinion:
@@ -112,12 +135,9 @@ def _not_exposed(observation: Observation, clear: Sequence[Attempt]) -> _Opinion
 
 def _no_service(observation: Observation) -> _Opinion:
     """Open, but nothing in it was understood to be about logins."""
-    if observation.protocol is not None and observation.protocol != "pop2":
-        words = (
-            f"{observation.protocol.upper()} answers here, not POP2; "
-            "its own logins are not examined by this version"
-        )
-        return Verdict.ABSENT, None, (words,)
+    if observation.preauth:
+        words = "the server takes every client for logged in: there is no login to look at"
+        return Verdict.INCONCLUSIVE, None, (words,)
     said = f"what it says is not understood: {observation.banner}"
     return Verdict.INCONCLUSIVE, None, observation.gaps or (said,)
 

@@ -59,7 +59,7 @@ CASES: dict[str, tuple[peers.Peer, Verdict, str]] = {
         Verdict.REFUSED,
         "disabled",
     ),
-    "pop3": (peers.says(b"+OK POP3 ready\r\n"), Verdict.ABSENT, "POP3"),
+    "pop3, silent then": (peers.says(b"+OK POP3 ready\r\n"), Verdict.INCONCLUSIVE, "nothing more"),
     "ssh": (peers.says(b"SSH-2.0-OpenSSH_9.2\r\n"), Verdict.ABSENT, "ssh"),
     "http": (peers.http, Verdict.ABSENT, "http"),
     "unknown": (peers.says(b"hello\r\n"), Verdict.INCONCLUSIVE, "hello"),

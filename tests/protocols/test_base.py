@@ -1,10 +1,12 @@
 """Lines and words: bounded, harmless, whatever comes in."""
 
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from hypothesis.strategies import DataObject
 
 from mailseal.protocols import pop2
 from mailseal.protocols.base import (
@@ -15,11 +17,15 @@ from mailseal.protocols.base import (
     End,
     LineBuffer,
     Side,
+    Task,
     printable,
 )
 from mailseal.protocols.conversation import BYTES_LIMIT, DIALOGUES, Conversation, Dialogue
+from mailseal.protocols.session import TextSession
 
 WORDS = (
+    b"+OK POP3 <1.2@mail.example>\r\n", b"+ \r\n", b".\r\n", b"SASL PLAIN\r\n", b"-ERR no\r\n",
+    b"USER a\r\n", b"PASS b\r\n", b"AUTH PLAIN\r\n", b"AGEAYg==\r\n", b"*\r\n", b"STLS\r\n",
     b"+ POP2 x ready\r\n", b"- no\r\n", b"#1 m\r\n", b"=5 c\r\n", b"=99999999999 c\r\n", b"\r\n",
     b"HELO a b\r\n", b"HELO\r\n", b"READ\r\n", b"RETR\r\n", b"ACKS\r\n", b"QUIT\r\n",
     b"\x16\x03\x01",
@@ -59,21 +65,30 @@ def test_the_longest_line_is_taken():
     assert not buffer.overflow
 
 
-@given(some.lists(some.tuples(some.sampled_from(Side), some.sampled_from(WORDS) | some.binary())))
-def test_an_observer_takes_anything(stream: list[tuple[Side, bytes]]):
-    session = pop2.Session()
+both = some.lists(some.tuples(some.sampled_from(Side), some.sampled_from(WORDS) | some.binary()))
+
+
+@pytest.mark.parametrize("protocol", DIALOGUES)
+@given(both, some.booleans())
+def test_an_observer_takes_anything(protocol: str, stream: list[tuple[Side, bytes]], inside: bool):
+    session = DIALOGUES[protocol].session(inside)
     for side, data in stream:
         session.feed(side, data)
-    texts = [session.banner, session.product]
+    texts = [session.banner, *session.capabilities, *session.offers]
     texts += [text for e in session.logins for text in (e.user, e.remote, e.reason) if text]
     assert all(text.isascii() and text.isprintable() for text in texts)
 
 
-@given(streams, some.booleans())
-def test_the_prober_takes_anything(stream: list[bytes], login: bool):
-    conversation = Conversation(Credentials("somebody", "s3cret") if login else None)
-    for data in stream:
-        conversation.receive(data)
+@pytest.mark.parametrize("protocol", [None, *DIALOGUES])
+@given(streams, some.data())
+def test_the_prober_takes_anything(protocol: str | None, stream: list[bytes], data: DataObject):
+    ways = [way for dialogue in DIALOGUES.values() for way in dialogue.mechanisms]
+    login = Task((data.draw(some.sampled_from(ways)),), Credentials("somebody", "s3cret"))
+    tasks = [Task(), Task(upgrade=True), Task(upgrade=True, injected=b"x"), login]
+    inside = [replace(task, inside=True) for task in tasks] if protocol else tasks
+    conversation = Conversation(data.draw(some.sampled_from(inside)), protocol)
+    for piece in stream:
+        conversation.receive(piece)
         conversation.take()
     conversation.end(End("eof", "the server closed the connection"))
     assert conversation.done
@@ -81,9 +96,13 @@ def test_the_prober_takes_anything(stream: list[bytes], login: bool):
     assert not any("s3cret" in line for line in conversation.transcript)
 
 
-@pytest.mark.parametrize("chunk", [b"x" * 65536, b"\n" * 65536, b"+\n" * 32768, b"=9\r\n" * 16384])
-def test_endless_streams_take_no_memory_and_little_time(chunk: bytes):
-    session, conversation = pop2.Session(), Conversation()
+FLOODS = (b"x" * 65536, b"\n" * 65536, b"+\n" * 32768, b"=9\r\n" * 16384, b"+OK\r\n" * 13000)
+
+
+@pytest.mark.parametrize("protocol", DIALOGUES)
+@pytest.mark.parametrize("chunk", FLOODS, ids=lambda chunk: repr(chunk[:4]))
+def test_endless_streams_take_no_memory_and_little_time(protocol: str, chunk: bytes):
+    session, conversation = DIALOGUES[protocol].session(False), Conversation()
     tracemalloc.start()
     try:
         for _ in range(16):
@@ -100,17 +119,17 @@ def test_endless_streams_take_no_memory_and_little_time(chunk: bytes):
 def test_a_dialogue_has_an_end(monkeypatch: pytest.MonkeyPatch):
     """No client of ours listens for ever; one that did would be stopped."""
 
-    def listener(_: Credentials | None) -> Client:
+    def listener(session: TextSession, task: Task) -> Client:
         while True:
             yield HEAR
 
-    monkeypatch.setitem(DIALOGUES, "pop2", Dialogue(pop2.Session, listener))
+    monkeypatch.setitem(DIALOGUES, "pop2", Dialogue(pop2.Session, listener, (), False))
     conversation = Conversation()
     conversation.receive(b"+ POP2 ready\r\n")
     sent = 0
     while not conversation.done:
-        conversation.receive(b"+ and so on\r\n" * 100)
-        sent += 1300
+        conversation.receive(b"+ and so on\r\n")
+        sent += 13
         assert sent < 2 * BYTES_LIMIT
     assert conversation.ended is not None
     assert conversation.ended.kind == "overlong"

@@ -1,17 +1,18 @@
 """Transcripts as data: what both sides of a connection said, and what is to be understood of it.
 
-A file begins with `# why`, then the header, one `key: value` a line: `state` the session's in the
-end, `verdict` the assessment's, `login: user remote outcome` once for each login event, in order,
-`messages` the count read, `password` the secret that a prober is to log in with and that must
-appear nowhere, `reads: observer` where no client of ours would have said that. Then the lines,
-`S: ` and `C: `.
+A file begins with `# why`, then the header, one `key: value` a line: `verdict` the assessment's,
+`login: mechanism user outcome [remote]` once for each login event, in order (blanks in a
+mechanism's name as underscores), `offers` the mechanisms listed, `state` and `messages` of a POP2
+session, `sealed: yes` where TLS begins behind the last line, `password` the secret that a prober is
+to log in with and that must appear nowhere, `task` what the prober is to do (look, login, upgrade,
+inside), `reads: observer` where no client of ours would have said that. Then the lines, `S: ` and
+`C: `.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailseal.protocols.base import Credentials, Side
+from mailseal.protocols.base import Credentials, Side, Task
 
 FOLDER = Path(__file__).parent / "transcripts"
 _SIDES = {"C": Side.CLIENT, "S": Side.SERVER}
@@ -21,24 +22,34 @@ _SIDES = {"C": Side.CLIENT, "S": Side.SERVER}
 class Transcript:
     """`blocks` are the lines in order, those of one side in a row together."""
 
+    protocol: str
     why: str
-    state: str
     verdict: str
-    logins: tuple[tuple[str, ...], ...]
+    logins: tuple[str, ...]
+    offers: tuple[str, ...]
+    state: str
     messages: str
+    sealed: bool
     password: str
+    kind: str
     prober: bool
     blocks: tuple[tuple[Side, bytes], ...]
 
     def octets(self, side: Side) -> bytes:
         return b"".join(data for of, data in self.blocks if of is side)
 
-    def credentials(self) -> Credentials | None:
-        """The login that the transcript's client makes."""
-        if not self.password:
-            return None
-        user, remote, _ = self.logins[0]
-        return Credentials(user, self.password, "" if remote == "None" else remote)
+    @property
+    def task(self) -> Task:
+        """What the transcript's client does."""
+        if self.password:
+            mechanism, user, _, *remote = self.logins[-1].split()
+            credentials = Credentials(user, self.password, "".join(remote))
+            return Task((mechanism.replace("_", " "),), credentials, inside=self.inside)
+        return Task(upgrade=self.kind == "upgrade", inside=self.inside)
+
+    @property
+    def inside(self) -> bool:
+        return self.kind == "inside"
 
 
 def load(path: Path) -> Transcript:
@@ -54,21 +65,35 @@ def load(path: Path) -> Transcript:
         if blocks and blocks[-1][0] is side:
             data = blocks.pop()[1] + data
         blocks.append((side, data))
-    known = {"state", "verdict", "login", "messages", "password", "reads"}
+    known = {
+        "verdict",
+        "login",
+        "offers",
+        "state",
+        "messages",
+        "sealed",
+        "password",
+        "task",
+        "reads",
+    }
     assert first.startswith("# ")
     assert header.keys() <= known, path
     return Transcript(
+        protocol=path.parent.name,
         why=first[2:],
-        state=header["state"][0],
         verdict=header["verdict"][0],
-        logins=tuple(tuple(words.split()) for words in header.get("login", ())),
+        logins=tuple(header.get("login", ())),
+        offers=tuple(header.get("offers", [""])[0].split()),
+        state=header.get("state", [""])[0],
         messages=header.get("messages", ["None"])[0],
+        sealed=header.get("sealed") == ["yes"],
         password=header.get("password", [""])[0],
+        kind=header.get("task", ["look"])[0],
         prober=header.get("reads") != ["observer"],
         blocks=tuple(blocks),
     )
 
 
-def of(protocol: str) -> Iterator[Path]:
-    """The files of one protocol."""
-    return iter(sorted((FOLDER / protocol).glob("*.txt")))
+def everyone() -> list[Path]:
+    """The files of all protocols."""
+    return sorted(FOLDER.glob("*/*.txt"))

@@ -77,7 +77,9 @@ class Outcome(str, enum.Enum):
 class Attempt:
     """One way to log in that was tried or offered on one channel.
 
-    `remote` is set where the login asked the server to go on to another host.
+    `mechanism` is a SASL mechanism's name, or the command's (HELO, USER, "LOGIN command").
+    `offered`: the server lists it. `remote` is set where the login asked the server to go on to
+    another host. `said` is the server's answer, printable and bounded.
     """
 
     mechanism: str
@@ -86,6 +88,7 @@ class Attempt:
     outcome: Outcome
     reason: str
     remote: bool = False
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,20 +124,24 @@ class Upgrade(str, enum.Enum):
 
 @dataclass(frozen=True)
 class StartTls:
-    """The upgrade of a session to TLS. `advertised`: the server lists it among its capabilities."""
+    """The upgrade of a session to TLS. `advertised`: the server lists it among its capabilities.
+    `injection`: what a command in the same segment behind it was answered inside TLS, which must
+    not be (empty: not answered, or not asked).
+    """
 
     advertised: bool
     outcome: Upgrade
     reason: str = ""
+    injection: str = ""
 
 
 @dataclass(frozen=True)
 class Observation:
     """One look. Times are RFC 3339 UTC. `transcript` holds printable lines only (`C: ` and `S: `),
     bounded, secrets left out before anything else sees them; `digest` is SHA-256 over it.
-    `gaps` says what could not be seen, each with its reason. `product` is the daemon and its
-    version, as far as it shows. `starttls` is None where it was not asked for (POP2 has no such
-    command). `preauth`: the server took the client for logged in from the start (RFC 3501 7.1.4).
+    `gaps` says what could not be seen, each with its reason. `starttls` is None where it was not
+    asked for (POP2 has no such command). `preauth`: the server took the client for logged in from
+    the start (RFC 3501 7.1.4).
     """
 
     endpoint: Endpoint
@@ -151,7 +158,6 @@ class Observation:
     gaps: Tuple[str, ...]
     name: str = ""
     """The name the address was found by, if any: what a certificate is checked against."""
-    product: str = ""
     starttls: Optional[StartTls] = None
     preauth: bool = False
 

@@ -21,6 +21,7 @@ from mailseal.probe.look import (
     Question,
     look,
     raw_complete,
+    refused,
 )
 from mailseal.protocols.base import End
 from mailseal.protocols.conversation import Conversation
@@ -95,6 +96,11 @@ def _call(question: Question, dial: Dial, authority: str) -> Call:
             return Call(*transport.reach(error.errno or 0))
         deadline = _Deadline(limits)
         deadline.begin_step()
+        if dial.before is not None:
+            dial.before.end(_converse(sock, dial.before, deadline))
+            if not dial.before.sealed:
+                return Call(Reach.OPEN, refused(dial.before))
+            deadline.begin_step()
         if dial.layer is Layer.RAW:
             return _exchange(sock, dial, deadline)
         if dial.layer is Layer.CLEAR:
@@ -107,17 +113,19 @@ def _call(question: Question, dial: Dial, authority: str) -> Call:
 def _converse(sock: socket.socket, conversation: Conversation, deadline: _Deadline) -> End:
     """Carries the dialogue on; the reason why it cannot go on, where it ends early."""
     try:
-        while not conversation.done:
-            sock.settimeout(deadline.left())
-            data = sock.recv(transport.READ)
-            if not data:
-                break
-            conversation.receive(data)
+        while True:
             out = conversation.take()
             if out:
                 deadline.begin_step()
                 sock.settimeout(deadline.left())
                 sock.sendall(out)
+            if conversation.done:
+                break
+            sock.settimeout(deadline.left())
+            data = sock.recv(transport.READ)
+            if not data:
+                break
+            conversation.receive(data)
     except OSError as error:
         return tls.ended(error)
     return transport.EOF

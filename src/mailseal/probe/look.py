@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import secrets
 from dataclasses import dataclass
-from typing import Callable, Generator, List, Optional, Tuple
+from typing import Callable, Generator, List, NamedTuple, Optional, Tuple
 
 from mailseal.model.look import (
     Attempt,
@@ -21,12 +21,14 @@ from mailseal.model.look import (
     Observation,
     Outcome,
     Reach,
+    StartTls,
     TlsFacts,
+    Upgrade,
     Vantage,
 )
 from mailseal.model.moment import Clock, rfc3339
-from mailseal.protocols.base import Credentials, End, printable
-from mailseal.protocols.conversation import Conversation, transcript_digest
+from mailseal.protocols.base import Answer, Credentials, End, Task, printable
+from mailseal.protocols.conversation import DIALOGUES, Conversation, transcript_digest
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS, is_tls, recognise
 from mailseal.protocols.tlshello import VERSIONS, accepts, client_hello
 
@@ -63,7 +65,8 @@ class Question:
     `login` is tried in cleartext after the careful dialogue; `throwaway` tries one with a made-up
     user. Where there is TLS at all, `eager` also talks in cleartext at once, and `versions` asks
     for old TLS versions. `implicit` begins with TLS: for a port of our own, where a cleartext
-    client's wait for a greeting would only cost time.
+    client's wait for a greeting would only cost time. `intrusive` also sends a command in the same
+    segment behind STARTTLS, to see whether it is answered inside TLS.
     """
 
     endpoint: Endpoint
@@ -75,6 +78,7 @@ class Question:
     versions: bool = False
     eager: bool = False
     implicit: bool = False
+    intrusive: bool = False
     limits: Limits = Limits()
 
     @property
@@ -85,20 +89,24 @@ class Question:
 
 @dataclass
 class Dial:
-    """One connection to make. `conversation` is carried on, or `hello` sent and the beginning of
-    the answer read (`raw_complete`).
+    """One connection to make. `before` is carried on first, in cleartext, until the server agrees
+    to TLS (`Conversation.sealed`); the layer begins then, and not at all where it does not agree.
+    Then `conversation` is carried on, or `hello` sent and the beginning of the answer read
+    (`raw_complete`).
     """
 
     layer: Layer
     conversation: Optional[Conversation] = None
     hello: bytes = b""
+    before: Optional[Conversation] = None
 
 
 @dataclass
 class Call:
     """What became of a Dial. `reach` is open where the TCP connection came about; `fault` is set
     where a TLS handshake failed, with `untrusted` telling that only the certificate was at fault.
-    `answer` is of a RAW exchange, and `reason` why it is shorter than was waited for.
+    `answer` is of a RAW exchange, and `reason` why it is shorter than was waited for, or why the
+    layer never began.
     """
 
     reach: Reach
@@ -126,6 +134,13 @@ def raw_complete(answer: bytes) -> bool:
     return b"\n" in answer or len(answer) >= RAW_OCTETS
 
 
+def refused(before: Conversation) -> str:
+    """Why the layer behind `before` never began."""
+    if before.ended is not None:
+        return before.ended.reason
+    return "the server did not agree to TLS"
+
+
 class _Notes:
     """What a look has gathered so far."""
 
@@ -135,24 +150,39 @@ class _Notes:
         self.protocol: Optional[str] = None
         self.banner = ""
         self.tls: Optional[TlsFacts] = None
+        self.starttls: Optional[StartTls] = None
+        self.preauth = False
         self.attempts: List[Attempt] = []
         self.transcript: List[str] = []
         self.gaps: List[str] = []
 
     def take(self, conversation: Conversation, channel: Channel) -> None:
-        if conversation.protocol:
-            self.protocol = conversation.protocol
-        if conversation.session is not None:
-            self.banner = self.banner or conversation.session.banner
+        self.protocol = conversation.protocol or self.protocol
+        session = conversation.session
+        if session is not None:
+            self.banner = self.banner or session.banner
+            self.preauth = self.preauth or (session.preauth and channel is Channel.CLEAR)
         elif conversation.first and not is_tls(conversation.first):
             self.banner = self.banner or printable(conversation.first)
         self.attempts += [event.attempt(channel) for event in conversation.logins]
-        if conversation.transcript:
-            self.transcript.append("-- %s" % channel.value)
-            self.transcript += conversation.transcript
+        self.quote(conversation, channel.value)
         end = conversation.ended
         if end is not None and not conversation.logins:
             self.gaps.append("%s: %s" % (channel.value, end.reason))
+
+    def offers(self, conversation: Conversation, channel: Channel) -> None:
+        """What the server lists, as far as no answer has told more."""
+        known = {each.mechanism for each in self.attempts if each.channel is channel}
+        for mechanism in conversation.session.offers if conversation.session else ():
+            if mechanism not in known:
+                reason = "%s is listed" % mechanism
+                self.attempts.append(Attempt(mechanism, channel, True, Outcome.OFFERED, reason))
+
+    def quote(self, conversation: Conversation, title: str) -> None:
+        """The dialogue's words, under a title."""
+        if conversation.transcript:
+            self.transcript.append("-- " + title)
+            self.transcript += conversation.transcript
 
     def observation(self, reach: Reach, end: str) -> Observation:
         transcript = tuple(self.transcript)
@@ -170,49 +200,115 @@ class _Notes:
             digest=transcript_digest(transcript),
             gaps=tuple(self.gaps),
             name=self.question.name,
+            starttls=self.starttls,
+            preauth=self.preauth,
         )
+
+
+IMPLICIT_PORTS = (465, 563, 993, 995, 5190)
+"""TLS is tried first: a cleartext client would wait there for a greeting that never comes."""
 
 
 def look(question: Question, now: Clock) -> LookSteps:
     """The steps of one look; returns the Observation (as StopIteration's value)."""
     notes = _Notes(question, rfc3339(now()))
-    clear = Conversation()
-    if question.implicit:
-        clear.end(End("tls", "not asked: TLS is expected here from the first octet"))
-        yield from _inside_tls(question, notes, clear)
-        return notes.observation(Reach.OPEN, rfc3339(now()))
-    call = yield Dial(Layer.CLEAR, clear)
-    if call.reach is not Reach.OPEN:
-        notes.gaps.append(call.reason)
-        return notes.observation(call.reach, rfc3339(now()))
-    if clear.session is None and clear.protocol is None and _may_be_tls(clear):
-        yield from _inside_tls(question, notes, clear)
+    shaken: Optional[_Shaken] = None
+    if question.implicit or question.endpoint.port in IMPLICIT_PORTS:
+        shaken = yield from _handshake(_AT_ONCE)
+    if shaken is None or not (question.implicit or shaken.settled):
+        clear = Conversation()
+        call = yield Dial(Layer.CLEAR, clear)
+        if call.reach is not Reach.OPEN:
+            notes.gaps.append(call.reason)
+            return notes.observation(call.reach, rfc3339(now()))
+        if not _may_be_tls(clear):
+            notes.take(clear, Channel.CLEAR)
+            if clear.protocol in DIALOGUES:
+                yield from _service(question, notes, clear)
+            return notes.observation(Reach.OPEN, rfc3339(now()))
+        silence = clear.ended or End("eof", "the server closed without a word")
+        if shaken is None:
+            shaken = yield from _handshake(_AT_ONCE)
     else:
-        notes.take(clear, Channel.CLEAR)
-        if clear.protocol in LOGIN_PROTOCOLS and clear.logins:
-            yield from _logins(question, notes)
+        silence = End("tls", "not asked: TLS is expected here from the first octet")
+    if shaken.call.reach is not Reach.OPEN:
+        notes.gaps.append(shaken.call.reason)
+        return notes.observation(shaken.call.reach, rfc3339(now()))
+    yield from _implicit(question, notes, shaken, silence)
     return notes.observation(Reach.OPEN, rfc3339(now()))
 
 
 def _may_be_tls(clear: Conversation) -> bool:
     """A server that spoke TLS, or nothing at all, may be waiting for a ClientHello."""
-    if clear.ended is None:
+    if clear.ended is None or clear.session is not None or clear.protocol is not None:
         return False
     return clear.ended.kind == "tls" or (not clear.first and clear.ended.kind in SILENT)
 
 
+def _service(question: Question, notes: _Notes, clear: Conversation) -> Generator[Dial, Call, None]:
+    """A mail service answers in cleartext: what is left to ask it."""
+    assert clear.protocol is not None
+    session = clear.session
+    dialogue = DIALOGUES[clear.protocol]
+    if session is None or session.reply is None or not (clear.logins or session.upgrade):
+        return
+    yield from _rest(notes, clear, dialogue.mechanisms)
+    notes.offers(clear, Channel.CLEAR)
+    if dialogue.tls:
+        yield from _upgrade(question, notes, clear)
+    yield from _logins(question, notes)
+
+
+def _rest(
+    notes: _Notes, clear: Conversation, mechanisms: Tuple[str, ...]
+) -> Generator[Dial, Call, None]:
+    """Some servers hang up after the first no: what was not asked then gets a new connection."""
+    left = _not_asked(notes, mechanisms)
+    while left and clear.ended is not None:
+        clear = Conversation(Task(mechanisms=left))
+        call = yield Dial(Layer.CLEAR, clear)
+        if call.reach is Reach.OPEN:
+            notes.take(clear, Channel.CLEAR)
+        before, left = left, _not_asked(notes, left)
+        if before == left:
+            break
+    reason = clear.ended.reason if clear.ended else "the server did not go on"
+    for mechanism in left:
+        words = "%s was not asked for: %s" % (mechanism, reason)
+        notes.attempts.append(Attempt(mechanism, Channel.CLEAR, False, Outcome.UNCLEAR, words))
+
+
+def _not_asked(notes: _Notes, mechanisms: Tuple[str, ...]) -> Tuple[str, ...]:
+    known = {each.mechanism for each in notes.attempts}
+    return tuple(mechanism for mechanism in mechanisms if mechanism not in known)
+
+
 def _logins(question: Question, notes: _Notes) -> Generator[Dial, Call, None]:
-    """The logins that were asked for, each on a connection of its own, in cleartext. The real one
-    comes last: no later answer of the server's can repeat its secret.
+    """The logins that were asked for, each on a connection of its own, in cleartext, by each way
+    that was not refused already. The real one comes last: no later answer of the server's can
+    repeat its secret.
     """
+    clear = [each for each in notes.attempts if each.channel is Channel.CLEAR]
+    ways = dict.fromkeys(
+        each.mechanism
+        for each in clear
+        if each.mechanism in LOGIN_WAYS and each.outcome is not Outcome.REFUSED
+    )
     logins = [throwaway()] if question.throwaway else []
     for credentials in logins + ([question.login] if question.login else []):
-        conversation = Conversation(credentials)
-        call = yield Dial(Layer.CLEAR, conversation)
-        if call.reach is Reach.OPEN:
-            notes.take(conversation, Channel.CLEAR)
-        else:
-            notes.gaps.append("no second connection for the login: " + call.reason)
+        for way in ways:
+            conversation = Conversation(Task(mechanisms=(way,), login=credentials))
+            call = yield Dial(Layer.CLEAR, conversation)
+            if call.reach is Reach.OPEN:
+                notes.take(conversation, Channel.CLEAR)
+            else:
+                notes.gaps.append("no second connection for the login: " + call.reason)
+
+
+LOGIN_WAYS = tuple(
+    dict.fromkeys(way for dialogue in DIALOGUES.values() for way in dialogue.mechanisms)
+)
+"""What a client of ours can log in with."""
 
 
 def throwaway() -> Credentials:
@@ -220,38 +316,141 @@ def throwaway() -> Credentials:
     return Credentials("mailseal-" + secrets.token_hex(4), secrets.token_hex(16))
 
 
-def _inside_tls(
-    question: Question, notes: _Notes, clear: Conversation
+# -- TLS ---------------------------------------------------------------------------------------
+
+
+class _Way(NamedTuple):
+    """How a connection gets to TLS: `before` makes the dialogue that asks for it (None: TLS from
+    the first octet), `inside` the one that goes on in it.
+    """
+
+    before: Callable[[], Optional[Conversation]]
+    inside: Callable[[], Conversation]
+
+
+_AT_ONCE = _Way(lambda: None, Conversation)
+
+
+def _implicit(
+    question: Question, notes: _Notes, shaken: _Shaken, silence: End
 ) -> Generator[Dial, Call, None]:
-    silence = clear.ended or End("eof", "the server closed without a word")
+    """TLS from the first octet, or what there is instead."""
     notes.transcript += ["-- clear", "S: [%s]" % silence.reason]
-    inside = Conversation()
-    call = yield Dial(Layer.TLS_VERIFIED, inside)
+    if shaken.not_tls:
+        _not_tls(notes, silence, shaken.call)
+    elif shaken.call.tls is None:
+        notes.gaps.append("TLS: " + (shaken.call.fault or shaken.call.reason))
+    else:
+        yield from _secured(question, notes, shaken, _AT_ONCE)
+
+
+def _upgrade(question: Question, notes: _Notes, clear: Conversation) -> Generator[Dial, Call, None]:
+    """TLS inside the session, on a connection of its own: is it there, and what is in it?"""
+    session, protocol = clear.session, clear.protocol
+    assert session is not None
+    advertised = session.tls_offered
+    if session.upgrade is not None and not session.sealed:
+        said = printable(session.upgrade.line)
+        refused = session.upgrade.answer in (Answer.NO, Answer.BAD)
+        outcome = Upgrade.REFUSED if refused else Upgrade.UNCLEAR
+        notes.starttls = StartTls(advertised, outcome, said)
+        return
+    asked: List[Conversation] = []
+
+    def before() -> Conversation:
+        asked.append(Conversation(Task(upgrade=True)))
+        return asked[-1]
+
+    way = _Way(before, lambda: Conversation(Task(inside=True), protocol))
+    shaken = yield from _handshake(way)
+    notes.quote(asked[0], "clear, to TLS")
+    if shaken.call.tls is not None:
+        notes.starttls = StartTls(advertised, Upgrade.DONE)
+        yield from _secured(question, notes, shaken, way)
+        if question.intrusive:
+            yield from _inject(notes, protocol)
+        return
+    reply = asked[0].session.upgrade if asked[0].session else None
+    if asked[0].sealed:
+        fault = shaken.call.fault or shaken.call.reason
+        notes.starttls = StartTls(advertised, Upgrade.BROKEN, fault)
+        notes.gaps.append("TLS: " + fault)
+    elif reply is not None and reply.answer in (Answer.NO, Answer.BAD):
+        notes.starttls = StartTls(advertised, Upgrade.REFUSED, printable(reply.line))
+    else:
+        reason = shaken.call.reason or "the server did not answer the command"
+        notes.starttls = StartTls(advertised, Upgrade.UNCLEAR, reason)
+        notes.gaps.append("TLS: " + reason)
+
+
+def _inject(notes: _Notes, protocol: Optional[str]) -> Generator[Dial, Call, None]:
+    """A command behind STARTTLS in the same segment must not be answered inside TLS."""
+    assert protocol is not None
+    assert notes.starttls is not None
+    dialogue = DIALOGUES[protocol]
+    before = Conversation(Task(upgrade=True, injected=dialogue.harmless))
+    listening = Conversation(Task(inside=True, injected=dialogue.harmless), protocol)
+    yield Dial(Layer.TLS_ANY, listening, before=before)
+    notes.quote(before, "clear, to TLS, with a command behind it")
+    notes.quote(listening, "TLS, nothing said")
+    if listening.injected:
+        said = "answered inside TLS: " + listening.transcript[-1]
+        notes.starttls = dataclasses.replace(notes.starttls, injection=said)
+
+
+@dataclass
+class _Shaken:
+    """What became of the handshake: the last call, and why the certificate is not trusted."""
+
+    call: Call
+    inside: Conversation
+    trust: str = ""
+    not_tls: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is to be learned in cleartext: TLS is there, or no connection at all."""
+        return self.call.tls is not None or self.call.reach is not Reach.OPEN
+
+
+def _handshake(way: _Way) -> Generator[Dial, Call, _Shaken]:
+    """As a client of today; where only the certificate is at fault, or the server too old, again
+    in whatever way it takes.
+    """
+    inside = way.inside()
+    call = yield Dial(Layer.TLS_VERIFIED, inside, before=way.before())
+    if call.tls is not None or call.reason:
+        return _Shaken(call, inside)
     trust = call.fault
-    if call.tls is None and not call.untrusted:
+    if not call.untrusted:
         trust = "not verified: " + call.fault
         raw = Call(Reach.OPEN)
         if call.fault != HANDSHAKE_TIMEOUT:
-            raw = yield Dial(Layer.RAW, hello=_hello(VERSIONS["TLSv1.2"]))
+            raw = yield Dial(Layer.RAW, hello=_hello(VERSIONS["TLSv1.2"]), before=way.before())
         if not is_tls(raw.answer):
-            _not_tls(notes, silence, call, raw.answer)
-            return
-    if call.tls is None:
-        # It speaks TLS, but not as a client of today wants it: read what can be read.
-        inside = Conversation()
-        call = yield Dial(Layer.TLS_ANY, inside)
-    if call.tls is None:
-        notes.gaps.append("TLS: " + (call.fault or call.reason))
-        return
-    facts = call.tls
+            call.answer = raw.answer
+            return _Shaken(call, inside, trust, True)
+    # It speaks TLS, but not as a client of today wants it: read what can be read.
+    inside = way.inside()
+    call = yield Dial(Layer.TLS_ANY, inside, before=way.before())
+    return _Shaken(call, inside, trust)
+
+
+def _secured(
+    question: Question, notes: _Notes, shaken: _Shaken, way: _Way
+) -> Generator[Dial, Call, None]:
+    """A handshake came about: what is inside, and what else the TLS side would take."""
+    facts = shaken.call.tls
+    assert facts is not None
     notes.transcript.append("-- %s, %s" % (facts.version, facts.cipher))
-    notes.take(inside, Channel.TLS)
-    if question.eager:
+    notes.take(shaken.inside, Channel.TLS)
+    notes.offers(shaken.inside, Channel.TLS)
+    if way is _AT_ONCE and (question.eager or question.endpoint.port in IMPLICIT_PORTS):
         yield from _eager(notes)
     accepted: Tuple[str, ...] = (facts.version,)
     rejected: Tuple[str, ...] = ()
     for name, number in VERSIONS.items() if question.versions else ():
-        call = yield Dial(Layer.RAW, hello=_hello(number))
+        call = yield Dial(Layer.RAW, hello=_hello(number), before=way.before())
         answer = accepts(number, call.answer)
         if answer and name not in accepted:
             accepted += (name,)
@@ -259,7 +458,7 @@ def _inside_tls(
             rejected += (name,)
         elif answer is None:
             notes.gaps.append("%s: neither accepted nor refused in a readable way" % name)
-    notes.tls = dataclasses.replace(facts, trust=trust, accepted=accepted, rejected=rejected)
+    notes.tls = dataclasses.replace(facts, trust=shaken.trust, accepted=accepted, rejected=rejected)
 
 
 def _eager(notes: _Notes) -> Generator[Dial, Call, None]:
@@ -285,12 +484,12 @@ def _hello(version: int) -> bytes:
     return client_hello(version, secrets.token_bytes(32))
 
 
-def _not_tls(notes: _Notes, silence: End, call: Call, answer: bytes) -> None:
+def _not_tls(notes: _Notes, silence: End, call: Call) -> None:
     """Silent in cleartext, and no handshake came about. An answer in plain text (HTTP's "400")
     still tells who lives there.
     """
-    if answer:
-        line = answer.split(b"\n", 1)[0].rstrip(b"\r")
+    if call.answer:
+        line = call.answer.split(b"\n", 1)[0].rstrip(b"\r")
         notes.protocol = recognise(line)
         notes.banner = printable(line)
         notes.transcript += ["-- raw", "C: [TLS ClientHello]", "S: " + notes.banner]

@@ -22,8 +22,18 @@ from typing import Dict, Generator, Iterable, List, Optional, Tuple
 from mailseal.model.look import Observation, Reach, TlsFacts
 from mailseal.model.moment import Clock
 from mailseal.probe import tls, transport
-from mailseal.probe.look import RAW_OCTETS, Call, Layer, LookSteps, Question, look, raw_complete
+from mailseal.probe.look import (
+    RAW_OCTETS,
+    Call,
+    Layer,
+    LookSteps,
+    Question,
+    look,
+    raw_complete,
+    refused,
+)
 from mailseal.protocols.base import End
+from mailseal.protocols.conversation import Conversation
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 _WRITE = select.EPOLLOUT
@@ -36,7 +46,8 @@ _OTHER_DESCRIPTORS = 64
 class _Connection:
     """A look under way, and the one connection it has open. Moments are of the monotonic clock.
 
-    `opening` is the moment by which the connection must be there, 0 once that is known.
+    `opening` is the moment by which the connection must be there, 0 once that is known. `talk` is
+    the dialogue in cleartext that is carried on now, None once (or while) there is none.
     """
 
     __slots__ = (
@@ -48,6 +59,7 @@ class _Connection:
         "question",
         "sock",
         "steps",
+        "talk",
         "tls",
         "total",
         "writable",
@@ -59,6 +71,7 @@ class _Connection:
         self.dial = next(steps)
         self.sock: socket.socket
         self.number = -1
+        self.talk: Optional[Conversation] = None
         self.tls: Optional[TlsFacts] = None
         self.answer = b""
         self.opening = 0.0
@@ -147,7 +160,9 @@ class Scan:
         number = sock.fileno()
         connection.sock, connection.number = sock, number
         connection.answer = b""
-        connection.writable = connection.dial.layer is not Layer.CLEAR
+        dial = connection.dial
+        connection.talk = dial.conversation if dial.layer is Layer.CLEAR else dial.before
+        connection.writable = connection.talk is None
         self._live[number] = connection
         self._epoll.register(number, _READ | _WRITE if connection.writable else _READ)
         now = time.monotonic()
@@ -181,9 +196,13 @@ class Scan:
 
     def _over(self, connection: _Connection, end: End) -> None:
         """The dialogue is over, for whatever reason (`end` where it did not end itself)."""
-        conversation = connection.dial.conversation
-        assert conversation is not None
-        conversation.end(end)
+        dial = connection.dial
+        if connection.talk is not None and connection.talk is dial.before:
+            connection.talk.end(end)
+            self._finish(connection, Call(Reach.OPEN, refused(connection.talk)))
+            return
+        assert dial.conversation is not None
+        dial.conversation.end(end)
         self._finish(connection, Call(Reach.OPEN, tls=connection.tls))
 
     # -- time --------------------------------------------------------------------------------
@@ -212,7 +231,7 @@ class Scan:
     def _timeout(self, connection: _Connection, now: float) -> None:
         if connection.opening:
             self._still_opening(connection, now)
-        elif connection.dial.layer is Layer.CLEAR or connection.tls is not None:
+        elif connection.talk is not None or connection.tls is not None:
             self._over(connection, transport.TIMEOUT)
         else:
             error = socket.timeout()
@@ -237,14 +256,13 @@ class Scan:
     # -- events ------------------------------------------------------------------------------
 
     def _event(self, connection: _Connection) -> None:
-        layer = connection.dial.layer
         try:
-            if layer is Layer.CLEAR:
-                self._converse(connection, connection.sock)
+            if connection.talk is not None:
+                self._converse(connection, connection.talk)
             else:
                 if connection.opening:
                     self._opened(connection)
-                if layer is Layer.RAW:
+                if connection.dial.layer is Layer.RAW:
                     self._raw(connection)
                 else:
                     self._secure(connection)
@@ -258,7 +276,7 @@ class Scan:
     def _broken(self, connection: _Connection, error: OSError) -> None:
         if connection.opening:
             self._finish(connection, self._failed(connection, error))
-        elif connection.tls is not None:
+        elif connection.talk is not None or connection.tls is not None:
             self._over(connection, tls.ended(error))
         else:
             self._finish(connection, tls.broken(connection.dial, error, connection.answer))
@@ -276,23 +294,32 @@ class Scan:
         connection.opening = 0.0
         self._step(connection)
 
-    def _converse(self, connection: _Connection, sock: socket.socket) -> None:
-        conversation = connection.dial.conversation
-        assert conversation is not None
-        data = sock.recv(transport.READ)
+    def _converse(self, connection: _Connection, conversation: Conversation) -> None:
+        data = connection.sock.recv(transport.READ)
         if not data:
             self._over(connection, transport.EOF)
             return
         conversation.receive(data)
+        self._answer(connection, conversation)
+
+    def _answer(self, connection: _Connection, conversation: Conversation) -> None:
+        """Sends what is to be said, and goes on where the dialogue is over."""
         out = conversation.take()
         # A mail command fits into an empty send buffer; a peer for whom it does not is dead.
-        if out and sock.send(out) != len(out):
+        if out and connection.sock.send(out) != len(out):
             self._over(connection, transport.TIMEOUT)
             return
         if out or connection.opening:
             connection.opening = 0.0
             self._step(connection)
-        if conversation.done:
+        if not conversation.done:
+            return
+        if conversation is connection.dial.before and conversation.sealed:
+            # TLS begins, and the client speaks first.
+            connection.talk = None
+            self._want(connection, True)
+            self._step(connection)
+        else:
             self._over(connection, transport.EOF)
 
     def _raw(self, connection: _Connection) -> None:
@@ -324,7 +351,10 @@ class Scan:
             self._step(connection)
             if connection.dial.conversation is None:
                 self._finish(connection, Call(Reach.OPEN, tls=connection.tls))
+                return
+            self._answer(connection, connection.dial.conversation)
         # TLS may hold whole records that epoll does not know of: read until it wants more
         # (SSLWantReadError) or the dialogue is over.
         while connection.tls is not None:
-            self._converse(connection, sock)
+            assert connection.dial.conversation is not None
+            self._converse(connection, connection.dial.conversation)

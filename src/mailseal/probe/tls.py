@@ -15,7 +15,7 @@ from typing import Tuple
 
 from mailseal.model.look import Reach, TlsFacts
 from mailseal.probe import transport
-from mailseal.probe.look import HANDSHAKE_TIMEOUT, Call, Dial, Layer
+from mailseal.probe.look import HANDSHAKE_TIMEOUT, Call, Dial, Layer, refused
 from mailseal.protocols.base import End
 
 _LEGACY_SERVER_CONNECT = 0x4
@@ -125,6 +125,10 @@ def broken(dial: Dial, error: Exception, answer: bytes = b"") -> Call:
     """The Call of a connection that was there and broke before its dialogue was over: in the
     handshake, or before the first octet. `answer` is what came of a RAW one.
     """
+    if dial.before is not None and not dial.before.sealed:
+        assert isinstance(error, OSError)
+        dial.before.end(ended(error))
+        return Call(Reach.OPEN, refused(dial.before))
     if dial.layer is Layer.RAW:
         assert isinstance(error, OSError)
         return Call(Reach.OPEN, ended(error).reason, answer=answer)

@@ -1,17 +1,18 @@
 """The vocabulary that all protocols share: lines, sides, what a client says, what comes back.
 
-Strategy: a `Session` is fed bytes of either side in any portions and tells what they meant, as
-`LoginEvent`s, by allow-list: a client line that is not understood leaves no trace, because after a
-gap in a capture a password looks like an unknown command. A careful client is a generator: it
-yields what to say and is sent the server's next line.
+Strategy: a session (`protocols.session`) is fed bytes of either side in any portions and tells what
+they meant, as `LoginEvent`s, by allow-list: a client line that is not understood leaves no trace,
+because after a gap in a capture a password looks like an unknown command. A careful client is a
+generator: it yields what to say and is sent the server's next `Reply`.
 """
 
 from __future__ import annotations
 
+import base64
 import enum
 import re
 from dataclasses import dataclass, field
-from typing import Generator, List, Optional, Protocol, Union
+from typing import Generator, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from mailseal.model.look import Attempt, Channel, Outcome
 
@@ -36,7 +37,7 @@ class Say:
 
 
 class Hear:
-    """Nothing to say: wait for the server's next line."""
+    """Nothing to say: wait for the server's next reply."""
 
     __slots__ = ()
 
@@ -54,9 +55,33 @@ class End:
     reason: str
 
 
+class Answer(enum.Enum):
+    """What a reply amounts to, in the words of all protocols."""
+
+    YES = "yes"
+    NO = "no"
+    """Policy, credentials, or trouble: the text says which."""
+    BAD = "bad"
+    """The command is not known here, or not now, or not in this form."""
+    MORE = "more"
+    """The server waits for the next part: a challenge, a prompt."""
+    BYE = "bye"
+    """The server ends the session."""
+
+
+class Reply(NamedTuple):
+    """A whole answer of the server: `line` is the one that decided, without its end, `before` are
+    those that came before it (a list of capabilities, say).
+    """
+
+    answer: Answer
+    line: bytes
+    before: Tuple[bytes, ...] = ()
+
+
 Step = Union[Say, Hear]
-Client = Generator[Step, bytes, None]
-"""Yields what to say, is sent the server's next line. It is simply dropped when the server ends."""
+Client = Generator[Step, Reply, None]
+"""Yields what to say, is sent the server's reply. It is simply dropped when the server ends."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +103,52 @@ class Credentials:
             raise ValueError("a password with a line end or a NUL cannot be sent")
 
     @property
-    def quoted(self) -> bytes:
-        """The password's octets, a backslash before each backslash (RFC 937). What came
-        by the environment or a file keeps its octets, whatever their encoding.
+    def name(self) -> bytes:
+        """The user name's octets."""
+        return self.user.encode("utf-8", "surrogateescape")
+
+    @property
+    def secret(self) -> bytes:
+        """The password's octets. What came by the environment or a file keeps them, whatever their
+        encoding.
         """
-        return self.password.replace("\\", "\\\\").encode("utf-8", "surrogateescape")
+        return self.password.encode("utf-8", "surrogateescape")
+
+    @property
+    def plain(self) -> bytes:
+        """The one message of SASL PLAIN (RFC 4616), not yet in base64."""
+        return b"\0" + self.name + b"\0" + self.secret
+
+    @property
+    def forms(self) -> Tuple[bytes, ...]:
+        """Every form in which a server may repeat the secret, longest first."""
+        encoded = (base64.b64encode(self.plain), base64.b64encode(self.secret))
+        slashed = self.secret.replace(b"\\", b"\\\\")
+        forms = {*encoded, slashed, slashed.replace(b'"', b'\\"'), self.secret}
+        return tuple(sorted(forms, key=len, reverse=True))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a dialogue is for. Without anything set it is the careful look at a fresh connection.
+
+    `mechanisms`: try these alone (empty: all that the protocol has). `login`: log in, with the one
+    mechanism named. `upgrade`: begin TLS and stop there, with `injected` behind the command in the
+    same segment. `inside`: the session goes on inside TLS after an upgrade.
+    """
+
+    mechanisms: Tuple[str, ...] = ()
+    login: Optional[Credentials] = None
+    upgrade: bool = False
+    injected: bytes = b""
+    inside: bool = False
 
 
 @dataclass(frozen=True)
 class LoginEvent:
     """A login command and how it was taken. `user` where the command named one in readable form;
     the secret never gets here. `remote` is the host that the server was asked to go on to.
+    `offered`: the server lists the mechanism. `said` is its answer, printable.
     """
 
     mechanism: str
@@ -96,27 +156,20 @@ class LoginEvent:
     remote: Optional[str]
     outcome: Outcome
     reason: str
+    offered: bool = False
+    said: str = ""
 
     def attempt(self, channel: Channel) -> Attempt:
         """The event as an Attempt of a look on `channel`."""
-        offered = self.outcome in (Outcome.OFFERED, Outcome.ACCEPTED, Outcome.PROVEN)
         return Attempt(
-            self.mechanism, channel, offered, self.outcome, self.reason, self.remote is not None
+            self.mechanism,
+            channel,
+            self.offered,
+            self.outcome,
+            self.reason,
+            self.remote is not None,
+            self.said,
         )
-
-
-class Session(Protocol):
-    """Both sides of one connection, read passively."""
-
-    banner: str
-    product: str
-    logins: List[LoginEvent]
-
-    def feed(self, side: Side, data: bytes) -> Optional[int]:
-        """Takes the next bytes of one side. None: all taken. A number: from that offset on the
-        bytes belong to TLS, stop buffering.
-        """
-        ...
 
 
 class LineBuffer:
@@ -178,9 +231,10 @@ def unquoted(secret: bytes) -> bytes:
     return re.sub(rb"\\(.?)", rb"\1", secret, flags=re.DOTALL)
 
 
-def hidden(text: bytes, secret: bytes) -> bytes:
-    """`text` without the secret, quoted or not: a server may repeat what it was told."""
-    for form in (secret, unquoted(secret)):
-        if form:
-            text = text.replace(form, b"[password not shown]")
+def hidden(text: bytes, secrets: Iterable[bytes]) -> bytes:
+    """`text` without the secrets, quoted or not: a server may repeat what it was told."""
+    for secret in secrets:
+        for form in (secret, unquoted(secret)):
+            if form:
+                text = text.replace(form, b"[password not shown]")
     return text

@@ -21,26 +21,29 @@ processed a login command in the clear, and no secret was sent.
 
 from __future__ import annotations
 
-import collections
 import functools
 import re
-from typing import Deque, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from mailseal.model.look import Outcome
 from mailseal.protocols.base import (
     HEAR,
+    Answer,
     Client,
     Credentials,
-    LineBuffer,
     LoginEvent,
+    Reply,
     Say,
     Side,
+    Task,
     hidden,
     printable,
 )
+from mailseal.protocols.session import Asked, TextSession
 
 NAME = "pop2"
 PORT = 109
+MECHANISMS = ("HELO",)
 
 
 class Command(NamedTuple):
@@ -61,9 +64,6 @@ COMMANDS: Dict[bytes, Command] = {
     b"QUIT": Command(b"+", "DONE"),
 }
 
-PIPELINE = 64
-"""Commands that may wait for their answer; a client that sends more without one is not followed."""
-
 _POLICY = re.compile(
     rb"disabled|not (allowed|permitted|available|supported)|TLS|SSL|plain ?text|clear ?text"
     rb"|encrypt|secur",
@@ -75,140 +75,77 @@ _ASKS = re.compile(rb"missing|user|password|argument|syntax", re.IGNORECASE)
 """A server that processed a bare HELO complains of what it lacks."""
 
 _COUNT = re.compile(rb"([#=])\s?(\d{1,10})")
-_PRODUCT = re.compile(rb"\bv?(\d{4}[a-z]?\.\d+)\b")
 
 
-class _Asked(NamedTuple):
-    """A command that waits for its answer. The secret is kept no longer than that, to be found
-    again in an answer that repeats it.
-    """
-
-    verb: bytes
-    user: Optional[str] = None
-    remote: Optional[str] = None
-    secret: bytes = b""
-
-    def __repr__(self) -> str:
-        return "_Asked(verb=%r)" % self.verb
-
-
-class Session:
+class Session(TextSession):
     """Both sides of a POP2 connection. `logins` grows by one event a HELO, when it is answered.
 
     `state` is "GREETING" until the server has spoken, then a state of the table, or "DONE".
     """
 
-    __slots__ = (
-        "_asked",
-        "_client",
-        "_octets",
-        "_server",
-        "_skip",
-        "banner",
-        "logins",
-        "messages",
-        "product",
-        "state",
-    )
+    __slots__ = ("_octets", "messages", "state")
 
-    def __init__(self) -> None:
-        self.banner = ""
-        self.product = ""
-        self.logins: List[LoginEvent] = []
+    def __init__(self, inside: bool = False) -> None:
+        super().__init__(inside)
         self.state = "GREETING"
         self.messages: Optional[int] = None
-        self._client = LineBuffer()
-        self._server = LineBuffer()
-        self._asked: Deque[_Asked] = collections.deque()
         self._octets = 0
-        self._skip = 0
-
-    def feed(self, side: Side, data: bytes) -> Optional[int]:
-        """See `base.Session.feed`. POP2 has no TLS inside: always None."""
-        if side is Side.CLIENT:
-            for line in self._client.feed(data):
-                self._command(line)
-            return None
-        start, size = 0, len(data)
-        while start < size and not self._server.overflow:
-            if self._skip:
-                # The message after RETR: counted octets, mail of somebody, never looked at.
-                taken = min(self._skip, size - start)
-                self._skip -= taken
-                start += taken
-                continue
-            end = data.find(b"\n", start) + 1 or size
-            for line in self._server.feed(data[start:end]):
-                self._reply(line)
-            start = end
-        return None
 
     def _command(self, line: bytes) -> None:
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
-        if len(self._asked) >= PIPELINE:
-            return
-        if verb == b"HELO":
-            self._asked.append(_who(argument))
-        else:
-            # What is not in the table gets an answer too, but leaves nothing of itself here.
-            self._asked.append(_Asked(verb if verb in COMMANDS else b""))
+        # What is not in the table gets an answer too, but leaves nothing of itself here.
+        self._ask(_who(argument) if verb == b"HELO" else Asked(verb if verb in COMMANDS else b""))
         self._retrieve()
 
     def _retrieve(self) -> None:
         """RETR has no reply line: when its turn comes, the octets promised before follow."""
         if self.state == "ITEM" and self._asked and self._asked[0].verb == b"RETR":
             self._asked.popleft()
-            self._skip, self._octets, self.state = self._octets, 0, "NEXT"
+            self._skip[Side.SERVER], self._octets, self.state = self._octets, 0, "NEXT"
 
-    def _reply(self, line: bytes) -> None:
-        if self.state == "GREETING":
-            self._greeting(line)
-        elif self._asked:
-            self._answer(self._asked.popleft(), line)
-            self._retrieve()
-        elif line.startswith(b"+"):
+    def _line(self, line: bytes) -> None:
+        if self.greeted and not self._asked and line.startswith(b"+"):
             self.state = "DONE"
+        self._replied(Answer.NO if line.startswith(b"-") else Answer.YES, line)
+        self._retrieve()
 
-    def _answer(self, asked: _Asked, line: bytes) -> None:
-        if asked.verb == b"HELO":
-            self._answered(asked, line)
+    def _answered(self, asked: Asked, reply: Reply) -> None:
         row = COMMANDS.get(asked.verb)
-        if row is None or not row.yes or not line.startswith(row.yes):
+        if row is None or not row.yes or not reply.line.startswith(row.yes):
             return
         self.state = row.then
         if row.yes == b"=":
-            count = _COUNT.match(line)
+            count = _COUNT.match(reply.line)
             self._octets = int(count.group(2)) if count else 0
             if not self._octets:
                 self.state = "MBOX"
 
-    def _greeting(self, line: bytes) -> None:
-        self.banner = printable(line)
-        product = _PRODUCT.search(line)
-        self.product = "UW ipop2d " + product.group(1).decode() if product else ""
-        self.state = "AUTH" if line.startswith(b"+") else "DONE"
-        if line.startswith(b"-"):
-            outcome = Outcome.REFUSED if _POLICY.search(line) else Outcome.UNCLEAR
-            self.logins.append(
-                LoginEvent("HELO", None, None, outcome, "the greeting says: " + self.banner)
-            )
+    def _greeting(self, reply: Reply) -> None:
+        self.state = "AUTH" if reply.line.startswith(b"+") else "DONE"
+        if reply.answer is Answer.NO:
+            outcome = Outcome.REFUSED if _POLICY.search(reply.line) else Outcome.UNCLEAR
+            reason = "the greeting says: " + self.banner
+            self.logins.append(LoginEvent("HELO", None, None, outcome, reason, False, self.banner))
 
-    def _answered(self, asked: _Asked, line: bytes) -> None:
-        outcome, reason = _judge(hidden(line, asked.secret), bool(asked.secret))
+    def _decided(self, asked: Asked, reply: Reply) -> None:
+        outcome, reason = _judge(hidden(reply.line, asked.secrets), bool(asked.secrets))
         if outcome is Outcome.PROVEN:
-            count = _COUNT.match(line)
+            count = _COUNT.match(reply.line)
             self.messages = int(count.group(2)) if count else None
-        self.logins.append(LoginEvent("HELO", asked.user, asked.remote, outcome, reason))
+        # There is no other way to log in, so whoever answers it has it.
+        self.offers = ("HELO",) if outcome is not Outcome.REFUSED else ()
+        self._note(asked, reply, (outcome, reason))
 
 
-def _who(argument: bytes) -> _Asked:
+def _who(argument: bytes) -> Asked:
     """Who wants to log in, of HELO's argument."""
     name, _, secret = argument.strip(b" ").partition(b" ")
     host, colon, user = name.partition(b":")
+    secrets = (secret,) if secret else ()
     if colon:
-        return _Asked(b"HELO", printable(user), printable(host), secret)
-    return _Asked(b"HELO", printable(name) or None, None, secret)
+        return Asked(b"HELO", "HELO", printable(user), secrets, printable(host))
+    return Asked(b"HELO", "HELO", printable(name) or None, secrets)
 
 
 @functools.lru_cache(maxsize=128)
@@ -236,21 +173,21 @@ _HELO = Say(b"HELO\r\n", "HELO")
 _QUIT = Say(b"QUIT\r\n", "QUIT")
 
 
-def client(credentials: Optional[Credentials] = None) -> Client:
-    """The careful client: greeting, bare HELO, QUIT. With `credentials` it logs in instead, looks
+def client(session: TextSession, task: Task) -> Client:
+    """The careful client: greeting, bare HELO, QUIT. With a login to try it logs in instead, looks
     at the count alone and quits; no message is read or marked.
     """
     greeting = yield HEAR
-    if greeting.startswith(b"+"):
-        yield _HELO if credentials is None else _login(credentials)
+    if greeting.line.startswith(b"+"):
+        yield _HELO if task.login is None else _login(task.login)
         # The server may have said goodbye and closed already (UW does, after any "-").
         yield _QUIT
 
 
 def _login(credentials: Credentials) -> Say:
     name = credentials.remote + ":" if credentials.remote else ""
-    user = (name + credentials.user).encode("utf-8", "surrogateescape")
+    user = name.encode("utf-8", "surrogateescape") + credentials.name
     return Say(
-        b"HELO " + user + b" " + credentials.quoted + b"\r\n",
+        b"HELO " + user + b" " + credentials.secret.replace(b"\\", b"\\\\") + b"\r\n",
         "HELO %s [password not shown]" % printable(user),
     )

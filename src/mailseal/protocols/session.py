@@ -1,0 +1,264 @@
+"""Both sides of a text protocol's connection, read passively: what all protocols have in common.
+
+Strategy: `TextSession` cuts the two byte streams into lines, knows which commands wait for their
+answer (clients may pipeline), and follows a SASL exchange. A protocol's own class says what a line
+means: `_command` for the client's, `_line` for the server's, which calls `_replied` when an answer
+is whole. The prober feeds it what it says itself and reads `reply` and `replies`; an observer of
+captures feeds it what others said. Nothing is kept of the client's lines but who logs in and how.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import ClassVar, Deque, Iterable, List, Optional, Tuple
+
+from mailseal.model.look import Outcome
+from mailseal.protocols import answers
+from mailseal.protocols.base import Answer, LineBuffer, LoginEvent, Reply, Side, hidden, printable
+from mailseal.protocols.sasl import Exchange
+
+PIPELINE = 64
+"""Commands that may wait for their answer; a client that sends more without one is not followed."""
+
+REPLY_LINES = 256
+"""Lines of one answer that are kept (a capability list has some dozens); the rest is let go."""
+
+
+class Asked:
+    """A command that waits for its answer. What may be secret in it is kept no longer than that, to
+    be found again in an answer that repeats it. `begun` is the command that this one goes on with
+    (PASS with USER): both are one login. `event` is its place in `logins`, or None.
+    """
+
+    __slots__ = ("begun", "event", "exchange", "mechanism", "remote", "secrets", "user", "verb")
+
+    def __init__(
+        self,
+        verb: bytes,
+        mechanism: str = "",
+        user: Optional[str] = None,
+        secrets: Iterable[bytes] = (),
+        remote: Optional[str] = None,
+        exchange: Optional[Exchange] = None,
+        begun: Optional[Asked] = None,
+    ) -> None:
+        self.verb = verb
+        self.mechanism = mechanism
+        self.user = user
+        self.secrets = tuple(secrets)
+        self.remote = remote
+        self.exchange = exchange
+        self.begun = begun or self
+        self.event: Optional[int] = None
+
+    def __repr__(self) -> str:
+        return "Asked(%r)" % self.verb
+
+
+class TextSession:
+    """One connection. `logins` has an event for each login command once it was answered (a prompt
+    is an answer; the end of the exchange replaces it).
+
+    `reply` is the last whole answer and `replies` how many there were, the greeting included;
+    `heard`, where it is a list, gets every line of the server's. `capabilities` are the server's
+    own words, `offers` the mechanisms among them (and login commands by name), `tls_offered`
+    whether STARTTLS or STLS is. `upgrade` is the answer to that command, and `sealed` is set where
+    TLS begins: what follows is not text.
+    """
+
+    STARTTLS: ClassVar[bytes] = b""
+    """The command that begins TLS; empty where there is none."""
+
+    __slots__ = (
+        "_asked",
+        "_buffers",
+        "_collected",
+        "_exchange",
+        "_skip",
+        "banner",
+        "capabilities",
+        "greeted",
+        "heard",
+        "inside",
+        "logins",
+        "offers",
+        "preauth",
+        "replies",
+        "reply",
+        "sealed",
+        "tls_offered",
+        "upgrade",
+    )
+
+    def __init__(self, inside: bool = False) -> None:
+        """`inside`: the session goes on inside TLS after STARTTLS, without another greeting."""
+        self.inside = inside
+        self.banner = ""
+        self.logins: List[LoginEvent] = []
+        self.capabilities: Tuple[str, ...] = ()
+        self.offers: Tuple[str, ...] = ()
+        self.tls_offered = False
+        self.upgrade: Optional[Reply] = None
+        self.sealed = False
+        self.preauth = False
+        self.greeted = inside
+        self.reply: Optional[Reply] = None
+        self.replies = 0
+        self.heard: Optional[List[bytes]] = None
+        self._buffers = {Side.CLIENT: LineBuffer(), Side.SERVER: LineBuffer()}
+        self._skip = {Side.CLIENT: 0, Side.SERVER: 0}
+        self._asked: Deque[Asked] = collections.deque()
+        self._exchange: Optional[Asked] = None
+        self._collected: List[bytes] = []
+
+    # -- bytes ---------------------------------------------------------------------------------
+
+    def feed(self, side: Side, data: bytes) -> Optional[int]:
+        """Takes the next bytes of one side. None: all taken. A number: from that offset on the
+        bytes belong to TLS, stop buffering.
+        """
+        if self.sealed:
+            return 0
+        buffer = self._buffers[side]
+        start, size = 0, len(data)
+        while start < size and not buffer.overflow:
+            if self._skip[side]:
+                # Counted octets: mail of somebody, never looked at.
+                taken = min(self._skip[side], size - start)
+                self._skip[side] -= taken
+                start += taken
+                continue
+            end = data.find(b"\n", start) + 1 or size
+            lines = buffer.feed(data[start:end])
+            start = end
+            if lines and self._take(side, lines[0]):
+                return start
+        return None
+
+    def _take(self, side: Side, line: bytes) -> bool:
+        """A whole line; True where TLS begins behind it."""
+        if side is Side.SERVER:
+            if self.heard is not None:
+                self.heard.append(line)
+            self._line(line)
+        elif self._exchange is not None:
+            self._response(self._exchange, line)
+        else:
+            self._command(line)
+        return self.sealed
+
+    @property
+    def overflow(self) -> bool:
+        """The server sent a line that no mail server sends; nothing more is read of it."""
+        return self._buffers[Side.SERVER].overflow
+
+    @property
+    def held(self) -> bytes:
+        """The server's last line as far as it has come."""
+        return self._buffers[Side.SERVER].held
+
+    # -- what a protocol says ------------------------------------------------------------------
+
+    def _command(self, line: bytes) -> None:
+        """A command of the client's."""
+        raise NotImplementedError
+
+    def _line(self, line: bytes) -> None:
+        """A line of the server's."""
+        raise NotImplementedError
+
+    def _answered(self, asked: Asked, reply: Reply) -> None:
+        """A command of the protocol's own, other than login and STARTTLS, was answered."""
+
+    def _response(self, asked: Asked, line: bytes) -> None:
+        """A line of the client's within a SASL exchange."""
+        assert asked.exchange is not None
+        asked.exchange.response(line)
+
+    # -- commands and answers ------------------------------------------------------------------
+
+    def _ask(self, asked: Asked) -> None:
+        """A command went out."""
+        if len(self._asked) >= PIPELINE:
+            return
+        self._asked.append(asked)
+        if asked.exchange is not None:
+            self._exchange = asked
+
+    @property
+    def _waiting(self) -> Optional[Asked]:
+        """The command whose answer comes next."""
+        return self._asked[0] if self._asked else None
+
+    def _collect(self, line: bytes) -> None:
+        """A line of an answer that is not whole yet."""
+        if len(self._collected) < REPLY_LINES:
+            self._collected.append(line)
+
+    def _replied(self, answer: Answer, line: bytes) -> None:
+        """An answer is whole."""
+        reply = Reply(answer, line, tuple(self._collected))
+        self._collected.clear()
+        self.reply = reply
+        self.replies += 1
+        if not self.greeted:
+            self.greeted = True
+            self.banner = printable(line)
+            self._greeting(reply)
+            return
+        asked = self._waiting
+        if asked is None:
+            return
+        if answer is Answer.MORE and asked.exchange is not None:
+            self._prompted(asked, asked.exchange, reply)
+            return
+        self._asked.popleft()
+        if self._exchange is asked:
+            self._exchange = None
+        if asked.verb == self.STARTTLS and asked.verb:
+            self.upgrade = reply
+            self.sealed = answer is Answer.YES
+        elif asked.mechanism:
+            self._decided(asked, reply)
+        self._answered(asked, reply)
+
+    def _greeting(self, reply: Reply) -> None:
+        """The server's first words; `banner` is set."""
+
+    def _prompted(self, asked: Asked, exchange: Exchange, reply: Reply) -> None:
+        """The server wants the next part of an exchange; its first want tells."""
+        if not exchange.prompted:
+            exchange.prompted = True
+            if not exchange.sent:
+                self._note(asked, reply, answers.to_command(asked.mechanism, *reply[:2]))
+
+    def _decided(self, asked: Asked, reply: Reply) -> None:
+        """A login command has its last answer."""
+        exchange = asked.exchange
+        if exchange is not None:
+            asked.user = asked.user or exchange.user
+            asked.secrets += tuple(exchange.secrets)
+            if exchange.cancelled and exchange.prompted:
+                return
+        line = hidden(reply.line, asked.secrets)
+        told = answers.to_login if asked.secrets else answers.to_command
+        self._note(asked, reply, told(asked.mechanism, reply.answer, line))
+
+    def _note(self, asked: Asked, reply: Reply, meaning: Tuple[Outcome, str]) -> None:
+        """Writes down how a login command was taken; a later word on the same one replaces it."""
+        outcome, reason = meaning
+        event = LoginEvent(
+            mechanism=asked.mechanism,
+            user=asked.user,
+            remote=asked.remote,
+            outcome=outcome,
+            reason=reason,
+            offered=asked.mechanism in self.offers,
+            said=printable(hidden(reply.line, asked.secrets)),
+        )
+        place = asked.begun.event
+        if place is None:
+            asked.begun.event = len(self.logins)
+            self.logins.append(event)
+        else:
+            self.logins[place] = event
