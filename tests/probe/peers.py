@@ -158,3 +158,46 @@ def secured(context: ssl.SSLContext, inside: Peer) -> Peer:
             inside(inner)
 
     return peer
+
+
+def scripted(
+    greeting: bytes,
+    answers: dict[bytes, bytes],
+    upgrade: bytes = b"",
+    context: ssl.SSLContext | None = None,
+    inside: dict[bytes, bytes] | None = None,
+) -> Peer:
+    """Greets, and answers the line that begins with a key (the longest) by its value; `*` of a table
+    answers what nothing else does, and an empty value hangs up. The line `upgrade` begins TLS once it is
+    answered, where `inside` is the table (and garbage comes where there is no context).
+    """
+
+    def peer(connection: socket.socket) -> None:
+        connection.sendall(greeting)
+        if talk(connection, answers, upgrade):
+            if context is None:
+                connection.sendall(b"\x00" * 64)
+                return
+            with context.wrap_socket(connection, server_side=True) as secure:
+                talk(secure, inside or {}, b"")
+
+    return peer
+
+
+def talk(connection: socket.socket, answers: dict[bytes, bytes], upgrade: bytes) -> bool:
+    """Carries a scripted dialogue on; True where TLS is to begin."""
+    line = b""
+    while octet := connection.recv(1):
+        line += octet
+        if octet != b"\n":
+            continue
+        fitting = (key for key in answers if line.upper().startswith(key))
+        word = max(fitting, key=len, default=b"*")
+        said = answers.get(word, b"")
+        if not said:
+            return False
+        connection.sendall(said)
+        if upgrade and word == upgrade:
+            return True
+        line = b""
+    return False
