@@ -167,15 +167,16 @@ def scripted(
     context: ssl.SSLContext | None = None,
     inside: dict[bytes, bytes] | None = None,
 ) -> Peer:
-    """Greets, and answers the line that begins with a key (the longest) by its value; `*` of a table
-    answers what nothing else does, and an empty value hangs up. The line `upgrade` begins TLS once it is
-    answered, where `inside` is the table (and garbage comes where there is no context).
+    """Greets, and answers the line that begins with a key (the longest) by its value; `*` of a
+    table answers what nothing else does, and an empty value hangs up. The line `upgrade` begins TLS
+    once it is answered, where `inside` is the table (and garbage comes where there is no context).
     """
 
     def peer(connection: socket.socket) -> None:
         connection.sendall(greeting)
         if talk(connection, answers, upgrade):
             if context is None:
+                connection.recv(1)  # the ClientHello: what comes before it is another fault
                 connection.sendall(b"\x00" * 64)
                 return
             with context.wrap_socket(connection, server_side=True) as secure:
