@@ -139,6 +139,8 @@ def _no_service(observation: Observation) -> _Opinion:
         words = "the server takes every client for logged in: there is no login to look at"
         return Verdict.INCONCLUSIVE, None, (words,)
     said = f"what it says is not understood: {observation.banner}"
+    if observation.protocol is not None:
+        said = f"{observation.protocol.upper()} answers, and goes no further: {observation.banner}"
     return Verdict.INCONCLUSIVE, None, observation.gaps or (said,)
 
 

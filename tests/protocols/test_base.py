@@ -26,6 +26,11 @@ from mailseal.protocols.session import TextSession
 WORDS = (
     b"+OK POP3 <1.2@mail.example>\r\n", b"+ \r\n", b".\r\n", b"SASL PLAIN\r\n", b"-ERR no\r\n",
     b"USER a\r\n", b"PASS b\r\n", b"AUTH PLAIN\r\n", b"AGEAYg==\r\n", b"*\r\n", b"STLS\r\n",
+    b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN STARTTLS]\r\n", b"m1 OK\r\n", b"m1 NO x\r\n",
+    b"m2 AUTHENTICATE PLAIN\r\n", b"m1 LOGIN a {3}\r\n", b"m1 LOGIN a b\r\n", b"{5+}\r\n",
+    b"220 mail.example\r\n", b"250-AUTH PLAIN\r\n", b"250 ok\r\n", b"334 \r\n", b"354 go\r\n",
+    b"EHLO x\r\n", b"DATA\r\n", b"BDAT 9\r\n", b"535 no\r\n", b"421 later\r\n", b"STARTTLS\r\n",
+    b'"SASL" "PLAIN"\r\n', b"OK\r\n", b'""\r\n', b'AUTHENTICATE "PLAIN"\r\n', b'"*"\r\n',
     b"+ POP2 x ready\r\n", b"- no\r\n", b"#1 m\r\n", b"=5 c\r\n", b"=99999999999 c\r\n", b"\r\n",
     b"HELO a b\r\n", b"HELO\r\n", b"READ\r\n", b"RETR\r\n", b"ACKS\r\n", b"QUIT\r\n",
     b"\x16\x03\x01",
@@ -96,7 +101,8 @@ def test_the_prober_takes_anything(protocol: str | None, stream: list[bytes], da
     assert not any("s3cret" in line for line in conversation.transcript)
 
 
-FLOODS = (b"x" * 65536, b"\n" * 65536, b"+\n" * 32768, b"=9\r\n" * 16384, b"+OK\r\n" * 13000)
+FLOODS = (b"* 1 x {9}\r\n" * 6000, b"250-x\r\n" * 9000, b'"SASL" "PLAIN"\r\n' * 4000,
+b"x" * 65536, b"\n" * 65536, b"+\n" * 32768, b"=9\r\n" * 16384, b"+OK\r\n" * 13000)  # fmt: skip
 
 
 @pytest.mark.parametrize("protocol", DIALOGUES)

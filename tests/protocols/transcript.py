@@ -83,7 +83,7 @@ def load(path: Path) -> Transcript:
         why=first[2:],
         verdict=header["verdict"][0],
         logins=tuple(header.get("login", ())),
-        offers=tuple(header.get("offers", [""])[0].split()),
+        offers=tuple(w.replace("_", " ") for w in header.get("offers", [""])[0].split()),
         state=header.get("state", [""])[0],
         messages=header.get("messages", ["None"])[0],
         sealed=header.get("sealed") == ["yes"],

@@ -27,7 +27,8 @@ PRIVACY = re.compile(
     + _TLS
     + rb"\b"
     rb"|\bunder a layer\b"
-    rb"|\bencryption required\b",
+    # RFC 4954 section 6, RFC 3207 section 4: STARTTLS first, too weak, encryption required.
+    rb"|\A53[048]\b",
     re.IGNORECASE,
 )
 """Policy: logins only under TLS, whoever asks."""
@@ -39,6 +40,7 @@ UNAVAILABLE = re.compile(
     rb"\b(?:unknown|unrecogni[sz]ed|unsupported|unimplemented|invalid)\b"
     rb"|\b(?:command|mechanism|method|logins?|server|service|authentication)\b[^,;:]{0,24}"
     rb"\b(?:disabled|not (?:valid|available|supported|implemented|enabled|advertised|known))"
+    rb"|\bno mechanism available\b"
     rb"|\bnot (?:available|supported|implemented|enabled|advertised|recogni[sz]ed)\b",
     re.IGNORECASE,
 )
@@ -47,15 +49,20 @@ UNAVAILABLE = re.compile(
 TRANSIENT = re.compile(
     rb"\[(?:SYS/TEMP|IN-USE|UNAVAILABLE|LIMIT|LOGIN-DELAY|TRYLATER)\b"
     rb"|\bTRYLATER\b|\btry (?:again )?later\b|\btemporar|\btoo many\b|\boverload|\bbusy\b"
-    rb"|\bserver (?:shutting|is shutting|going) down\b|\b4\.[0-9]\.[0-9]{1,3}\b",
+    rb"|\bserver (?:shutting|is shutting|going) down\b|\b4\.[0-9]\.[0-9]{1,3}\b|\A4[0-9][0-9]\b",
     re.IGNORECASE,
 )
 """Not now: says nothing of what it would do later."""
 
 
-def is_policy(line: bytes) -> bool:
-    """The words of a server that wants TLS first."""
-    return PRIVACY.search(line) is not None
+REJECTED = re.compile(
+    rb"\[?AUTHENTICATIONFAILED\b"
+    rb"|\b(?:login|logon|authentication|auth)\b[^,;:]{0,24}\b(?:fail\w*|incorrect|denied|rejected)\b"
+    rb"|\b(?:invalid|bad|wrong|incorrect|empty|missing)\b[^,;:]{0,24}"
+    rb"\b(?:credentials|password|login|user ?name or password|authentication)\b",
+    re.IGNORECASE,
+)
+"""User and password were looked at."""
 
 
 @functools.lru_cache(maxsize=512)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from mailseal.protocols import pop2, pop3
+from mailseal.protocols import imap, managesieve, pop2, pop3, smtp
 from mailseal.protocols.base import (
     LINE_LIMIT,
     Client,
@@ -49,6 +49,16 @@ class Dialogue(NamedTuple):
 DIALOGUES: Dict[str, Dialogue] = {
     pop2.NAME: Dialogue(pop2.Session, pop2.client, pop2.MECHANISMS, tls=False),
     pop3.NAME: Dialogue(pop3.Session, pop3.client, pop3.MECHANISMS, True, pop3.HARMLESS),
+    imap.NAME: Dialogue(imap.Session, imap.client, imap.MECHANISMS, True, imap.HARMLESS),
+    smtp.NAME: Dialogue(smtp.Session, smtp.client, smtp.MECHANISMS, True, smtp.HARMLESS),
+    managesieve.NAME: Dialogue(
+        managesieve.Session,
+        managesieve.client,
+        managesieve.MECHANISMS,
+        True,
+        managesieve.HARMLESS,
+        managesieve.ANNOUNCES,
+    ),
 }
 
 LOOK = Task()

@@ -38,8 +38,7 @@ from mailseal.protocols.base import (
     Task,
     printable,
 )
-from mailseal.protocols.sasl import Exchange
-from mailseal.protocols.session import Asked, TextSession
+from mailseal.protocols.session import Asked, TextSession, exchange_of
 
 NAME = "pop3"
 PORT = 110
@@ -80,7 +79,7 @@ class Session(TextSession):
             user, _, digest = argument.partition(b" ")
             self._ask(Asked(verb, "APOP", printable(user), (digest,)))
         elif verb == b"AUTH" and argument:
-            self._sasl(argument)
+            self._ask(exchange_of(b"", argument))
         elif verb in LISTS and not (verb in ONE and argument):
             self._ask(Asked(verb))
         else:
@@ -91,17 +90,6 @@ class Session(TextSession):
         """PASS belongs to the USER before it: together they are one login."""
         user, self._user = self._user, None
         self._ask(Asked(b"PASS", "USER", user.user if user else None, (secret,), begun=user))
-
-    def _sasl(self, argument: bytes) -> None:
-        word, _, initial = argument.partition(b" ")
-        mechanism = sasl.name(word)
-        if mechanism is None:
-            self._ask(Asked(b""))
-            return
-        exchange = Exchange(mechanism)
-        if initial:
-            exchange.response(initial)
-        self._ask(Asked(b"", mechanism, exchange=exchange))
 
     def _line(self, line: bytes) -> None:
         if self._lists:

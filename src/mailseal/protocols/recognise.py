@@ -24,7 +24,7 @@ _TABLE: Tuple[Tuple[str, "re.Pattern[bytes]"], ...] = tuple(
         ("ftp", rb"220[ -].*\b(FTP|FileZilla)"),
         ("nntp", rb"20[01] .*\b(NNTP|InterNetNews|news|posting)"),
         ("smtp", rb"(220|421|554)[ -]"),
-        ("managesieve", rb'"(IMPLEMENTATION|SIEVE|SASL|VERSION)"'),
+        ("managesieve", rb'"(IMPLEMENTATION|SIEVE|SASL|VERSION)"|BYE( \(| "|\Z)'),
         ("vnc", rb"RFB \d"),
         ("rsync", rb"@RSYNCD:"),
         # The protocol's number, 10, is a line end to us: it may have been cut off.

@@ -13,7 +13,7 @@ import collections
 from typing import ClassVar, Deque, Iterable, List, Optional, Tuple
 
 from mailseal.model.look import Outcome
-from mailseal.protocols import answers
+from mailseal.protocols import answers, sasl
 from mailseal.protocols.base import Answer, LineBuffer, LoginEvent, Reply, Side, hidden, printable
 from mailseal.protocols.sasl import Exchange
 
@@ -27,10 +27,21 @@ REPLY_LINES = 256
 class Asked:
     """A command that waits for its answer. What may be secret in it is kept no longer than that, to
     be found again in an answer that repeats it. `begun` is the command that this one goes on with
-    (PASS with USER): both are one login. `event` is its place in `logins`, or None.
+    (PASS with USER): both are one login. `event` is its place in `logins`, or None. `tag` is IMAP's
+    name for it.
     """
 
-    __slots__ = ("begun", "event", "exchange", "mechanism", "remote", "secrets", "user", "verb")
+    __slots__ = (
+        "begun",
+        "event",
+        "exchange",
+        "mechanism",
+        "remote",
+        "secrets",
+        "tag",
+        "user",
+        "verb",
+    )
 
     def __init__(
         self,
@@ -41,6 +52,7 @@ class Asked:
         remote: Optional[str] = None,
         exchange: Optional[Exchange] = None,
         begun: Optional[Asked] = None,
+        tag: bytes = b"",
     ) -> None:
         self.verb = verb
         self.mechanism = mechanism
@@ -49,10 +61,25 @@ class Asked:
         self.remote = remote
         self.exchange = exchange
         self.begun = begun or self
+        self.tag = tag
         self.event: Optional[int] = None
 
     def __repr__(self) -> str:
         return "Asked(%r)" % self.verb
+
+
+def exchange_of(verb: bytes, argument: bytes, tag: bytes = b"") -> Asked:
+    """A command that begins a SASL exchange: `mechanism [initial response]`. What names no
+    mechanism is some command.
+    """
+    word, _, initial = argument.partition(b" ")
+    mechanism = sasl.name(word)
+    if mechanism is None:
+        return Asked(b"", tag=tag)
+    exchange = Exchange(mechanism)
+    if initial:
+        exchange.response(initial)
+    return Asked(verb, mechanism, exchange=exchange, tag=tag)
 
 
 class TextSession:
@@ -123,9 +150,10 @@ class TextSession:
         start, size = 0, len(data)
         while start < size and not buffer.overflow:
             if self._skip[side]:
-                # Counted octets: mail of somebody, never looked at.
+                # Counted octets: mail of somebody, mostly.
                 taken = min(self._skip[side], size - start)
                 self._skip[side] -= taken
+                self._counted(side, data[start : start + taken])
                 start += taken
                 continue
             end = data.find(b"\n", start) + 1 or size
@@ -170,6 +198,9 @@ class TextSession:
     def _answered(self, asked: Asked, reply: Reply) -> None:
         """A command of the protocol's own, other than login and STARTTLS, was answered."""
 
+    def _counted(self, side: Side, data: bytes) -> None:
+        """Octets that are no lines. They are not looked at, unless a protocol has a reason."""
+
     def _response(self, asked: Asked, line: bytes) -> None:
         """A line of the client's within a SASL exchange."""
         assert asked.exchange is not None
@@ -197,10 +228,7 @@ class TextSession:
 
     def _replied(self, answer: Answer, line: bytes) -> None:
         """An answer is whole."""
-        reply = Reply(answer, line, tuple(self._collected))
-        self._collected.clear()
-        self.reply = reply
-        self.replies += 1
+        reply = self._count(answer, line)
         if not self.greeted:
             self.greeted = True
             self.banner = printable(line)
@@ -221,6 +249,13 @@ class TextSession:
         elif asked.mechanism:
             self._decided(asked, reply)
         self._answered(asked, reply)
+
+    def _count(self, answer: Answer, line: bytes) -> Reply:
+        """One more reply, which may or may not be the answer to a command."""
+        self.reply = Reply(answer, line, tuple(self._collected))
+        self._collected.clear()
+        self.replies += 1
+        return self.reply
 
     def _greeting(self, reply: Reply) -> None:
         """The server's first words; `banner` is set."""
