@@ -1,7 +1,7 @@
-/* The floor for a scanner: what a minimal epoll client in C needs for the same dialogue.
+/* The floor for a scanner: what a minimal epoll client in C needs.
  *
- * floor FILE PORT CONCURRENCY: connects to each IPv4 address of FILE, reads the greeting, sends HELO,
- * reads the answer, sends QUIT, reads the goodbye and closes. Prints how many got that far.
+ * floor FILE PORT CONCURRENCY [COMMAND...]: connects to each IPv4 address of FILE, reads the greeting,
+ * sends each command and reads an answer to it, and closes. Prints how many got that far.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -19,14 +19,14 @@ static unsigned char steps[MOST]; /* by descriptor */
 
 int main(int argc, char **argv)
 {
-    FILE *file = argc == 4 ? fopen(argv[1], "r") : NULL;
+    FILE *file = argc >= 4 ? fopen(argv[1], "r") : NULL;
     if (!file) {
-        fprintf(stderr, "floor FILE PORT CONCURRENCY\n");
+        fprintf(stderr, "floor FILE PORT CONCURRENCY [COMMAND...]\n");
         return 2;
     }
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[2]))};
     int most = atoi(argv[3]), open = 0, done = 0, more = 1, epoll = epoll_create1(0);
-    char text[64];
+    char text[64], command[64];
     while (more || open) {
         while (more && open < most) {
             if (!fgets(text, sizeof text, file)) {
@@ -55,10 +55,12 @@ int main(int argc, char **argv)
             int fd = events[i].data.fd;
             char answer[512];
             ssize_t got = recv(fd, answer, sizeof answer, 0);
-            const char *next = steps[fd] == 0 ? "HELO\r\n" : "QUIT\r\n";
-            if (got > 0 && steps[fd] < 2 && send(fd, next, 6, MSG_NOSIGNAL) == 6) {
-                steps[fd]++;
-                continue;
+            if (got > 0 && steps[fd] < argc - 4) {
+                int size = snprintf(command, sizeof command, "%s\r\n", argv[4 + steps[fd]]);
+                if (send(fd, command, size, MSG_NOSIGNAL) == size) {
+                    steps[fd]++;
+                    continue;
+                }
             }
             done += got > 0;
             close(fd);

@@ -1,7 +1,7 @@
 """FILE PORT CONCURRENCY: the same work as `floor`, with the product's own loop.
 
 Looks at each address, judges it and counts the verdicts: `mailseal scan` without its command line
-and its records. Prints how many are exposed.
+and its records. Prints of how many it knows what they are.
 """
 
 import sys
@@ -18,7 +18,7 @@ def main(file: str, port: int, concurrency: int) -> int:
         addresses = lines.read().split()
     questions = (Question(Endpoint(address, port)) for address in addresses)
     results = Scan(concurrency).results(questions)
-    return sum(assess([seen]).verdict is Verdict.EXPOSED for seen in results)
+    return sum(assess([seen]).verdict is not Verdict.INCONCLUSIVE for seen in results)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""CPU and time of an active look, per endpoint: ours, nmap's banner script, and C as the floor.
+"""CPU and time of an active look, per endpoint and protocol: ours, nmap's script, and C as the
+floor.
 
-Strategy: one server process plays thousands of POP2 endpoints (127.x.y.z on one port) on a
-processor of its own; the contestants take turns on the other, on the same list of addresses. A
-contestant that misses an endpoint has lost: the bench fails.
+Strategy: one server process plays thousands of endpoints (127.x.y.z on one port) on a processor of
+its own; the contestants take turns on the other, on the same list of addresses. A contestant that
+misses an endpoint has lost: the bench fails. What is no mail service is recognised by its greeting,
+so a look at SSH is the greeting-only look, of ours and of everybody's.
 """
 
 import json
@@ -18,9 +20,29 @@ from typing import NamedTuple
 from bench.process import BenchError, Used, compiled, measured, running
 from bench.table import Table
 
-ENDPOINTS = 4096
+ENDPOINTS = 16384
 CONCURRENCY = 512
 _HERE = Path(__file__).parent
+
+
+class Service(NamedTuple):
+    """`script` is nmap's for this protocol, `shows` what its output has once an endpoint, `says`
+    the commands of the floor's dialogue, `exposed` whether a look finds it so.
+    """
+
+    script: str
+    shows: str
+    says: tuple[str, ...] = ()
+    exposed: bool = True
+
+
+SERVICES = {
+    "ssh": Service("banner", "banner: SSH-2.0", exposed=False),
+    "pop2": Service("banner", "banner: + POP2", ("HELO", "QUIT")),
+    "pop3": Service("+pop3-capabilities", "pop3-capabilities:", ("CAPA", "QUIT")),
+    "imap": Service("+imap-capabilities", "imap-capabilities:", ("a CAPABILITY", "a LOGOUT")),
+    "smtp": Service("+smtp-commands", "smtp-commands:", ("EHLO x", "QUIT")),
+}
 
 
 class Contestant(NamedTuple):
@@ -39,21 +61,29 @@ def run(rounds: int) -> Table:
         )
     cpus = sorted(os.sched_getaffinity(0))
     apart, theirs = {cpus[-1]}, set(cpus[:-1]) or {cpus[0]}
+    used: dict[str, dict[str, list[Used]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         targets = work / "targets"
         targets.write_text("".join(f"{address}\n" for address in addresses(ENDPOINTS)))
-        with running([compiled(_HERE / "server.c", work)], apart) as port:
-            contestants = everybody(str(targets), port, compiled(_HERE / "floor.c", work))
-            used: dict[str, list[Used]] = {name: [] for name in contestants}
-            for _ in range(rounds):
-                for name, contestant in contestants.items():
-                    turn = measured(contestant.command, theirs, contestant.status)
-                    seen = contestant.count(turn.output)
-                    if seen != ENDPOINTS:
-                        raise BenchError(f"{name} saw {seen} of {ENDPOINTS}: {turn.output[-1000:]}")
-                    used[name].append(turn)
+        server, floor = (compiled(_HERE / name, work) for name in ("server.c", "floor.c"))
+        for name in SERVICES:
+            with running([server, name], apart) as port:
+                contestants = everybody(name, str(targets), port, floor)
+                used[name] = {who: [] for who in contestants}
+                for _ in range(rounds):
+                    for who, contestant in contestants.items():
+                        used[name][who].append(turn(name, who, contestant, theirs))
     return table(used, rounds)
+
+
+def turn(service: str, who: str, contestant: Contestant, cpus: set[int]) -> Used:
+    """One run. Raises BenchError where it misses an endpoint."""
+    used = measured(contestant.command, cpus, contestant.status)
+    seen = contestant.count(used.output)
+    if seen != ENDPOINTS:
+        raise BenchError(f"{service}: {who} saw {seen} of {ENDPOINTS}: {used.output[-1000:]}")
+    return used
 
 
 def addresses(count: int) -> list[str]:
@@ -61,45 +91,58 @@ def addresses(count: int) -> list[str]:
     return [f"127.1.{number >> 8}.{number & 255}" for number in range(count)]
 
 
-def everybody(targets: str, port: str, floor: str) -> dict[str, Contestant]:
+def everybody(name: str, targets: str, port: str, floor: str) -> dict[str, Contestant]:
+    """Who takes part, for a service."""
+    service = SERVICES[name]
     numbers = [targets, port, str(CONCURRENCY)]
     python = [sys.executable, "-m"]
     scan = ["mailseal", "scan", "-l", targets, "--ports", port, "--format", "ndjson"]
-    banner = ["nmap", "-sT", "-Pn", "-n", "--script", "banner", "-p", port, "-iL", targets]
+    nmap = ["nmap", "-sT", "-Pn", "-n", "--script", service.script, "-p", port, "-iL", targets]
     return {
-        "C floor": Contestant([floor, *numbers], int),
+        "C floor, greeting": Contestant([floor, *numbers], int),
+        **(
+            {"C floor, dialogue": Contestant([floor, *numbers, *service.says], int)}
+            if service.says
+            else {}
+        ),
         "mailseal, looks and verdicts": Contestant([*python, "bench.ours", *numbers], int),
         # Exit status 1: something is exposed.
-        "mailseal scan": Contestant([*python, *scan], exposed, 1),
-        "nmap, banner script": Contestant(banner, lambda text: text.count("banner: + POP2")),
+        "mailseal scan": Contestant([*python, *scan], verdicts(service), int(service.exposed)),
+        f"nmap, {service.script.lstrip('+')}": Contestant(
+            nmap, lambda text: text.count(service.shows)
+        ),
     }
 
 
-def exposed(output: str) -> int:
-    """How many of the command's lines, one JSON record an endpoint, say so."""
-    return sum(json.loads(line)["verdict"] == "exposed" for line in output.splitlines())
+def verdicts(service: Service) -> Callable[[str], int]:
+    """Counts the command's lines, one JSON record an endpoint, with the right verdict."""
+    wanted = "exposed" if service.exposed else "absent"
+    return lambda output: sum(json.loads(row)["verdict"] == wanted for row in output.splitlines())
 
 
-def table(used: dict[str, list[Used]], rounds: int) -> Table:
+def table(used: dict[str, dict[str, list[Used]]], rounds: int) -> Table:
+    """Microseconds an endpoint, and the ratios to the floor and to nmap."""
     micro = 1e6 / ENDPOINTS
-    cpu = {name: statistics.median(turn.cpu for turn in turns) for name, turns in used.items()}
-    wall = {name: statistics.median(turn.wall for turn in turns) for name, turns in used.items()}
-    rows = {
-        name: (
-            cpu[name] * micro,
-            wall[name] * micro,
-            cpu[name] / cpu["C floor"],
-            cpu[name] / cpu["nmap, banner script"],
-        )
-        for name in used
-    }
+    rows = {}
+    for name, turns in used.items():
+        cpu = {who: statistics.median(each.cpu for each in taken) for who, taken in turns.items()}
+        wall = {who: statistics.median(each.wall for each in taken) for who, taken in turns.items()}
+        nmap = next(who for who in cpu if who.startswith("nmap"))
+        for who in turns:
+            rows[f"{name}: {who}"] = (
+                cpu[who] * micro,
+                wall[who] * micro,
+                cpu[who] / cpu["C floor, greeting"],
+                cpu[who] / cpu[nmap],
+            )
     return Table(
-        f"Scan of {ENDPOINTS} POP2 endpoints on loopback, median of {rounds}",
+        f"Looks at {ENDPOINTS} endpoints on loopback, median of {rounds}",
         ("cpu us/ep", "wall us/ep", "x floor", "x nmap"),
         rows,
         (
-            "Whole processes, their start included. Ours and the floor: greeting, HELO, answer,",
-            f"QUIT, goodbye, {CONCURRENCY} at a time; nmap reads the greeting alone. The command",
-            "also writes its records.",
+            f"Whole processes, their start included, {CONCURRENCY} connections at a time. Ours
+            asks", "each way to log in; nmap's script and the floor's dialogue ask for the
+            capabilities,", "the banner script and the floor's greeting for nothing. SSH: the
+            greeting-only look.",
         ),
     )

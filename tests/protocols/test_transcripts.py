@@ -34,10 +34,15 @@ def cut(position: int) -> Pieces:
     return pieces
 
 
+CUTS = 24
+"""Positions tried in each transcript, besides every octet by itself."""
+
+
 def every_way(transcript: Transcript) -> Iterator[Pieces]:
     yield whole
     yield octets
-    for position in range(1, max(len(data) for _, data in transcript.blocks)):
+    longest = max(len(data) for _, data in transcript.blocks)
+    for position in range(1, longest, max(1, longest // CUTS)):
         yield cut(position)
 
 
