@@ -140,9 +140,8 @@ def table(used: dict[str, dict[str, list[Used]]], rounds: int) -> Table:
         ("cpu us/ep", "wall us/ep", "x floor", "x nmap"),
         rows,
         (
-            f"Whole processes, their start included, {CONCURRENCY} connections at a time. Ours
-            asks", "each way to log in; nmap's script and the floor's dialogue ask for the
-            capabilities,", "the banner script and the floor's greeting for nothing. SSH: the
-            greeting-only look.",
+            f"Whole processes, their start included, {CONCURRENCY} connections at a time. Ours",
+            "asks each way to log in; nmap's script and the floor's dialogue ask for the",
+            "capabilities, banner and the floor's greeting for nothing. SSH: greeting-only look.",
         ),
     )
