@@ -11,15 +11,14 @@ from mailseal.report import text
 from mailseal.report.layout import bullets, labelled, table, unified_diff
 from mailseal.report.result import ScanResult, Tally
 from mailseal.report.style import PLAIN, Style, harmless
+from mailseal.rules import BY_ID
 from tests.report.make import lost, result
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "a\x1b[2J\x1b]0;x\x07\x00\x7f\x9b31m\u202e\u2066\u200b\u2028\r\n\ud800z"
 
 
-@pytest.mark.parametrize(
-    "rule", ["pop2-cleartext-login", "pop2-remote-login", "tls-certificate", "tls-version"]
-)
+@pytest.mark.parametrize("rule", BY_ID)
 @pytest.mark.parametrize("kind", ["bad", "good"])
 def test_the_text_of_a_result(rule: str, kind: str):
     golden = (GOLDEN / f"{rule}.{kind}.txt").read_text()

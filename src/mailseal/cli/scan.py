@@ -40,7 +40,7 @@ Examples:
   mailseal scan --user probe mail.example          log in with a test account; asks for its password
   mailseal scan --ca ca.pem --name mail.example '[2001:db8::7]:109'
 
-The look sends no password and no user name, unless --prove or --user asks for it. Exit code 1 says
+The look sends no password and no name of a user, unless --prove or --user asks for it. Exit code 1 says
 that something is exposed, 3 that nothing is but something is undecided, 0 that all is clear.
 """,
 )
@@ -61,6 +61,11 @@ that something is exposed, 3 that nothing is but something is undecided, 0 that 
     "--prove-remote",
     is_flag=True,
     help="Find out whether POP2 logs in to other hosts: listens on port 143 here, sends HELO.",
+)
+@click.option(
+    "--intrusive",
+    is_flag=True,
+    help="Also send a harmless command behind STARTTLS in the same segment: is it run inside TLS?",
 )
 @click.option(
     "--tls-versions/--no-tls-versions",
@@ -142,6 +147,7 @@ def _request(
     user: str | None,
     password_fd: int | None,
     prove_remote: bool,
+    intrusive: bool,
     tls_versions: bool,
     ca: str,
     name: str,
@@ -161,6 +167,7 @@ def _request(
         login=None if user is None else credentials(user, password(user, password_fd)),
         throwaway=prove,
         remote_login=prove_remote,
+        intrusive=intrusive,
         versions=tls_versions,
         authority=ca,
         name=name,

@@ -99,11 +99,17 @@ def _finding(finding: Finding, references: Mapping[str, Reference], style: Style
     return lines + labelled("", textwrap.wrap(finding.advice, 88, break_on_hyphens=False))
 
 
+def _protocol(found: ScanResult) -> str | None:
+    return found.assessment.protocol if found.assessment else None
+
+
 def _next(found: ScanResult) -> Iterator[str]:
     """The exact next command, where there is one."""
     place = found.endpoint
-    if found.verdict is Verdict.EXPOSED:
+    if found.verdict is Verdict.EXPOSED and _protocol(found) == "pop2":
         yield f"mailseal plan {place} -o plan.json"
+    elif found.verdict is Verdict.EXPOSED:
+        yield from (f"set it as {each.page} shows" for each in found.references[:1])
     elif place is None:
         yield "mend the name or give the address, then scan again"
     elif found.verdict is Verdict.REFUSED:

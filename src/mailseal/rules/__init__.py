@@ -9,12 +9,33 @@ from collections.abc import Sequence
 
 from mailseal.model.finding import Assessment, Finding, finding_id
 from mailseal.model.look import Observation
-from mailseal.rules import pop2_cleartext_login, pop2_remote_login, tls_certificate, tls_version
+from mailseal.rules import (
+    imap_cleartext_login,
+    imap_preauth,
+    managesieve_cleartext_login,
+    pop2_cleartext_login,
+    pop2_remote_login,
+    pop3_cleartext_login,
+    smtp_cleartext_login,
+    starttls_injection,
+    starttls_missing,
+    tls_certificate,
+    tls_version,
+    weak_mechanism_only,
+)
 from mailseal.rules.base import Rule
 
 RULES: tuple[Rule, ...] = (
     pop2_cleartext_login.RULE,
     pop2_remote_login.RULE,
+    pop3_cleartext_login.RULE,
+    imap_cleartext_login.RULE,
+    smtp_cleartext_login.RULE,
+    managesieve_cleartext_login.RULE,
+    imap_preauth.RULE,
+    starttls_missing.RULE,
+    starttls_injection.RULE,
+    weak_mechanism_only.RULE,
     tls_certificate.RULE,
     tls_version.RULE,
 )

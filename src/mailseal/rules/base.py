@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mailseal.model.finding import Assessment, Severity
+from mailseal.model.finding import Assessment, Severity, Verdict
 from mailseal.model.look import Observation
 
 Check = Callable[[Sequence[Observation], Assessment], tuple[str, ...]]
@@ -36,3 +36,24 @@ class Rule(NamedTuple):
     def page(self) -> str:
         """The documentation of this rule."""
         return f"docs/rules/{self.id}.md"
+
+
+PASSWORDS = (
+    "RFC 8314 (cleartext is obsolete for mail access)",
+    "PCI DSS 4.0 requirements 4 and 8",
+    "NIST SP 800-53 SC-8, IA-5",
+)
+"""What forbids passwords in cleartext, for every mail protocol."""
+
+
+def taken_in_cleartext(protocol: str) -> Check:
+    """The check of `<protocol>-cleartext-login`: the verdict is made in `assess`, such a rule only
+    gives it a name, a rating and a way out.
+    """
+
+    def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[str, ...]:
+        if assessment.verdict is not Verdict.EXPOSED or assessment.protocol != protocol:
+            return ()
+        return assessment.reasons or ("the verdict gives no reason",)
+
+    return check

@@ -5,21 +5,8 @@ The rating: whoever can read the path (AC:H) gets the password without asking an
 UI:N because mail programs log in by themselves), reads the mail (C:H) and deletes it (I:H). 7.4.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from mailseal.model.finding import Assessment, Severity, Verdict
-from mailseal.model.look import Observation
-from mailseal.rules.base import Rule
-
-
-def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[str, ...]:
-    """The reasons of an `exposed` POP2 service."""
-    if assessment.verdict is not Verdict.EXPOSED or assessment.protocol != "pop2":
-        return ()
-    return assessment.reasons or ("the verdict gives no reason",)
-
+from mailseal.model.finding import Severity
+from mailseal.rules.base import Rule, taken_in_cleartext
 
 RULE = Rule(
     id="pop2-cleartext-login",
@@ -38,5 +25,5 @@ RULE = Rule(
         "On the mail host, `mailseal plan {endpoint} -o plan.json` shows the fix and changes "
         "nothing. Passwords that have travelled in cleartext must be changed (RFC 8314 section 3)."
     ),
-    check=check,
+    check=taken_in_cleartext("pop2"),
 )

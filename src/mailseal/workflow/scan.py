@@ -57,6 +57,7 @@ class Request:
     login: Credentials | None = None
     throwaway: bool = False
     remote_login: bool = False
+    intrusive: bool = False
     versions: bool = True
     authority: str = ""
     name: str = ""
@@ -194,6 +195,7 @@ def _question(request: Request, found: targets.Resolved) -> Question | None:
         throwaway=request.throwaway,
         login=request.login,
         versions=request.versions,
+        intrusive=request.intrusive,
         limits=Limits().scaled(request.timeout),
     )
 
