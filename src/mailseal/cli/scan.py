@@ -40,8 +40,8 @@ Examples:
   mailseal scan --user probe mail.example          log in with a test account; asks for its password
   mailseal scan --ca ca.pem --name mail.example '[2001:db8::7]:109'
 
-The look sends no password and no name of a user, unless --prove or --user asks for it. Exit code 1 says
-that something is exposed, 3 that nothing is but something is undecided, 0 that all is clear.
+The look sends no password and no name of a user, unless --prove or --user asks for it. Exit code 1
+says that something is exposed, 3 that nothing is but something is undecided, 0 that all is clear.
 """,
 )
 @click.argument("targets", nargs=-1, metavar="TARGET...")
