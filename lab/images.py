@@ -38,6 +38,8 @@ _MAIL_HOST = (
     "procps",
     "python3",
 )
+_MAIL_DAEMON = (*_BOOT, "openssl", "procps", "python3")
+_SASL = ("libsasl2-modules", "sasl2-bin")
 REPOSITORY_PACKAGES = ("stunnel4",)
 """What a host can install without a network (with its dependencies)."""
 
@@ -61,6 +63,22 @@ SYSTEMS: Mapping[str, System] = {
     "bullseye": System("bullseye", (*_MAIL_HOST, "xinetd")),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),
     "trixie": System("trixie", (*_MAIL_HOST, "xinetd"), default=False),
+    # The mail daemons of lab.daemons: a system each, because their packages exclude each other.
+    "dovecot23": System(
+        "bookworm",
+        (*_MAIL_DAEMON, "dovecot-imapd", "dovecot-pop3d", "dovecot-managesieved"),
+    ),
+    "dovecot24": System(
+        "trixie",
+        (*_MAIL_DAEMON, "dovecot-imapd", "dovecot-pop3d", "dovecot-managesieved"),
+    ),
+    "cyrus": System("bookworm", (*_MAIL_DAEMON, "cyrus-imapd", "cyrus-pop3d", *_SASL)),
+    "courier": System(
+        "bookworm", (*_MAIL_DAEMON, "courier-imap", "courier-pop", "courier-authdaemon")
+    ),
+    "popa3d": System("bookworm", (*_MAIL_DAEMON, "popa3d")),
+    "postfix": System("bookworm", (*_MAIL_DAEMON, "postfix", *_SASL)),
+    "exim": System("bookworm", (*_MAIL_DAEMON, "exim4-daemon-heavy")),
 }
 
 

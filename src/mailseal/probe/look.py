@@ -262,7 +262,11 @@ def _service(question: Question, notes: _Notes, clear: Conversation) -> Generato
 def _rest(
     notes: _Notes, clear: Conversation, mechanisms: Tuple[str, ...]
 ) -> Generator[Dial, Call, None]:
-    """Some servers hang up after the first no: what was not asked then gets a new connection."""
+    """Some servers hang up after the first no: what was not asked then gets a new connection. One
+    open way in is enough: where there is one, no more is asked.
+    """
+    if any(each.outcome is Outcome.ACCEPTED for each in notes.attempts):
+        return
     left = _not_asked(notes, mechanisms)
     while left and clear.ended is not None:
         clear = Conversation(Task(mechanisms=left))

@@ -166,9 +166,9 @@ def _say(line: bytes) -> Say:
 
 
 def client(session: TextSession, task: Task) -> Client:
-    """The careful client: CAPABILITY, LOGIN without a name, the SASL mechanisms up to their
-    prompts, STARTTLS where it is not listed (a listed one gets a connection of its own), LOGOUT.
-    A session that is logged in from the start is left alone.
+    """The careful client: CAPABILITY, the SASL mechanisms up to their prompts, LOGIN without a name
+    where none of them asked, STARTTLS where it is not listed (a listed one gets a connection of its
+    own), LOGOUT. A session that is logged in from the start is left alone.
     """
     write = _writer()
     if not task.inside:
@@ -184,10 +184,13 @@ def client(session: TextSession, task: Task) -> Client:
     if task.login is not None:
         yield from _login(write, task.mechanisms[0], task.login)
     else:
-        if not task.mechanisms or LOGIN in task.mechanisms:
-            yield _say(write(b'LOGIN "" ""'))
         mechanisms = sasl.to_try(task.mechanisms, session.offers)
         yield from sasl.careful(mechanisms, lambda name: write(_authenticate(name)))
+        # A prompt is cancelled, a LOGIN fails: some servers let whoever comes from this address
+        # wait for it (Dovecot's auth penalty). It is spared where the answer is known already.
+        asked = any(event.outcome is Outcome.ACCEPTED for event in session.logins)
+        if not asked and (not task.mechanisms or LOGIN in task.mechanisms):
+            yield _say(write(b'LOGIN "" ""'))
         if not task.inside and not session.tls_offered:
             yield _say(write(b"STARTTLS"))
     yield _say(write(b"LOGOUT"))

@@ -1,0 +1,113 @@
+"""What a real login shows: `login.py PROTOCOL ADDRESS PORT USER` with the password on stdin.
+
+Strategy: the oracle for verdicts, so nothing of the program under test is in it: plain sockets, each
+way to log in on a connection of its own, in cleartext, whether it is offered or not. Prints a JSON
+object from the way to true (logged in), false (not) or null (no answer that says).
+"""
+
+import base64
+import contextlib
+import json
+import socket
+import sys
+
+SECONDS = 20.0
+
+
+class Wire:
+    """Lines to and from a server."""
+
+    def __init__(self, address, port):
+        self.sock = socket.create_connection((address, port), SECONDS)
+        self.file = self.sock.makefile("rb")
+
+    def say(self, text):
+        self.sock.sendall(text + b"\r\n")
+
+    def line(self):
+        return self.file.readline(4096).rstrip(b"\r\n")
+
+    def until(self, *beginnings):
+        """The first line that begins so; empty at the end."""
+        while True:
+            line = self.line()
+            if not line or line.startswith(beginnings):
+                return line
+
+
+def pop3(wire, way, user, password):
+    wire.until(b"+OK")
+    if way == "USER":
+        wire.say(b"USER " + user)
+        if not wire.line().startswith(b"+OK"):
+            return False
+        wire.say(b"PASS " + password)
+        return wire.line().startswith(b"+OK")
+    wire.say(b"AUTH " + way.encode())
+    return exchange(wire, way, user, password, (b"+",), (b"+OK",), (b"-ERR",))
+
+
+def imap(wire, way, user, password):
+    wire.until(b"* ")
+    if way == "LOGIN command":
+        wire.say(b'a LOGIN "%s" "%s"' % (user, password))
+        return wire.until(b"a ").startswith(b"a OK")
+    wire.say(b"a AUTHENTICATE " + way.encode())
+    return exchange(wire, way, user, password, (b"+",), (b"a OK",), (b"a ",))
+
+
+def smtp(wire, way, user, password):
+    wire.until(b"220 ")
+    wire.say(b"EHLO client.example")
+    wire.until(b"250 ")
+    wire.say(b"AUTH " + way.encode())
+    return exchange(wire, way, user, password, (b"334",), (b"235",), (b"4", b"5"))
+
+
+def managesieve(wire, way, user, password):
+    wire.until(b"OK")
+    wire.say(b'AUTHENTICATE "' + way.encode() + b'"')
+    quoted = lambda text: b'"' + text + b'"'  # noqa: E731
+    ends = (b"NO", b"BYE")
+    return exchange(wire, way, user, password, (b'"', b"{"), (b"OK",), ends, quoted)
+
+
+def exchange(wire, way, user, password, more, yes, no, write=bytes):
+    """One answer to each prompt."""
+    messages = [b"\0" + user + b"\0" + password] if way == "PLAIN" else [user, password]
+    line = wire.until(*more, *yes, *no)
+    for message in messages:
+        if not line.startswith(more) or line.startswith(yes):
+            break
+        if line.startswith(b"{"):
+            wire.line()
+        wire.say(write(base64.b64encode(message)))
+        line = wire.until(*more, *yes, *no)
+    if line.startswith(yes):
+        return True
+    return False if line.startswith(no) else None
+
+
+WAYS = {
+    "pop3": (pop3, ("USER", "PLAIN", "LOGIN")),
+    "imap": (imap, ("LOGIN command", "PLAIN", "LOGIN")),
+    "smtp": (smtp, ("PLAIN", "LOGIN")),
+    "managesieve": (managesieve, ("PLAIN", "LOGIN")),
+}
+
+
+def main(protocol, address, port, user):
+    password = sys.stdin.buffer.readline().rstrip(b"\n")
+    login, ways = WAYS[protocol]
+    told = {}
+    for way in ways:
+        told[way] = None
+        with contextlib.suppress(OSError):
+            wire = Wire(address, int(port))
+            with wire.sock:
+                told[way] = login(wire, way, user.encode(), password)
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])
