@@ -57,7 +57,7 @@ def _imap(output: str) -> bool:
 
 def _smtp(output: str) -> bool:
     """`host, SIZE 1000, AUTH PLAIN LOGIN, AUTH=LOGIN`, and on a second line the answer to HELP."""
-    offers = re.findall(r"(?:\A|,)\s*AUTH[ =]([^,\n]*)", output.upper())
+    offers = re.findall(r", AUTH[ =]([^,]*)", output.upper().partition("\n")[0])
     return any(set(offer.replace("=", " ").split()) & _PLAIN for offer in offers)
 
 
