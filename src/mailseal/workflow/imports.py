@@ -27,7 +27,7 @@ from mailseal.workflow import BadInput
 from mailseal.workflow import scan as scanning
 
 FORMATS = tuple(imports.BY_NAME)
-BATCH = 1 << 14
+BATCH = 1 << 12
 """Endpoints that are gathered before their results are given."""
 REPORTS = 8
 """Reports of one endpoint that are kept: no more than say something new to a reader."""
