@@ -335,7 +335,8 @@ DAEMONS: Mapping[str, Daemon] = {
                 "[Service]\nExecStart=/usr/sbin/popa3d\nStandardInput=socket\n"
             ),
         },
-        "systemctl daemon-reload && systemctl restart pop3.socket",
+        "systemctl disable --now --quiet popa3d; systemctl daemon-reload"
+        " && systemctl restart pop3.socket",
         served("pop3", 110),
     ),
     "postfix": Daemon(

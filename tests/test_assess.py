@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from mailseal.assess import assess
+from mailseal.model.codec import digest
 from mailseal.model.finding import Grade, Verdict
 from mailseal.model.look import (
     Attempt,
@@ -17,6 +18,7 @@ from mailseal.model.look import (
     TlsFacts,
     Vantage,
 )
+from mailseal.model.reported import Claimed, Reported
 
 ENDPOINT = Endpoint("192.0.2.1", 109)
 TLS = TlsFacts("TLSv1.3", "some cipher", 256, (), "", "mail.example")
@@ -165,3 +167,77 @@ def test_inconclusive_never_becomes_clean():
 def test_one_endpoint_at_a_time(seen: list[Observation]):
     with pytest.raises(ValueError, match="one endpoint"):
         assess(seen)
+
+
+def report(
+    says: Claimed = Claimed.PERMITTED,
+    source: str = "nessus",
+    protocol: str | None = "pop2",
+    endpoint: Endpoint = ENDPOINT,
+) -> Reported:
+    return Reported(endpoint, source, "15854", "POP2 Cleartext Logins Permitted", says, protocol)
+
+
+LISTENS = report(Claimed.LISTENS, "ss", None)
+
+
+def test_a_report_without_a_look_is_exposed_by_hearsay():
+    judged = assess([], [report()])
+    assert (judged.verdict, judged.grade) == (Verdict.EXPOSED, Grade.REPORTED)
+    assert judged.reasons == ("nessus 15854 reports POP2 Cleartext Logins Permitted",)
+    assert (judged.protocol, judged.vantages, judged.conflicts) == ("pop2", (), ())
+    assert judged.basis == (digest(report()),)
+
+
+def test_that_something_listens_decides_nothing():
+    judged = assess([], [LISTENS])
+    assert (judged.verdict, judged.grade, judged.protocol) == (Verdict.INCONCLUSIVE, None, None)
+    assert "it listens, not looked at" in judged.reasons[0]
+    assert assess([], [LISTENS, report()]).verdict is Verdict.EXPOSED
+
+
+CLOSED = look(reach=Reach.CLOSED, protocol=None)
+FILTERED = look(reach=Reach.FILTERED, protocol=None)
+REPORTED_AND_SEEN = (
+    # the look, the verdict and grade beside a report of cleartext logins, whether they disagree
+    (look(ACCEPTED), Verdict.EXPOSED, Grade.ACCEPTED, False),
+    (look(REFUSED), Verdict.REFUSED, None, True),
+    (look(INSIDE, tls=TLS), Verdict.REFUSED, None, True),
+    (CLOSED, Verdict.ABSENT, None, True),
+    (look(protocol="ssh"), Verdict.ABSENT, None, True),
+    (FILTERED, Verdict.EXPOSED, Grade.REPORTED, False),
+    (look(reach=Reach.UNROUTABLE, protocol=None), Verdict.EXPOSED, Grade.REPORTED, False),
+    (look(UNCLEAR), Verdict.EXPOSED, Grade.REPORTED, False),
+    (look(protocol="pop3"), Verdict.EXPOSED, Grade.REPORTED, False),
+)
+
+
+@pytest.mark.parametrize(("seen", "verdict", "grade", "disagree"), REPORTED_AND_SEEN)
+def test_a_look_that_decides_outranks_a_report_and_one_that_does_not_leaves_it(
+    seen: Observation, verdict: Verdict, grade: Grade | None, disagree: bool
+):
+    judged = assess([seen], [report()])
+    assert (judged.verdict, judged.grade) == (verdict, grade)
+    assert [f"{verdict.value} by the look; nessus 15854" in c for c in judged.conflicts] == (
+        [True] if disagree else []
+    )
+    assert judged.basis == ("0", digest(report()))
+    assert judged.vantages == (Vantage.REMOTE,)
+
+
+@pytest.mark.parametrize("seen", [look(ACCEPTED), look(REFUSED), look(UNCLEAR), CLOSED, FILTERED])
+def test_that_something_listens_changes_no_verdict(seen: Observation):
+    judged, alone = assess([seen], [LISTENS]), assess([seen])
+    assert (judged.verdict, judged.grade, judged.reasons) == (
+        alone.verdict,
+        alone.grade,
+        alone.reasons,
+    )
+    assert bool(judged.conflicts) is (seen is CLOSED)
+
+
+def test_reports_of_other_endpoints_are_not_mixed():
+    other = report(endpoint=Endpoint("192.0.2.2", 109))
+    for looks, reports in (([], [report(), other]), ([look(ACCEPTED)], [other])):
+        with pytest.raises(ValueError, match="one endpoint"):
+            assess(looks, reports)

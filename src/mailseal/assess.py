@@ -11,9 +11,12 @@ reason, and never counted as clean. Contradictions are kept as conflicts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from mailseal.model.codec import digest
 from mailseal.model.finding import Assessment, Grade, Verdict
 from mailseal.model.look import Attempt, Channel, Observation, Outcome, Reach, Vantage
+from mailseal.model.reported import Claimed, Reported
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS
 from mailseal.protocols.sasl import Strength, strength
 
@@ -38,10 +41,12 @@ _STRENGTH: dict[Grade | None, int] = {
 }
 
 
-def assess(observations: Sequence[Observation]) -> Assessment:
-    """The verdict on one endpoint from all looks at it. Raises ValueError for none at all or for
-    looks at different endpoints.
+def assess(observations: Sequence[Observation], reported: Sequence[Reported] = ()) -> Assessment:
+    """The verdict on one endpoint from all looks at it, and what others report of it. Raises
+    ValueError for none at all or for different endpoints.
     """
+    if reported:
+        return _with_reports(observations, reported)
     if not observations or any(o.endpoint != observations[0].endpoint for o in observations[1:]):
         raise ValueError("one endpoint's looks are wanted")
     opinions = [_opinion(observation) for observation in observations]
@@ -57,6 +62,68 @@ def assess(observations: Sequence[Observation]) -> Assessment:
         basis=tuple(observation.digest for observation in observations),
         vantages=tuple(dict.fromkeys(observation.vantage for observation in observations)),
         conflicts=_conflicts(observations, opinions),
+    )
+
+
+def _with_reports(observations: Sequence[Observation], reported: Sequence[Reported]) -> Assessment:
+    """Hearsay yields to a look that decided; where none did, it stands."""
+    heard = _hearsay(reported)
+    if not observations:
+        return heard
+    seen = assess(observations)
+    if seen.endpoint != heard.endpoint:
+        raise ValueError("one endpoint's looks and reports are wanted")
+    decided = _decided(seen, observations)
+    if heard.verdict is Verdict.EXPOSED:
+        stands, denied = not decided, decided and seen.verdict is not Verdict.EXPOSED
+    else:
+        stands, denied = False, all(look.reach is Reach.CLOSED for look in observations)
+    conflict = "the look and the report disagree: {} by the look; {}".format(
+        seen.verdict.value, "; ".join(heard.reasons)
+    )
+    return replace(
+        heard if stands else seen,
+        reasons=(*heard.reasons, *seen.reasons) if stands else seen.reasons,
+        protocol=heard.protocol if stands else seen.protocol or heard.protocol,
+        basis=(*seen.basis, *heard.basis),
+        vantages=seen.vantages,
+        conflicts=(*seen.conflicts, conflict) if denied else seen.conflicts,
+    )
+
+
+def _hearsay(reported: Sequence[Reported]) -> Assessment:
+    """What reports amount to by themselves."""
+    if any(report.endpoint != reported[0].endpoint for report in reported[1:]):
+        raise ValueError("one endpoint's reports are wanted")
+    permitted = [report for report in reported if report.says is Claimed.PERMITTED]
+    telling = permitted or reported
+    return Assessment(
+        endpoint=reported[0].endpoint,
+        protocol=next(filter(None, (report.protocol for report in telling)), None),
+        verdict=Verdict.EXPOSED if permitted else Verdict.INCONCLUSIVE,
+        grade=Grade.REPORTED if permitted else None,
+        reasons=tuple(dict.fromkeys(map(_told, telling))),
+        basis=tuple(digest(report) for report in reported),
+        vantages=(),
+    )
+
+
+def _told(report: Reported) -> str:
+    who = f"{report.source} {report.check}".strip()
+    tail = "" if report.says is Claimed.PERMITTED else ": it listens, not looked at"
+    return f"{who} reports {report.title}{tail}"
+
+
+def _decided(seen: Assessment, observations: Sequence[Observation]) -> bool:
+    """Whether the looks by themselves answer the question: a filtered port does not, nor a mail
+    service whose logins could not be told.
+    """
+    if seen.verdict is not Verdict.ABSENT:
+        return seen.verdict is not Verdict.INCONCLUSIVE
+    return any(
+        look.reach is Reach.CLOSED
+        or (look.reach is Reach.OPEN and look.protocol not in (None, *LOGIN_PROTOCOLS))
+        for look in observations
     )
 
 

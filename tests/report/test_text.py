@@ -7,14 +7,19 @@ import pytest
 
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Endpoint, Reach, Vantage
+from mailseal.model.reported import Claimed, Reported
 from mailseal.report import text
 from mailseal.report.layout import bullets, labelled, table, unified_diff
-from mailseal.report.result import ScanResult, Tally
+from mailseal.report.result import Recheck, ScanResult, Tally
 from mailseal.report.style import PLAIN, Style, harmless
 from mailseal.rules import BY_ID
 from tests.report.make import lost, result
 
 GOLDEN = Path(__file__).parent / "golden"
+REPORT = Reported(
+    Endpoint("192.0.2.7", 109), "nessus", "15854", "POP2 Cleartext", Claimed.PERMITTED, "pop2",
+    "mail.example", "2026-01-07T11:58:20.000Z", "+ POP2 ready",
+)  # fmt: skip
 HOSTILE = "a\x1b[2J\x1b]0;x\x07\x00\x7f\x9b31m\u202e\u2066\u200b\u2028\r\n\ud800z"
 
 
@@ -23,6 +28,19 @@ HOSTILE = "a\x1b[2J\x1b]0;x\x07\x00\x7f\x9b31m\u202e\u2066\u200b\u2028\r\n\ud800
 def test_the_text_of_a_result(rule: str, kind: str):
     golden = (GOLDEN / f"{rule}.{kind}.txt").read_text()
     assert "\n".join(text.result(result(rule, kind))) == golden
+
+
+def test_what_others_report_stands_before_the_look_and_what_became_of_it_in_the_headline():
+    shown = replace(result(), reported=(REPORT,), recheck=Recheck.CONFIRMED)
+    lines = text.result(shown)
+    assert lines[0].endswith("EXPOSED, accepted, confirmed")
+    at = next(index for index, line in enumerate(lines) if line.startswith("  reported"))
+    assert lines[at : at + 2] == [
+        '  reported  nessus 15854: "POP2 Cleartext", there called mail.example, '
+        "2026-01-07T11:58:20.000Z",
+        "              + POP2 ready",
+    ]
+    assert lines[at + 2].startswith("  seen from")
 
 
 def closed() -> ScanResult:
@@ -47,6 +65,10 @@ def test_what_is_absent_is_one_line_and_in_a_sweep_only_counted():
         ),
         (lost("gone.example", "the name does not resolve"), "mend the name or give the address"),
         (
+            replace(result(), observations=(), reported=(REPORT,)),
+            "mailseal scan 192.0.2.7:109, from a host that reaches it",
+        ),
+        (
             lost("192.0.2.7", "the host's own", Endpoint("192.0.2.7", 109)),
             "mailseal scan --vantage remote 192.0.2.7:109, from another host",
         ),
@@ -64,7 +86,8 @@ def test_hostile_text_does_not_get_through_wherever_it_stands():
     assert hostile.assessment is not None
     assessment = replace(hostile.assessment, reasons=(HOSTILE,), conflicts=(HOSTILE,))
     finding = replace(hostile.findings[0], evidence=(HOSTILE + "2",), advice=HOSTILE, title=HOSTILE)
-    hostile = replace(hostile, assessment=assessment, findings=(finding,))
+    reported = replace(REPORT, title=HOSTILE, name=HOSTILE, text=HOSTILE, check=HOSTILE)
+    hostile = replace(hostile, assessment=assessment, findings=(finding,), reported=(reported,))
     for line in [*text.result(hostile), *text.result(replace(lost(HOSTILE, HOSTILE)))]:
         assert line.isprintable(), line
 

@@ -8,6 +8,7 @@ inconclusive one: nothing that was asked for is left out.
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Optional
 
 from mailseal.model.finding import Assessment, Finding, Severity, Verdict
 from mailseal.model.look import Endpoint, Observation
+from mailseal.model.reported import Reported
 
 SEVERITIES = tuple(Severity)
 """Least to most severe."""
@@ -34,11 +36,23 @@ class Reference:
     page: str
 
 
+class Recheck(enum.StrEnum):
+    """What a look makes of a report that logins in cleartext are permitted."""
+
+    CONFIRMED = "confirmed"
+    """The look found them too."""
+    NOT_CONFIRMED = "not confirmed"
+    """The look could not tell: the report stands."""
+    FIXED = "fixed"
+    """The look found them refused, the port closed or another service."""
+
+
 @dataclass(frozen=True)
 class ScanResult:
     """`asked` is the name or address that was asked for. Where nothing could be looked at,
     `assessment` is None and `reason` says why; `endpoint` is None where there is no address at all.
-    `swept`: one of a network's many addresses, not named by itself.
+    `swept`: one of a network's many addresses, not named by itself. `reported` is what others say
+    of it; `recheck` what a look made of that, where there was one.
     """
 
     asked: str
@@ -50,6 +64,8 @@ class ScanResult:
     references: tuple[Reference, ...]
     observations: tuple[Observation, ...]
     swept: bool = False
+    reported: tuple[Reported, ...] = ()
+    recheck: Optional[Recheck] = None  # noqa: UP045
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ left out.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from mailseal.model.finding import Finding, Severity, Verdict
+from mailseal.model.finding import Finding, Grade, Severity, Verdict
 from mailseal.model.look import Observation, Reach, Vantage
+from mailseal.model.reported import Reported
 from mailseal.report.layout import labelled
 from mailseal.report.result import Reference, ScanResult
 from mailseal.report.style import PLAIN, Style, harmless
@@ -27,7 +28,7 @@ _SEVERITY_COLOURS = {Severity.HIGH: "red", Severity.CRITICAL: "red", Severity.ME
 
 def result(found: ScanResult, style: Style = PLAIN) -> list[str]:
     """One result as a block of lines; the empty list for what a network sweep found absent."""
-    if found.verdict is Verdict.ABSENT:
+    if found.verdict is Verdict.ABSENT and not found.reported:
         return [] if found.swept else [_headline(found, style) + ": " + _short(found)]
     assessment = found.assessment
     references = {reference.rule: reference for reference in found.references}
@@ -35,6 +36,7 @@ def result(found: ScanResult, style: Style = PLAIN) -> list[str]:
     lines += labelled("why", assessment.reasons if assessment else (found.reason,))
     if assessment:
         lines += labelled("conflict", assessment.conflicts)
+    lines += labelled("reported", _reported(found.reported))
     for observation in found.observations:
         lines += _look(observation)
     for finding in found.findings:
@@ -54,6 +56,7 @@ def _headline(found: ScanResult, style: Style) -> str:
     name = f" ({found.asked})" if by_name else ""
     grade = found.assessment.grade if found.assessment else None
     words = found.verdict.value.upper() + (f", {grade.value}" if grade else "")
+    words += f", {found.recheck.value}" if found.recheck else ""
     where = style.paint(harmless(place + name), "bold")
     return f"{where}  {style.paint(words, _COLOURS[found.verdict])}"
 
@@ -61,6 +64,16 @@ def _headline(found: ScanResult, style: Style) -> str:
 def _short(found: ScanResult) -> str:
     reasons = found.assessment.reasons if found.assessment else (found.reason,)
     return harmless("; ".join(reasons))
+
+
+def _reported(reported: Iterable[Reported]) -> Iterator[str]:
+    for report in reported:
+        check = f"{report.source} {report.check}".strip()
+        name = f", there called {report.name}" if report.name else ""
+        when = f", {report.when}" if report.when else ""
+        yield f'{check}: "{report.title}"{name}{when}'
+        if report.text:
+            yield f"  {report.text}"
 
 
 def _look(observation: Observation) -> list[str]:
@@ -106,7 +119,10 @@ def _protocol(found: ScanResult) -> str | None:
 def _next(found: ScanResult) -> Iterator[str]:
     """The exact next command, where there is one."""
     place = found.endpoint
-    if found.verdict is Verdict.EXPOSED and _protocol(found) == "pop2":
+    heard = found.assessment is not None and found.assessment.grade is Grade.REPORTED
+    if heard or (found.reported and not found.observations):
+        yield f"mailseal scan {place}, from a host that reaches it: a look decides"
+    elif found.verdict is Verdict.EXPOSED and _protocol(found) == "pop2":
         yield f"mailseal plan {place} -o plan.json"
     elif found.verdict is Verdict.EXPOSED:
         yield from (f"set it as {each.page} shows" for each in found.references[:1])

@@ -99,7 +99,7 @@ def scan(request: Request, now: Clock = time.time) -> Generator[ScanResult, None
     if not parsed:
         raise BadInput("there is no target: name a host, host:port or network")
     if request.authority:
-        _check_authority(request.authority)
+        check_authority(request.authority)
     networks = [target for target in parsed if "/" in target.host]
     if networks and request.login is not None:
         network = networks[0].host
@@ -123,7 +123,8 @@ def _size(network: str) -> int:
     return 1 << ((128 if ":" in address else 32) - int(bits))
 
 
-def _check_authority(path: str) -> None:
+def check_authority(path: str) -> None:
+    """Raises BadInput where a CA file cannot be used."""
     try:
         tls.context(Layer.TLS_VERIFIED, path)
     except OSError as error:
@@ -265,13 +266,14 @@ def _result(
         reason="",
         assessment=assessment,
         findings=broken,
-        references=tuple(_reference(finding) for finding in broken),
+        references=tuple(reference(finding) for finding in broken),
         observations=tuple(observations),
         swept=endpoint not in named,
     )
 
 
-def _reference(finding: Finding) -> Reference:
+def reference(finding: Finding) -> Reference:
+    """Where the rule of a finding comes from."""
     rule = BY_ID[finding.rule]
     return Reference(rule.id, rule.cvss, rule.cwe, rule.standards, rule.scanners, rule.page)
 
