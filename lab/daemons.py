@@ -62,9 +62,8 @@ PREPARE = """
 set -eu
 if ! id "$1" >/dev/null 2>&1; then
     useradd --create-home "$1"
-    chpasswd <<-END
-	$1:$2
-	END
+    read -r password
+    echo "$1:$password" | chpasswd
     install -d -o "$1" -g "$1" -m 700 /home/$1/Maildir /home/$1/Maildir/new /home/$1/Maildir/cur \\
         /home/$1/Maildir/tmp
 fi
@@ -265,7 +264,6 @@ smtpd_tls_security_level = $level
 smtpd_tls_cert_file = /etc/ssl/mail.pem
 smtpd_tls_key_file = /etc/ssl/mail.key
 broken_sasl_auth_clients = yes
-maillog_file = /var/log/mail.log
 """
 
 _DOVECOT_SERVICES = (
@@ -274,6 +272,7 @@ _DOVECOT_SERVICES = (
     *served("managesieve", 4190),
 )
 _SMTP_SERVICES = (*served("smtp", 25, 465), Service("smtp", 587))
+_PASSWORD = {"/root/password": "$password"}
 _USERS = {"/etc/dovecot/users": "$user:$password\n"}
 
 DAEMONS: Mapping[str, Daemon] = {
@@ -304,8 +303,8 @@ DAEMONS: Mapping[str, Daemon] = {
     "cyrus": Daemon(
         "cyrus",
         {"permitted": {"allow": "yes"}, "required": {"allow": "no"}},
-        {"/etc/imapd.conf": _CYRUS, "/etc/cyrus.conf": _CYRUS_SERVICES},
-        "echo '$password' | saslpasswd2 -p -c -u mail $user && chown cyrus /etc/sasldb2"
+        {"/etc/imapd.conf": _CYRUS, "/etc/cyrus.conf": _CYRUS_SERVICES, **_PASSWORD},
+        "saslpasswd2 -p -c -u mail $user </root/password && chown cyrus /etc/sasldb2"
         " && systemctl restart cyrus-imapd",
         (*served("imap", 143, 993), *served("pop3", 110, 995), *served("managesieve", 4190)),
     ),
@@ -327,16 +326,14 @@ DAEMONS: Mapping[str, Daemon] = {
     "popa3d": Daemon(
         "popa3d",
         {"permitted": {}},
+        # The package's own daemon serves port 110.
         {
-            "/etc/systemd/system/pop3.socket": (
-                "[Socket]\nListenStream=110\nListenStream=10110\nAccept=yes\n"
-            ),
-            "/etc/systemd/system/pop3@.service": (
+            "/etc/systemd/system/pop3odd.socket": "[Socket]\nListenStream=10110\nAccept=yes\n",
+            "/etc/systemd/system/pop3odd@.service": (
                 "[Service]\nExecStart=/usr/sbin/popa3d\nStandardInput=socket\n"
             ),
         },
-        "systemctl disable --now --quiet popa3d; systemctl daemon-reload"
-        " && systemctl restart pop3.socket",
+        "systemctl daemon-reload && systemctl restart pop3odd.socket",
         served("pop3", 110),
     ),
     "postfix": Daemon(
@@ -358,8 +355,9 @@ DAEMONS: Mapping[str, Daemon] = {
             "/etc/postfix/sasl/smtpd.conf": (
                 "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"
             ),
+            **_PASSWORD,
         },
-        "echo '$password' | saslpasswd2 -p -c -u mail.example $user"
+        "saslpasswd2 -p -c -u mail.example $user </root/password"
         " && chown postfix /etc/sasldb2 && systemctl restart postfix",
         _SMTP_SERVICES,
     ),
@@ -394,7 +392,7 @@ def install(host: Host, daemon: Daemon, setting: str, trusted: tuple[str, str]) 
         name: string.Template(text).substitute(known)
         for name, text in daemon.settings[setting].items()
     }
-    host.run(["sh", "-c", PREPARE, "sh", account.user, account.password])
+    host.run(["sh", "-c", PREPARE, "sh", account.user], input=account.password.encode() + b"\n")
     for path, text in daemon.files.items():
         host.write(path, string.Template(text).substitute({**known, **chosen}).encode())
     start = string.Template(daemon.start).substitute({**known, **chosen})

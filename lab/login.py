@@ -1,15 +1,18 @@
 """What a real login shows: `login.py PROTOCOL ADDRESS PORT USER` with the password on stdin.
 
-Strategy: the oracle for verdicts, so nothing of the program under test is in it: plain sockets, each
-way to log in on a connection of its own, in cleartext, whether it is offered or not. Prints a JSON
-object from the way to true (logged in), false (not) or null (no answer that says).
+Strategy: the oracle for verdicts, so nothing of the program under test is in it: plain sockets,
+each way to log in on a connection of its own, in cleartext, whether it is offered or not. Prints a
+JSON object from the way to true (logged in), false (not) or null (no answer that says).
 """
+
+from __future__ import annotations
 
 import base64
 import contextlib
 import json
 import socket
 import sys
+from collections.abc import Callable
 
 SECONDS = 20.0
 
@@ -17,17 +20,17 @@ SECONDS = 20.0
 class Wire:
     """Lines to and from a server."""
 
-    def __init__(self, address, port):
+    def __init__(self, address: str, port: int) -> None:
         self.sock = socket.create_connection((address, port), SECONDS)
         self.file = self.sock.makefile("rb")
 
-    def say(self, text):
+    def say(self, text: bytes) -> None:
         self.sock.sendall(text + b"\r\n")
 
-    def line(self):
+    def line(self) -> bytes:
         return self.file.readline(4096).rstrip(b"\r\n")
 
-    def until(self, *beginnings):
+    def until(self, *beginnings: bytes) -> bytes:
         """The first line that begins so; empty at the end."""
         while True:
             line = self.line()
@@ -35,7 +38,7 @@ class Wire:
                 return line
 
 
-def pop3(wire, way, user, password):
+def pop3(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
     wire.until(b"+OK")
     if way == "USER":
         wire.say(b"USER " + user)
@@ -47,7 +50,7 @@ def pop3(wire, way, user, password):
     return exchange(wire, way, user, password, (b"+",), (b"+OK",), (b"-ERR",))
 
 
-def imap(wire, way, user, password):
+def imap(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
     wire.until(b"* ")
     if way == "LOGIN command":
         wire.say(b'a LOGIN "%s" "%s"' % (user, password))
@@ -56,7 +59,7 @@ def imap(wire, way, user, password):
     return exchange(wire, way, user, password, (b"+",), (b"a OK",), (b"a ",))
 
 
-def smtp(wire, way, user, password):
+def smtp(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
     wire.until(b"220 ")
     wire.say(b"EHLO client.example")
     wire.until(b"250 ")
@@ -64,15 +67,30 @@ def smtp(wire, way, user, password):
     return exchange(wire, way, user, password, (b"334",), (b"235",), (b"4", b"5"))
 
 
-def managesieve(wire, way, user, password):
+def managesieve(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
     wire.until(b"OK")
     wire.say(b'AUTHENTICATE "' + way.encode() + b'"')
-    quoted = lambda text: b'"' + text + b'"'  # noqa: E731
     ends = (b"NO", b"BYE")
     return exchange(wire, way, user, password, (b'"', b"{"), (b"OK",), ends, quoted)
 
 
-def exchange(wire, way, user, password, more, yes, no, write=bytes):
+Marks = tuple[bytes, ...]
+
+
+def quoted(text: bytes) -> bytes:
+    return b'"' + text + b'"'
+
+
+def exchange(
+    wire: Wire,
+    way: str,
+    user: bytes,
+    password: bytes,
+    more: Marks,
+    yes: Marks,
+    no: Marks,
+    write: Callable[[bytes], bytes] = bytes,
+) -> bool | None:
     """One answer to each prompt."""
     messages = [b"\0" + user + b"\0" + password] if way == "PLAIN" else [user, password]
     line = wire.until(*more, *yes, *no)
@@ -96,10 +114,10 @@ WAYS = {
 }
 
 
-def main(protocol, address, port, user):
+def main(protocol: str, address: str, port: str, user: str) -> None:
     password = sys.stdin.buffer.readline().rstrip(b"\n")
     login, ways = WAYS[protocol]
-    told = {}
+    told: dict[str, bool | None] = {}
     for way in ways:
         told[way] = None
         with contextlib.suppress(OSError):

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from mailseal.daemons import reading, recognise
+from mailseal.daemons.base import Product
 from mailseal.model.codec import digest
 from mailseal.model.finding import Assessment, Grade, Verdict
 from mailseal.model.look import Attempt, Channel, Observation, Outcome, Reach, Vantage
@@ -62,6 +64,7 @@ def assess(observations: Sequence[Observation], reported: Sequence[Reported] = (
         basis=tuple(observation.digest for observation in observations),
         vantages=tuple(dict.fromkeys(observation.vantage for observation in observations)),
         conflicts=_conflicts(observations, opinions),
+        product=next((str(each) for each in map(recognise, observations) if each), ""),
     )
 
 
@@ -153,8 +156,9 @@ def _opinion(observation: Observation) -> _Opinion:
     protocol = observation.protocol
     if protocol is not None and protocol not in LOGIN_PROTOCOLS:
         return Verdict.ABSENT, None, ("another service answers: " + protocol,)
+    product = recognise(observation)
     clear = _decisive(
-        attempt
+        _as_meant(product, protocol, attempt)
         for attempt in observation.attempts
         if attempt.channel is Channel.CLEAR and strength(attempt.mechanism) is Strength.CLEARTEXT
     )
@@ -163,6 +167,15 @@ def _opinion(observation: Observation) -> _Opinion:
         if telling:
             return Verdict.EXPOSED, grade, _reasons(telling)
     return _not_exposed(observation, clear)
+
+
+def _as_meant(product: Product | None, protocol: str | None, attempt: Attempt) -> Attempt:
+    """The attempt as the daemon means its answer, where its record knows more than the words say."""
+    meant = None if product is None else reading(product, protocol, attempt)
+    if meant is None:
+        return attempt
+    said = f"{attempt.mechanism}: {meant.why}: {attempt.said}"
+    return replace(attempt, outcome=meant.outcome, reason=said)
 
 
 _TOLD = (Outcome.ACCEPTED, Outcome.PROVEN, Outcome.REFUSED)
@@ -213,6 +226,10 @@ def _no_service(observation: Observation) -> _Opinion:
 
 def _vantage_caution(observation: Observation) -> tuple[str, ...]:
     """Some servers trust their own address: a refusal seen from elsewhere is what counts."""
+    product = recognise(observation)
+    trap = product.daemon.traps.get(observation.vantage) if product else None
+    if trap is not None:
+        return (f"seen from {observation.vantage.value}: {trap}",)
     if observation.vantage is Vantage.SELF:
         return ("seen from the host itself: a stranger may be treated otherwise",)
     return ()

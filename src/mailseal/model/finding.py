@@ -33,7 +33,8 @@ class Grade(str, enum.Enum):
 @dataclass(frozen=True)
 class Assessment:
     """The one verdict on an endpoint. `basis` are the digests of the looks it rests on, `vantages`
-    from where they were taken; `conflicts` are contradictions, shown and not averaged.
+    from where they were taken; `conflicts` are contradictions, shown and not averaged. `product` is
+    the daemon and its version, as far as they show.
     """
 
     endpoint: Endpoint
@@ -44,6 +45,7 @@ class Assessment:
     basis: Tuple[str, ...]
     vantages: Tuple[Vantage, ...]
     conflicts: Tuple[str, ...] = ()
+    product: str = ""
 
 
 class Severity(str, enum.Enum):

@@ -477,8 +477,10 @@ def _eager(notes: _Notes) -> Generator[Dial, Call, None]:
     notes.transcript += ["-- clear, eager", "C: HELO", "S: " + shown]
     if is_tls(line):
         return
-    # A greeting, or the answer to the HELO (RFC 937: replies begin so).
-    if recognise(line) in LOGIN_PROTOCOLS or line[:1] in (b"+", b"-", b"#"):
+    # A greeting, or the answer to the HELO (RFC 937: replies begin so). Exim's complaint of a
+    # ClientHello that it cannot read, "554 Security failure", is neither.
+    greets = recognise(line) in LOGIN_PROTOCOLS and line[:3] not in (b"421", b"554")
+    if greets or line[:1] in (b"+", b"-", b"#"):
         reason = "a client that does not wait is answered in cleartext: " + shown
         attempt = Attempt("HELO", Channel.CLEAR, True, Outcome.ACCEPTED, reason)
         notes.attempts.append(attempt)

@@ -23,10 +23,11 @@ PRIVACY = re.compile(
     rb"|\b(?:plain|clear)[- ]?text\b.{0,48}\b(?:disallow|disabl|forbid|denied|refus|prohib|not)"
     rb"|\b(?:no|disallow|disabl\w*|forbid\w*|denied|refus\w*)\b.{0,48}\b(?:plain|clear)[- ]?text\b"
     rb"|\b" + _TLS + rb"\b.{0,48}\b(?:required|needed|first|mandatory|only)\b"
-    rb"|\b(?:requires?|must|needs?|only|use|issue|without|need to|have to)\b.{0,48}\b"
+    rb"|\b(?:requires?|must|needs?|only|use|issue|without|until|unless|have to)\b.{0,48}\b"
     + _TLS
     + rb"\b"
     rb"|\bunder a layer\b"
+    rb"|\bdisallowed on non-secure\b"
     # RFC 4954 section 6, RFC 3207 section 4: STARTTLS first, too weak, encryption required.
     rb"|\A53[048]\b",
     re.IGNORECASE,

@@ -36,6 +36,7 @@ def result(found: ScanResult, style: Style = PLAIN) -> list[str]:
     lines += labelled("why", assessment.reasons if assessment else (found.reason,))
     if assessment:
         lines += labelled("conflict", assessment.conflicts)
+        lines += labelled("product", (assessment.product,) if assessment.product else ())
     lines += labelled("reported", _reported(found.reported))
     for observation in found.observations:
         lines += _look(observation)

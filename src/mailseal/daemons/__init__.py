@@ -1,0 +1,48 @@
+"""One record a mail daemon: the one place that knows Dovecot from Courier.
+
+Strategy: `recognise` goes through the tuple; a new daemon is one new file and one line here. What is
+not recognised is read by the general rules alone.
+"""
+
+from __future__ import annotations
+
+from mailseal.daemons import courier, cyrus, dovecot, exim, popa3d, postfix, uw
+from mailseal.daemons.base import Daemon, Product, Reading
+from mailseal.model.look import Attempt, Observation
+
+DAEMONS: tuple[Daemon, ...] = (
+    uw.DAEMON,
+    dovecot.DAEMON,
+    cyrus.DAEMON,
+    courier.DAEMON,
+    postfix.DAEMON,
+    exim.DAEMON,
+    popa3d.DAEMON,
+)
+
+
+def recognise(observation: Observation) -> Product | None:
+    """Who answers, as far as the look shows."""
+    for daemon in DAEMONS:
+        for sign in daemon.signs:
+            found = sign.pattern.search(observation.banner)
+            if observation.protocol in sign.protocols and found:
+                version = found.groupdict().get("version") or _by_words(daemon, observation)
+                return Product(daemon, version)
+    return None
+
+
+def _by_words(daemon: Daemon, observation: Observation) -> str:
+    for pattern, version in daemon.words:
+        if any(pattern.search(line) for line in observation.transcript):
+            return version
+    return ""
+
+
+def reading(product: Product, protocol: str | None, attempt: Attempt) -> Reading | None:
+    """What the daemon means by its answer, where it means something of its own."""
+    for each in product.daemon.readings:
+        applies = protocol in each.protocols and attempt.outcome is each.general
+        if applies and each.pattern.search(attempt.said):
+            return each
+    return None
