@@ -1,7 +1,7 @@
 """One record a mail daemon: the one place that knows Dovecot from Courier.
 
-Strategy: `recognise` goes through the tuple; a new daemon is one new file and one line here. What is
-not recognised is read by the general rules alone.
+Strategy: `recognise` goes through the tuple; a new daemon is one new file and one line here. What
+is not recognised is read by the general rules alone.
 """
 
 from __future__ import annotations
