@@ -170,7 +170,7 @@ def _opinion(observation: Observation) -> _Opinion:
 
 
 def _as_meant(product: Product | None, protocol: str | None, attempt: Attempt) -> Attempt:
-    """The attempt as the daemon means its answer, where its record knows more than the words say."""
+    """The attempt as the daemon means its answer, where its record knows more than words say."""
     meant = None if product is None else reading(product, protocol, attempt)
     if meant is None:
         return attempt
