@@ -49,8 +49,8 @@ def every_way(transcript: Transcript) -> Iterator[Pieces]:
 def verdict(protocol: str, session: TextSession) -> str:
     attempts: tuple[Attempt, ...] = tuple(e.attempt(Channel.CLEAR) for e in session.logins)
     seen = Observation(
-        Endpoint("192.0.2.1", 109), Vantage.WIRE, "", "", Reach.OPEN, protocol, session.banner, None,
-        attempts, (), "", (),
+        Endpoint("192.0.2.1", 109), Vantage.WIRE, "", "", Reach.OPEN, protocol, session.banner,
+        None, attempts, (), "", (),
     )  # fmt: skip
     return assess([seen]).verdict.value
 
