@@ -272,7 +272,7 @@ _DOVECOT_SERVICES = (
     *served("managesieve", 4190),
 )
 _SMTP_SERVICES = (*served("smtp", 25, 465), Service("smtp", 587))
-_PASSWORD = {"/root/password": "$password"}
+_PASSWORD = {"/etc/mail-password": "$password"}
 _USERS = {"/etc/dovecot/users": "$user:$password\n"}
 
 DAEMONS: Mapping[str, Daemon] = {
@@ -304,7 +304,7 @@ DAEMONS: Mapping[str, Daemon] = {
         "cyrus",
         {"permitted": {"allow": "yes"}, "required": {"allow": "no"}},
         {"/etc/imapd.conf": _CYRUS, "/etc/cyrus.conf": _CYRUS_SERVICES, **_PASSWORD},
-        "saslpasswd2 -p -c -u mail $user </root/password && chown cyrus /etc/sasldb2"
+        "saslpasswd2 -p -c -u mail $user </etc/mail-password && chown cyrus /etc/sasldb2"
         " && systemctl restart cyrus-imapd",
         (*served("imap", 143, 993), *served("pop3", 110, 995), *served("managesieve", 4190)),
     ),
@@ -357,7 +357,7 @@ DAEMONS: Mapping[str, Daemon] = {
             ),
             **_PASSWORD,
         },
-        "saslpasswd2 -p -c -u mail.example $user </root/password"
+        "saslpasswd2 -p -c -u mail.example $user </etc/mail-password"
         " && chown postfix /etc/sasldb2 && systemctl restart postfix",
         _SMTP_SERVICES,
     ),

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ class Row:
     product: str
 
 
-def scanned(client: Client, targets: list[str], *options: str, secret: str = "") -> dict[str, dict]:
+def scanned(client: Client, targets: list[str], *options: str, secret: str = "") -> dict[str, dict[str, Any]]:
     """The program's results by endpoint."""
     command = [PYTHON, "-m", "mailseal", "scan", "--format", "ndjson", "--no-tls-versions"]
     if secret:
@@ -63,7 +64,7 @@ def real_login(client: Client, address: str, service: Service, lab: Lab) -> bool
     return None if all(value is None for value in ways.values()) else False
 
 
-def told(result: dict) -> str:
+def told(result: dict[str, Any]) -> str:
     grade = result["assessment"]["grade"]
     return result["verdict"] + (f", {grade}" if grade else "")
 
