@@ -65,6 +65,7 @@ COLUMNS: dict[str, Callable[[ScanResult], str]] = {
     "seen": lambda found: found.observations[0].start if found.observations else "",
     "reasons": lambda found: _joined(found.reasons),
     "conflicts": lambda found: _joined(found.assessment.conflicts if found.assessment else ()),
+    "evidence": lambda found: _joined(line for each in found.findings for line in each.evidence),
     "not_seen": lambda found: _joined(gap for look in found.observations for gap in look.gaps),
 }
 
