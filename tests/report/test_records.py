@@ -19,8 +19,8 @@ from tests.report.make import mixed, result, written
 
 PAGE = (ROOT / "docs/reference/records.md").read_text()
 DOCUMENTED = (
-    Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls, Attempt,
-    TlsFacts, Reported,
+    Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls,
+    Attempt, TlsFacts, Reported,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 
@@ -21,7 +21,7 @@ SCHEMA = Path(__file__).parent / "schemas" / "sarif-2.1.0.json"
 
 
 @functools.lru_cache
-def validator() -> jsonschema.protocols.Validator:
+def validator():
     schema = json.loads(SCHEMA.read_text())
     return jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker())
 
@@ -29,6 +29,7 @@ def validator() -> jsonschema.protocols.Validator:
 def run(results, code: int = 1) -> dict:
     log = json.loads(written("sarif", results, code=code))
     assert [error.message for error in validator().iter_errors(log)] == []
+    only: dict
     (only,) = log["runs"]
     for each in only["results"]:
         assert only["tool"]["driver"]["rules"][each["ruleIndex"]]["id"] == each["ruleId"]

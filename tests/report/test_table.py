@@ -47,7 +47,7 @@ def test_the_greeting_of_pop2_is_no_formula():
 @pytest.mark.parametrize("start", [*FORMULA, " =", "\u3000="])
 def test_what_begins_as_a_formula_gets_an_apostrophe(start: str):
     made = cell(start + "1+1")
-    assert made.startswith("'") or made.startswith("\\"), made
+    assert made.startswith(("'", "\\")), made
 
 
 def test_other_text_stays_as_it_is():
