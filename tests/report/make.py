@@ -60,11 +60,11 @@ def closed(**changes) -> ScanResult:
 
 def hostile(text: str) -> ScanResult:
     """An exposed endpoint with the text wherever somebody else may have put it."""
-    made = result(
-        banner=text, product=text, protocol="pop2", transcript=(text,), gaps=(text,), name=text
-    )
+    made = result(banner=text, protocol="pop2", transcript=(text,), gaps=(text,), name=text)
     assert made.assessment is not None
-    assessment = replace(made.assessment, reasons=(text,), conflicts=(text,), protocol=text)
+    assessment = replace(
+        made.assessment, reasons=(text,), conflicts=(text,), protocol=text, product=text
+    )
     finding = replace(made.findings[0], evidence=(text + "2",), advice=text, title=text)
     return replace(
         made,

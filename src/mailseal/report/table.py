@@ -58,7 +58,7 @@ COLUMNS: dict[str, Callable[[ScanResult], str]] = {
     "rules": lambda found: _joined(finding.rule for finding in found.findings),
     "findings": lambda found: _joined(finding.id for finding in found.findings),
     "protocol": lambda found: (found.assessment and found.assessment.protocol) or "",
-    "product": _of_looks(lambda look: look.product),
+    "product": lambda found: found.assessment.product if found.assessment else "",
     "banner": _of_looks(lambda look: look.banner),
     "tls": _of_looks(_tls),
     "vantage": _of_looks(lambda look: look.vantage.value),
