@@ -8,7 +8,7 @@ from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Endpoint, Observation, Reach
 from mailseal.model.reported import Claimed, Reported
 from mailseal.report.forms import FORMS
-from mailseal.report.result import Origin, Reference, ScanResult, Tally
+from mailseal.report.result import Origin, Recheck, Reference, ScanResult, Tally
 from mailseal.report.style import PLAIN
 from mailseal.report.writer import Run
 from mailseal.rules import BY_ID, findings
@@ -73,6 +73,7 @@ def hostile(text: str) -> ScanResult:
         asked=text,
         endpoint=Endpoint("fe80::1%" + text, 109),
         reported=(replace(REPORT, title=text, name=text, text=text, check=text),),
+        recheck=Recheck.CONFIRMED,
         origin=Origin(text, 7),
     )
 

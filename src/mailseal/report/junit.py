@@ -36,6 +36,8 @@ def _properties(found: ScanResult) -> Iterator[tuple[str, str]]:
         yield "grade", found.assessment.grade.value if found.assessment.grade else ""
         yield "protocol", found.assessment.protocol or ""
         yield "vantage", " ".join(vantage.value for vantage in found.assessment.vantages)
+    if found.recheck:
+        yield "recheck", found.recheck.value
     for finding in found.findings:
         yield f"finding.{finding.id}", f"{finding.severity.value} {finding.rule}"
 

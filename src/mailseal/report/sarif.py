@@ -120,6 +120,8 @@ class Log:
             properties["grade"] = assessment.grade.value if assessment.grade else None
             properties["protocol"] = assessment.protocol and harmless(assessment.protocol)
             properties["vantages"] = [vantage.value for vantage in assessment.vantages]
+        if found.recheck:
+            properties["recheck"] = found.recheck.value
         result = {
             "ruleId": harmless(rule),
             "ruleIndex": list(self._rules).index(rule),

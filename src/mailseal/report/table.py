@@ -66,6 +66,8 @@ COLUMNS: dict[str, Callable[[ScanResult], str]] = {
     "reasons": lambda found: _joined(found.reasons),
     "conflicts": lambda found: _joined(found.assessment.conflicts if found.assessment else ()),
     "evidence": lambda found: _joined(line for each in found.findings for line in each.evidence),
+    "reported": lambda found: _joined(f"{each.source} {each.check}" for each in found.reported),
+    "recheck": lambda found: found.recheck.value if found.recheck else "",
     "not_seen": lambda found: _joined(gap for look in found.observations for gap in look.gaps),
 }
 
