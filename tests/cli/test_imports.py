@@ -13,6 +13,7 @@ from mailseal.cli.exits import Exit
 from mailseal.imports.base import MAIL_PORTS
 from mailseal.model import codec
 from mailseal.model.look import Endpoint
+from mailseal.report.forms import FORMS
 from mailseal.report.result import Recheck, Scan, ScanResult
 from mailseal.workflow import imports
 from tests.cli.program import mailseal
@@ -60,7 +61,7 @@ def test_when_all_is_fixed_the_exit_code_is_that_of_clean(tmp_path: Path):
     assert mailseal("import", "--verify", *PATIENCE, path).returncode == Exit.CLEAN
 
 
-@pytest.mark.parametrize("form", ["text", "json", "ndjson"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_report_cut_off_is_said_and_what_it_held_is_printed(form: str):
     done = mailseal("import", "--format", form, "-", stdin=SAMPLES["scan.nessus"][:2400])
     assert done.returncode == Exit.USAGE

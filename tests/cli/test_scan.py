@@ -17,18 +17,19 @@ from mailseal.cli.exits import Exit
 from mailseal.model import codec
 from mailseal.model.finding import Verdict
 from mailseal.model.look import Endpoint
+from mailseal.report.forms import FORMS
 from mailseal.report.result import Scan, ScanResult
 from tests.certs.make import certificate
 from tests.cli.program import PROGRAM, environment, mailseal, on_terminal
 from tests.probe import peers
 from tests.probe.certificates import anything_goes, server_context
+from tests.project.tree import ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
 DISABLED = b"- POP2 server disabled on this system\r\n"
 HOSTILE = b"+ POP2 \x1b[2J\x1b]0;owned\x07 \x00\x7f\x9b31m \xe2\x80\xae \xe2\x81\xa6 end\r\n"
 PATIENCE = ("--timeout", "1")
 """Seconds: TLS is tried after a silence, and a silence is waited for."""
-FORMATS = ("text", "json", "ndjson")
 SECRET = "correct-horse"
 
 
@@ -118,6 +119,24 @@ def test_a_document_reads_back(exposed: Endpoint):
     assert scan.results[0].endpoint == exposed
     assert scan.started <= scan.results[0].observations[0].start <= scan.ended
     assert settled(run.stdout, exposed) == (GOLDEN / "exposed.json").read_text()
+
+
+def test_a_log_has_the_exit_code_and_the_pages_of_the_rules(exposed: Endpoint, tmp_path: Path):
+    out = tmp_path / "mailseal.sarif"
+    run = mailseal("scan", "--format", "sarif", "-o", str(out), str(exposed))
+    (log,) = json.loads(out.read_text())["runs"]
+    assert log["invocations"][0]["exitCode"] == run.returncode == Exit.EXPOSED
+    (rule,) = log["tool"]["driver"]["rules"]
+    page = ROOT / "docs/rules/pop2-cleartext-login.md"
+    assert rule["help"]["markdown"] == page.read_text()
+
+
+def test_a_case_fails_from_the_severity_that_fails_the_program(sealed: Endpoint):
+    for severity, code in (("medium", Exit.EXPOSED), ("high", Exit.CLEAN)):
+        options = ("--format", "junit", "--fail-on", severity)
+        run = mailseal("scan", *PATIENCE, *options, str(sealed))
+        assert run.returncode == code
+        assert (b"<failure" in run.stdout) is (code == Exit.EXPOSED)
 
 
 def test_a_line_comes_as_soon_as_its_endpoint_is_done(exposed: Endpoint):
@@ -355,7 +374,7 @@ def test_a_full_disk_is_said(exposed: Endpoint, to: str):
 # -- secrets ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("peer", [account, parrot])
 @pytest.mark.parametrize("by", ["environment", "descriptor"])
 def test_the_password_goes_to_the_server_alone(form: str, peer: peers.Peer, by: str):
@@ -403,7 +422,7 @@ def test_a_password_is_not_sent_to_a_network():
 # -- hostile servers and terminals -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS)
 def test_a_hostile_banner_does_not_reach_the_reader(form: str):
     with peers.serving(peers.says(HOSTILE, stay=1)) as endpoint:
         run = mailseal("scan", *PATIENCE, "--format", form, str(endpoint))
@@ -412,7 +431,7 @@ def test_a_hostile_banner_does_not_reach_the_reader(form: str):
     assert harmless(seen)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS)
 def test_a_hostile_certificate_does_neither(form: str, sealed: Endpoint):
     run = mailseal("scan", *PATIENCE, "--format", form, "--name", "mail.example", str(sealed))
     assert b"untrusted" in run.stdout
@@ -420,7 +439,8 @@ def test_a_hostile_certificate_does_neither(form: str, sealed: Endpoint):
 
 
 def harmless(seen: bytes) -> bool:
-    return all(char == "\n" or char.isprintable() for char in seen.decode())
+    text = seen.decode().replace("\r\n", "\n")  # CSV ends its lines so.
+    return all(char == "\n" or char.isprintable() for char in text)
 
 
 def test_colour_is_for_terminals_and_not_for_no_color():

@@ -13,14 +13,14 @@ from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFac
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
 from mailseal.model.reported import Reported
 from mailseal.report import records
-from mailseal.report.result import Reference, Scan, ScanResult
+from mailseal.report.result import Origin, Reference, Scan, ScanResult
 from tests.project.tree import ROOT
-from tests.report.make import result
+from tests.report.make import mixed, result, written
 
 PAGE = (ROOT / "docs/reference/records.md").read_text()
 DOCUMENTED = (
-    Scan, ScanResult, Endpoint, Assessment, Finding, Reference, Observation, StartTls, Attempt,
-    TlsFacts, Reported,
+    Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls,
+    Attempt, TlsFacts, Reported,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
 )  # fmt: skip
 
@@ -48,11 +48,24 @@ def test_a_line_is_one_record_and_reads_back():
     assert codec.loads(ScanResult, line, lenient=False) == result()
 
 
-def test_a_document_is_one_record_with_a_list():
-    scan = Scan("0.1.0", "2026-01-15T12:00:00.000Z", "2026-01-15T12:00:01.000Z", {}, (result(),))
-    read = json.loads(records.document(scan))
-    assert (read["type"], read["version"], len(read["results"])) == ("Scan", 1, 1)
-    assert codec.from_record(Scan, read, lenient=False) == scan
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_document_is_one_record_written_as_it_grows(count: int):
+    results = tuple(mixed()[:count])
+    scan = codec.loads(Scan, written("json", results), lenient=False)
+    assert scan.results == results
+    assert (scan.mailseal, scan.started, scan.ended) == (
+        "0.1.0",
+        "2026-01-15T12:00:00.000Z",
+        "2026-01-15T12:00:01.000Z",
+    )
+    assert sum(scan.counts.values()) == count
+
+
+def test_a_document_that_was_cut_short_has_no_reader():
+    lines = written("json", mixed()).splitlines()
+    for end in range(1, len(lines)):
+        with pytest.raises(codec.CodecError):
+            codec.loads(Scan, "\n".join(lines[:end]), lenient=False)
 
 
 def test_no_control_character_and_nothing_but_ascii():

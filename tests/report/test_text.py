@@ -7,20 +7,14 @@ import pytest
 
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Endpoint, Reach, Vantage
-from mailseal.model.reported import Claimed, Reported
 from mailseal.report import text
 from mailseal.report.layout import bullets, labelled, table, unified_diff
-from mailseal.report.result import Recheck, ScanResult, Tally
+from mailseal.report.result import Recheck, Tally, fails
 from mailseal.report.style import PLAIN, Style, harmless
 from mailseal.rules import BY_ID
-from tests.report.make import lost, result
+from tests.report.make import HOSTILE, REPORT, closed, hostile, lost, result
 
 GOLDEN = Path(__file__).parent / "golden"
-REPORT = Reported(
-    Endpoint("192.0.2.7", 109), "nessus", "15854", "POP2 Cleartext", Claimed.PERMITTED, "pop2",
-    "mail.example", "2026-01-07T11:58:20.000Z", "+ POP2 ready",
-)  # fmt: skip
-HOSTILE = "a\x1b[2J\x1b]0;x\x07\x00\x7f\x9b31m\u202e\u2066\u200b\u2028\r\n\ud800z"
 
 
 @pytest.mark.parametrize("rule", BY_ID)
@@ -41,10 +35,6 @@ def test_what_others_report_stands_before_the_look_and_what_became_of_it_in_the_
         "              + POP2 ready",
     ]
     assert lines[at + 2].startswith("  seen from")
-
-
-def closed() -> ScanResult:
-    return result(reach=Reach.CLOSED, attempts=(), protocol=None, gaps=("connection refused",))
 
 
 def test_what_is_absent_is_one_line_and_in_a_sweep_only_counted():
@@ -80,15 +70,7 @@ def test_the_next_command(shown, command: str):
 
 
 def test_hostile_text_does_not_get_through_wherever_it_stands():
-    hostile = result(
-        banner=HOSTILE, protocol="pop2", transcript=(HOSTILE,), gaps=(HOSTILE,), name=HOSTILE
-    )
-    assert hostile.assessment is not None
-    assessment = replace(hostile.assessment, reasons=(HOSTILE,), conflicts=(HOSTILE,))
-    finding = replace(hostile.findings[0], evidence=(HOSTILE + "2",), advice=HOSTILE, title=HOSTILE)
-    reported = replace(REPORT, title=HOSTILE, name=HOSTILE, text=HOSTILE, check=HOSTILE)
-    hostile = replace(hostile, assessment=assessment, findings=(finding,), reported=(reported,))
-    for line in [*text.result(hostile), *text.result(replace(lost(HOSTILE, HOSTILE)))]:
+    for line in [*text.result(hostile(HOSTILE)), *text.result(lost(HOSTILE, HOSTILE))]:
         assert line.isprintable(), line
 
 
@@ -115,6 +97,14 @@ def test_the_tally_counts_and_keeps_the_worst():
     assert text.summary(tally.counts()) == (
         "4 endpoints: 1 exposed, 2 refused, 1 absent, 0 inconclusive"
     )
+
+
+def test_a_result_fails_where_it_is_exposed_or_has_a_finding_of_the_severity():
+    assert fails(result(), None)
+    assert fails(result("tls-version"), Severity.MEDIUM)
+    assert not fails(result("tls-version"), Severity.HIGH)
+    assert not fails(result("tls-version"), None)
+    assert not fails(closed(), Severity.INFO)
 
 
 # -- layout ----------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """House rule 5 for every rule (one file, id, fixture pair and page), and ratings that add up."""
 
 import json
-import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ from mailseal.assess import assess
 from mailseal.model import codec
 from mailseal.model.finding import Severity, finding_id
 from mailseal.model.look import Observation
+from mailseal.report.cvss import base_score
 from mailseal.rules import BY_ID, RULES, findings
 from tests.project.tree import PACKAGE, ROOT
 
@@ -78,61 +78,13 @@ def test_the_names_scanners_give_to_the_finding():
     assert "CWE-319" in BY_ID["pop2-cleartext-login"].cwe
 
 
-# -- CVSS 3.1, specification section 7 --------------------------------------------------------
+# -- CVSS 3.1, specification section 5 ------------------------------------------------------------
 
-WEIGHTS = {
-    "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
-    "AC": {"L": 0.77, "H": 0.44},
-    "PR": {"N": 0.85, "L": 0.62, "H": 0.27},
-    "UI": {"N": 0.85, "R": 0.62},
-    "S": {"U": 0.0, "C": 0.0},
-    "C": {"H": 0.56, "L": 0.22, "N": 0.0},
-    "I": {"H": 0.56, "L": 0.22, "N": 0.0},
-    "A": {"H": 0.56, "L": 0.22, "N": 0.0},
-}
-CHANGED = {"L": 0.68, "H": 0.5}  # privileges weigh more where the scope changes
 RATINGS = ((0.0, Severity.INFO), (3.9, Severity.LOW), (6.9, Severity.MEDIUM), (8.9, Severity.HIGH))
-
-
-def base_score(vector: str) -> float:
-    head, *parts = vector.split("/")
-    assert head == "CVSS:3.1"
-    metrics = dict(part.split(":") for part in parts)
-    assert [part.split(":")[0] for part in parts] == list(WEIGHTS), "each metric once, in order"
-    weight = {name: WEIGHTS[name][value] for name, value in metrics.items()}
-    changed = metrics["S"] == "C"
-    if changed:
-        weight["PR"] = CHANGED.get(metrics["PR"], weight["PR"])
-    sub = 1 - (1 - weight["C"]) * (1 - weight["I"]) * (1 - weight["A"])
-    impact = 7.52 * (sub - 0.029) - 3.25 * (sub - 0.02) ** 15 if changed else 6.42 * sub
-    exploitability = 8.22 * weight["AV"] * weight["AC"] * weight["PR"] * weight["UI"]
-    if impact <= 0:
-        return 0.0
-    return roundup(min((1.08 if changed else 1.0) * (impact + exploitability), 10.0))
-
-
-def roundup(number: float) -> float:
-    """Up to one decimal, as appendix A has it: safe from floating point."""
-    whole = round(number * 100_000)
-    return whole / 100_000 if whole % 10_000 == 0 else (math.floor(whole / 10_000) + 1) / 10
 
 
 def rating(score: float) -> Severity:
     return next((name for limit, name in RATINGS if score <= limit), Severity.CRITICAL)
-
-
-@pytest.mark.parametrize(
-    ("vector", "score"),
-    [
-        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", 9.8),
-        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N", 6.1),
-        ("CVSS:3.1/AV:N/AC:L/PR:L/UI:N/S:C/C:H/I:H/A:H", 9.9),
-        ("CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H", 7.8),
-        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", 0.0),
-    ],
-)
-def test_the_formula_against_well_known_scores(vector: str, score: float):
-    assert base_score(vector) == score
 
 
 @ids

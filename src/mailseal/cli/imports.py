@@ -15,10 +15,11 @@ import click
 
 from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.output import Progress, ReaderGone, opened, output_options
-from mailseal.cli.scan import VANTAGES, WRITERS
+from mailseal.cli.output import Progress, ReaderGone, opened, output_options, writer
+from mailseal.cli.scan import VANTAGES
 from mailseal.model.finding import Severity
 from mailseal.model.look import Vantage
+from mailseal.report.forms import FORMS
 from mailseal.report.result import Recheck, Tally
 from mailseal.report.style import harmless
 
@@ -83,7 +84,7 @@ nothing is but something is undecided, 2 that a file could not be read to its en
     metavar="SEVERITY",
     help="Exit 1 for findings from info, low, medium, high or critical upwards, too.",
 )
-@output_options("text", "json", "ndjson")
+@output_options(*FORMS)
 def command(
     form: str, output: str | None, overwrite: bool, fail_on: str | None, **options: Any
 ) -> Exit:
@@ -101,10 +102,11 @@ def command(
         raise Stop(Exit.USAGE, str(error)) from None
     tally, progress = Tally(), Progress(time.monotonic)
     again: Counter[Recheck] = Counter()
-    fault, least = "", Exit.CLEAN
+    severity = Severity(fail_on) if fail_on else None
+    fault, code = "", Exit.CLEAN
     with contextlib.closing(results), opened(output, overwrite) as out:
-        writer = WRITERS[form](out)
         try:
+            lines = writer(form, out, severity)
             progress.show("reading")
             try:
                 for result in results:
@@ -112,15 +114,17 @@ def command(
                     if result.recheck is not None:
                         again[result.recheck] += 1
                     progress.clear()
-                    writer.add(result)
+                    lines.add(result)
                     progress.show(f"{tally.total} endpoints")
             except BadInput as error:
                 # What stood before the fault is as good as ever.
                 fault = str(error)
             progress.clear()
-            writer.end(tally)
+            code = Exit.USAGE if fault else exits.of_scan(tally, severity)
+            lines.end(tally, code)
         except ReaderGone:
-            least = Exit.INCONCLUSIVE  # Not all was read, and nobody read all there was.
+            # Not all was read, and nobody read all there was.
+            code = exits.of_scan(tally, severity) or Exit.INCONCLUSIVE
         finally:
             progress.clear()
     if again:
@@ -131,7 +135,7 @@ def command(
         click.echo(f"mailseal: {harmless(note)}", err=True)
     if fault:
         raise Stop(Exit.USAGE, fault)
-    return exits.of_scan(tally, Severity(fail_on) if fail_on else None) or least
+    return code
 
 
 def _request(

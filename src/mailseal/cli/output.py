@@ -10,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, TypeVar
 
 import click
 
+from mailseal import __version__
 from mailseal.cli.exits import Exit, Stop
+from mailseal.model.finding import Severity
 from mailseal.report.style import PLAIN, Style
+from mailseal.report.writer import Run, Writer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,6 +76,24 @@ def opened(path: str | None, overwrite: bool) -> Iterator[Output]:
         raise Stop(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
     with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
         yield Output(stream, PLAIN)
+
+
+def writer(form: str, out: Output, fail_on: Severity | None) -> Writer:
+    """A writer of results in one of the forms of `report.forms`. Raises as `Output.line` does."""
+    from mailseal.report.forms import FORMS
+
+    return FORMS[form](Run(out.line, __version__, time.time, out.style, fail_on, _page))
+
+
+def _page(rule: str) -> str:
+    """The documentation of a rule; docs/rules stands inside the package as rules/pages."""
+    from importlib.resources import files
+
+    # A record may come from elsewhere, and name what it likes.
+    if not re.fullmatch(r"[a-z0-9-]+", rule):
+        return ""
+    page = files("mailseal").joinpath("rules", "pages", f"{rule}.md")
+    return page.read_text(encoding="utf-8") if page.is_file() else ""
 
 
 def terminal_style(stream: TextIO) -> Style:

@@ -1,7 +1,7 @@
 """`mailseal scan`: the active look, from the command line.
 
-Strategy: options become one `workflow.scan.Request`; results are written in one of three forms by
-one small writer each, as they come. All that costs time to import is imported when it runs.
+Strategy: options become one `workflow.scan.Request`; results are written as they come, in one of
+the forms of `report`. All that costs time to import is imported when it runs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailseal import __version__
 from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.output import Output, Progress, ReaderGone, opened, output_options
+from mailseal.cli.output import Progress, ReaderGone, opened, output_options, writer
 from mailseal.cli.secret import password
 from mailseal.model.finding import Severity
 from mailseal.model.look import Vantage
-from mailseal.model.moment import rfc3339
-from mailseal.report import records, text
-from mailseal.report.result import Scan, ScanResult, Tally
+from mailseal.report.forms import FORMS
+from mailseal.report.result import Tally
 
 if TYPE_CHECKING:
     from mailseal.workflow.scan import Request, Word
@@ -37,6 +35,7 @@ Examples:
   mailseal scan mail.example                       every address of the name, port 109
   mailseal scan 192.0.2.0/24 --ports 109,110       a network
   mailseal scan -l hosts.txt --format ndjson       one JSON record a line, as they come
+  mailseal scan -l hosts.txt --format sarif -o mailseal.sarif       for code scanning
   mailseal scan --user probe mail.example          log in with a test account; asks for its password
   mailseal scan --ca ca.pem --name mail.example '[2001:db8::7]:109'
 
@@ -102,7 +101,7 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
     metavar="SEVERITY",
     help="Exit 1 for findings from info, low, medium, high or critical upwards, too.",
 )
-@output_options("text", "json", "ndjson")
+@output_options(*FORMS)
 def command(
     form: str, output: str | None, overwrite: bool, fail_on: str | None, **options: Any
 ) -> Exit:
@@ -119,23 +118,26 @@ def command(
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None
     tally, progress = Tally(), Progress(time.monotonic)
-    least = Exit.CLEAN
+    severity = Severity(fail_on) if fail_on else None
+    code = Exit.CLEAN
     with contextlib.closing(results), opened(output, overwrite) as out:
-        writer = WRITERS[form](out)
         try:
+            lines = writer(form, out, severity)
             progress.show("looking")
             for result in results:
                 tally.add(result)
                 progress.clear()
-                writer.add(result)
+                lines.add(result)
                 progress.show(f"{tally.total} looked at")
             progress.clear()
-            writer.end(tally)
+            code = exits.of_scan(tally, severity)
+            lines.end(tally, code)
         except ReaderGone:
-            least = Exit.INCONCLUSIVE  # Not all was looked at, and nobody read all there was.
+            # Not all was looked at, and nobody read all there was.
+            code = exits.of_scan(tally, severity) or Exit.INCONCLUSIVE
         finally:
             progress.clear()
-    return exits.of_scan(tally, Severity(fail_on) if fail_on else None) or least
+    return code
 
 
 def _request(
@@ -200,56 +202,3 @@ def _file(path: str) -> tuple[Word, ...]:
     except OSError as error:
         words = f"the list {path} cannot be read: {error.strerror}"
         raise Stop(Exit.USAGE, words) from None
-
-
-class _Text:
-    """Blocks of text, and a sum where there is more than one result."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-
-    def add(self, result: ScanResult) -> None:
-        for line in text.result(result, self._out.style):
-            self._out.line(line)
-
-    def end(self, tally: Tally) -> None:
-        if tally.total != 1:
-            self._out.line(text.summary(tally.counts()))
-
-
-class _Lines:
-    """NDJSON: each result as it comes."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-
-    def add(self, result: ScanResult) -> None:
-        self._out.line(records.line(result))
-
-    def end(self, tally: Tally) -> None:
-        pass
-
-
-class _Document:
-    """One JSON document, when all results are there."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._started = rfc3339(time.time())
-        self._results: list[ScanResult] = []
-
-    def add(self, result: ScanResult) -> None:
-        self._results.append(result)
-
-    def end(self, tally: Tally) -> None:
-        ended = rfc3339(time.time())
-        results = tuple(self._results)
-        scan = Scan(__version__, self._started, ended, tally.counts(), results)
-        self._out.line(records.document(scan))
-
-
-WRITERS: dict[str, type[_Text] | type[_Lines] | type[_Document]] = {
-    "text": _Text,
-    "json": _Document,
-    "ndjson": _Lines,
-}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -48,11 +48,20 @@ class Recheck(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The line of a file, counted from 1, that a target was read from."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
 class ScanResult:
     """`asked` is the name or address that was asked for. Where nothing could be looked at,
     `assessment` is None and `reason` says why; `endpoint` is None where there is no address at all.
     `swept`: one of a network's many addresses, not named by itself. `reported` is what others say
-    of it; `recheck` what a look made of that, where there was one.
+    of it; `recheck` what a look made of that, where there was one. `origin` is None for what was
+    not read from a file.
     """
 
     asked: str
@@ -66,17 +75,39 @@ class ScanResult:
     swept: bool = False
     reported: tuple[Reported, ...] = ()
     recheck: Optional[Recheck] = None  # noqa: UP045
+    origin: Optional[Origin] = None  # noqa: UP045
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the verdict is what it is."""
+        return self.assessment.reasons if self.assessment else (self.reason,)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A whole scan as one document. Times are RFC 3339 UTC; `mailseal` is the program's version."""
+    """A whole scan as one document. Times are RFC 3339 UTC; `mailseal` is the program's version.
+    What is known at the end alone comes last, so that the document can be written as it grows.
+    """
 
     mailseal: str
     started: str
+    results: tuple[ScanResult, ...]
     ended: str
     counts: Mapping[str, int]
-    results: tuple[ScanResult, ...]
+
+
+def worst(findings: Iterable[Finding]) -> Severity | None:
+    """The most severe of some findings, None where there is none."""
+    return max((finding.severity for finding in findings), key=SEVERITIES.index, default=None)
+
+
+def fails(result: ScanResult, fail_on: Severity | None) -> bool:
+    """Whether this result alone makes a command exit 1: it is exposed, or has a finding of the
+    severity `fail_on` or a worse one.
+    """
+    tally = Tally()
+    tally.add(result)
+    return result.verdict is Verdict.EXPOSED or (fail_on is not None and tally.reaches(fail_on))
 
 
 class Tally:

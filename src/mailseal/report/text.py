@@ -14,8 +14,9 @@ from mailseal.model.finding import Finding, Grade, Severity, Verdict
 from mailseal.model.look import Observation, Reach, Vantage
 from mailseal.model.reported import Reported
 from mailseal.report.layout import labelled
-from mailseal.report.result import Reference, ScanResult
+from mailseal.report.result import Reference, ScanResult, Tally
 from mailseal.report.style import PLAIN, Style, harmless
+from mailseal.report.writer import Run
 
 _COLOURS = {
     Verdict.EXPOSED: "red",
@@ -33,7 +34,7 @@ def result(found: ScanResult, style: Style = PLAIN) -> list[str]:
     assessment = found.assessment
     references = {reference.rule: reference for reference in found.references}
     lines = [_headline(found, style)]
-    lines += labelled("why", assessment.reasons if assessment else (found.reason,))
+    lines += labelled("why", found.reasons)
     if assessment:
         lines += labelled("conflict", assessment.conflicts)
         lines += labelled("product", (assessment.product,) if assessment.product else ())
@@ -51,6 +52,21 @@ def summary(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values())} endpoints: {', '.join(parts)}"
 
 
+class Blocks:
+    """Blocks of text, and a sum where there is more than one result."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def add(self, found: ScanResult) -> None:
+        for line in result(found, self._run.style):
+            self._run.line(line)
+
+    def end(self, tally: Tally, code: int) -> None:
+        if tally.total != 1:
+            self._run.line(summary(tally.counts()))
+
+
 def _headline(found: ScanResult, style: Style) -> str:
     place = str(found.endpoint) if found.endpoint else found.asked
     by_name = found.endpoint is not None and found.asked != found.endpoint.address
@@ -63,8 +79,7 @@ def _headline(found: ScanResult, style: Style) -> str:
 
 
 def _short(found: ScanResult) -> str:
-    reasons = found.assessment.reasons if found.assessment else (found.reason,)
-    return harmless("; ".join(reasons))
+    return harmless("; ".join(found.reasons))
 
 
 def _reported(reported: Iterable[Reported]) -> Iterator[str]:
