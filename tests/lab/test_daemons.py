@@ -65,8 +65,8 @@ def real_login(client: Client, address: str, service: Service, lab: Lab) -> bool
 
 
 def told(result: dict[str, Any]) -> str:
-    grade = result["assessment"]["grade"]
-    return result["verdict"] + (f", {grade}" if grade else "")
+    grade: str | None = result["assessment"]["grade"]
+    return str(result["verdict"]) + (f", {grade}" if grade else "")
 
 
 def rows(
@@ -140,4 +140,5 @@ def test_the_verdict_is_what_a_real_login_shows(lab: Lab, name: str, capsys: pyt
         assert row.careful.startswith((exposed, "inconclusive")), row
     assert any(row.real for row in seen), "the lab itself: nobody could log in"
     page = PAGE.read_text()
-    assert [line for line in lines if line not in page] == []
+    left = "\n".join(line for line in lines if line not in page)
+    assert not left, f"not in {PAGE.name}:\n{left}"
