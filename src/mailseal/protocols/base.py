@@ -176,15 +176,17 @@ class LoginEvent:
 
 class LineBuffer:
     """Cuts a byte stream into lines without their ends (LF, or CR LF), and holds no more than
-    `limit` octets. An overlong line sets `overflow`; what follows it is dropped.
+    `limit` octets. An overlong line sets `overflow`; what follows it is dropped. `skip` is its
+    owner's: octets to come that are no lines.
     """
 
-    __slots__ = ("_held", "limit", "overflow")
+    __slots__ = ("_held", "limit", "overflow", "skip")
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._held = b""
         self.limit = limit
         self.overflow = False
+        self.skip = 0
 
     def feed(self, data: bytes) -> List[bytes]:
         """The lines that `data` completes."""

@@ -9,7 +9,7 @@ asked to keep (mail, scripts) are let go as they come; kept ones are bounded.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from mailseal.protocols.base import LINE_LIMIT, Side
 from mailseal.protocols.session import TextSession
@@ -39,36 +39,48 @@ def words(text: bytes, limit: int) -> Tuple[bytes, ...]:
     return tuple(found)
 
 
+class _Literal:
+    """A line of one side that goes on: what came before its literal, and the literal if kept."""
+
+    __slots__ = ("begun", "kept", "text")
+
+    def __init__(self) -> None:
+        self.begun: Optional[bytes] = None
+        self.kept = False
+        self.text = b""
+
+
 class LiteralSession(TextSession):
     """A session whose lines may hold literals."""
 
-    __slots__ = ("_begun", "_kept", "_literal")
+    __slots__ = ("_of_client", "_of_server")
 
     def __init__(self, inside: bool = False) -> None:
         super().__init__(inside)
-        self._begun: Dict[Side, Optional[bytes]] = {Side.CLIENT: None, Side.SERVER: None}
-        self._literal: Dict[Side, bytes] = {Side.CLIENT: b"", Side.SERVER: b""}
-        self._kept: Dict[Side, bool] = {Side.CLIENT: False, Side.SERVER: False}
+        self._of_client = _Literal()
+        self._of_server = _Literal()
 
     def _keeps(self, side: Side, line: bytes) -> bool:
         """Whether the literals of a line that begins so are needed."""
         raise NotImplementedError
 
     def _take(self, side: Side, line: bytes) -> bool:
-        begun = self._begun[side]
-        if begun is not None:
-            literal, self._literal[side] = self._literal[side], b""
-            line = begun + quoted(literal) + line if len(begun) < LINE_LIMIT else begun
-        found = _LITERAL.search(line)
+        literal = self._of_server if side is Side.SERVER else self._of_client
+        if literal.begun is not None:
+            text, literal.text = literal.text, b""
+            whole = len(literal.begun) < LINE_LIMIT
+            line = literal.begun + quoted(text) + line if whole else literal.begun
+        found = _LITERAL.search(line) if line[-1:] == b"}" else None
         if found is None:
-            self._begun[side] = None
+            literal.begun = None
             return super()._take(side, line)
-        begun = line[: found.start()]
-        self._begun[side] = begun
-        self._skip[side] = int(found.group(1))
-        self._kept[side] = self._keeps(side, begun)
+        literal.begun = line[: found.start()]
+        literal.kept = self._keeps(side, literal.begun)
+        buffer = self._server if side is Side.SERVER else self._client
+        buffer.skip = int(found.group(1))
         return False
 
     def _counted(self, side: Side, data: bytes) -> None:
-        if self._kept[side]:
-            self._literal[side] += data[: LINE_LIMIT - len(self._literal[side])]
+        literal = self._of_server if side is Side.SERVER else self._of_client
+        if literal.kept:
+            literal.text += data[: LINE_LIMIT - len(literal.text)]

@@ -34,7 +34,6 @@ from mailseal.protocols.base import (
     LoginEvent,
     Reply,
     Say,
-    Side,
     Task,
     hidden,
     printable,
@@ -102,7 +101,7 @@ class Session(TextSession):
         """RETR has no reply line: when its turn comes, the octets promised before follow."""
         if self.state == "ITEM" and self._asked and self._asked[0].verb == b"RETR":
             self._asked.popleft()
-            self._skip[Side.SERVER], self._octets, self.state = self._octets, 0, "NEXT"
+            self._server.skip, self._octets, self.state = self._octets, 0, "NEXT"
 
     def _line(self, line: bytes) -> None:
         if self.greeted and not self._asked and line.startswith(b"+"):

@@ -98,10 +98,10 @@ class TextSession:
 
     __slots__ = (
         "_asked",
-        "_buffers",
+        "_client",
         "_collected",
         "_exchange",
-        "_skip",
+        "_server",
         "banner",
         "capabilities",
         "greeted",
@@ -132,8 +132,8 @@ class TextSession:
         self.reply: Optional[Reply] = None
         self.replies = 0
         self.heard: Optional[List[bytes]] = None
-        self._buffers = {Side.CLIENT: LineBuffer(), Side.SERVER: LineBuffer()}
-        self._skip = {Side.CLIENT: 0, Side.SERVER: 0}
+        self._client = LineBuffer()
+        self._server = LineBuffer()
         self._asked: Deque[Asked] = collections.deque()
         self._exchange: Optional[Asked] = None
         self._collected: List[bytes] = []
@@ -146,13 +146,13 @@ class TextSession:
         """
         if self.sealed:
             return 0
-        buffer = self._buffers[side]
+        buffer = self._server if side is Side.SERVER else self._client
         start, size = 0, len(data)
         while start < size and not buffer.overflow:
-            if self._skip[side]:
+            if buffer.skip:
                 # Counted octets: mail of somebody, mostly.
-                taken = min(self._skip[side], size - start)
-                self._skip[side] -= taken
+                taken = min(buffer.skip, size - start)
+                buffer.skip -= taken
                 self._counted(side, data[start : start + taken])
                 start += taken
                 continue
@@ -178,12 +178,12 @@ class TextSession:
     @property
     def overflow(self) -> bool:
         """The server sent a line that no mail server sends; nothing more is read of it."""
-        return self._buffers[Side.SERVER].overflow
+        return self._server.overflow
 
     @property
     def held(self) -> bytes:
         """The server's last line as far as it has come."""
-        return self._buffers[Side.SERVER].held
+        return self._server.held
 
     # -- what a protocol says ------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 import re
 
 from mailseal.protocols import sasl
-from mailseal.protocols.base import HEAR, Answer, Client, Reply, Say, Side, Task, printable
+from mailseal.protocols.base import HEAR, Answer, Client, Reply, Say, Task, printable
 from mailseal.protocols.session import Asked, TextSession, exchange_of
 
 NAME = "smtp"
@@ -72,7 +72,7 @@ class Session(TextSession):
         elif verb == b"BDAT":
             size = argument.split(b" ", 1)[0]
             if re.fullmatch(rb"\d{1,10}", size):
-                self._skip[Side.CLIENT] = int(size)
+                self._client.skip = int(size)
             self._ask(Asked(b""))
         else:
             # What is not in the table gets an answer too, but leaves nothing of itself here.
