@@ -43,6 +43,7 @@ def reading(product: Product, protocol: str | None, attempt: Attempt) -> Reading
     """What the daemon means by its answer, where it means something of its own."""
     for each in product.daemon.readings:
         applies = protocol in each.protocols and attempt.outcome is each.general
+        applies = applies and not (each.unlisted and attempt.offered)
         if applies and each.pattern.search(attempt.said):
             return each
     return None

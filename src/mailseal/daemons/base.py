@@ -18,7 +18,8 @@ from mailseal.model.look import Outcome, Vantage
 class Reading(NamedTuple):
     """The daemon's answer to a login command, where `pattern` is found in it: not what the words
     say to everybody (`general`), but `outcome`, because of `why`. `protocols` are those where it
-    says so; `source` is where that is known from.
+    says so; `source` is where that is known from. `unlisted`: only of a mechanism that the server
+    does not list.
     """
 
     protocols: tuple[str, ...]
@@ -27,6 +28,7 @@ class Reading(NamedTuple):
     outcome: Outcome
     why: str
     source: str
+    unlisted: bool = False
 
 
 class Sign(NamedTuple):

@@ -32,6 +32,7 @@ DAEMON = Daemon(
             Outcome.REFUSED,
             "Cyrus does not let the mechanism begin",
             "seen: 3.6.1 with allowplaintext no",
+            unlisted=True,
         ),
     ),
 )

@@ -28,8 +28,9 @@ PRIVACY = re.compile(
     + rb"\b"
     rb"|\bunder a layer\b"
     rb"|\bdisallowed on non-secure\b"
-    # RFC 4954 section 6, RFC 3207 section 4: STARTTLS first, too weak, encryption required.
-    rb"|\A53[048]\b",
+    # RFC 3207 section 4, RFC 4954 section 6: STARTTLS first, encryption required. (534, "too weak"
+    # of a mechanism, is also said of a password: it counts before one was sent alone.)
+    rb"|\A53[08]\b",
     re.IGNORECASE,
 )
 """Policy: logins only under TLS, whoever asks."""
@@ -66,6 +67,11 @@ REJECTED = re.compile(
 """User and password were looked at."""
 
 
+def is_a_no(line: bytes) -> bool:
+    """The words say no to everybody."""
+    return PRIVACY.search(line) is not None or UNAVAILABLE.search(line) is not None
+
+
 @functools.lru_cache(maxsize=512)
 def to_command(mechanism: str, answer: Answer, line: bytes) -> Tuple[Outcome, str]:
     """What the answer means to a login command that carried no secret."""
@@ -81,7 +87,7 @@ def to_command(mechanism: str, answer: Answer, line: bytes) -> Tuple[Outcome, st
         return Outcome.UNCLEAR, "%s: no answer that the protocol knows: %s" % (mechanism, said)
     if answer is Answer.BYE or TRANSIENT.search(line):
         return Outcome.UNCLEAR, "%s: not now: %s" % (mechanism, said)
-    if PRIVACY.search(line):
+    if PRIVACY.search(line) or line.startswith(b"534"):
         return Outcome.REFUSED, "%s is refused by policy: %s" % (mechanism, said)
     if answer is Answer.BAD or UNAVAILABLE.search(line):
         return Outcome.REFUSED, "%s is not available: %s" % (mechanism, said)

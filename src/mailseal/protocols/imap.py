@@ -56,6 +56,7 @@ KNOWN = frozenset((b"CAPABILITY", b"LOGIN", b"AUTHENTICATE", b"STARTTLS", b"LOGO
 _CAPABILITY = re.compile(
     rb"\* CAPABILITY (.*)|\* (?:OK|PREAUTH) \[CAPABILITY ([^\]]*)\]", re.IGNORECASE
 )
+_TAG = re.compile(rb'[^\s"(){%*\\+]+\Z')
 _CODE = re.compile(rb"\w+ \[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ class Session(LiteralSession):
         tag, _, rest = line.partition(b" ")
         verb, _, argument = rest.partition(b" ")
         verb = verb.upper()
-        if not tag or not verb:
+        if not _TAG.match(tag) or not verb:
             return  # DONE, or no command at all: nobody answers it
         if verb == b"LOGIN":
             self._ask(_login_of(tag, argument))
@@ -98,7 +99,9 @@ class Session(LiteralSession):
 
     def _untagged(self, line: bytes) -> None:
         found = _CAPABILITY.match(line)
-        if found is not None:
+        waiting = self._waiting
+        # Behind a login it is what the client may do from then on.
+        if found is not None and not (waiting is not None and waiting.mechanism):
             self._capable(found.group(1) or found.group(2) or b"")
         if not self.greeted:
             word = line[2:].split(b" ", 1)[0].upper()
@@ -108,12 +111,16 @@ class Session(LiteralSession):
     def _tagged(self, line: bytes) -> None:
         tag, _, rest = line.partition(b" ")
         answer = ANSWERS.get(rest.split(b" ", 1)[0].upper())
+        begun = self._of_client.begun
+        if begun is not None and begun.startswith(tag + b" ") and self._refused():
+            self._command(begun)
         asked = next((each for each in self._asked if each.tag == tag), None)
         if not self.greeted:
             self._replied(Answer.NONE, line)
         elif answer is not None and asked is not None:
             found = _CODE.match(rest)
-            if found is not None:
+            # What a logged-in client is offered is no longer about logins.
+            if found is not None and not asked.mechanism:
                 self._capable(found.group(1))
             # Commands that wait are answered in whatever order the server likes.
             self._asked.remove(asked)
@@ -133,21 +140,27 @@ class Session(LiteralSession):
             return
         outcome, reason = answers.to_command(LOGIN, reply.answer, reply.line)
         said = printable(reply.line)
-        if outcome is Outcome.UNCLEAR and answers.REJECTED.search(reply.line):
-            outcome = Outcome.ACCEPTED
-            reason = "%s: it was processed in cleartext: %s" % (LOGIN, said)
-        elif reply.answer is Answer.BAD:
+        words_of_it = reply.line.partition(b" ")[2]
+        if reply.answer is Answer.BAD and not answers.is_a_no(words_of_it):
             # Not understood without a name: only a login with a password would decide.
             outcome = Outcome.UNCLEAR
             reason = "%s: only a login would decide: %s" % (LOGIN, said)
         if outcome is Outcome.UNCLEAR and LOGIN in self.offers:
             outcome = Outcome.OFFERED
             reason = "%s is offered (no LOGINDISABLED): %s" % (LOGIN, said)
+            if reply.answer is Answer.NO and answers.REJECTED.search(reply.line):
+                # With LOGINDISABLED it would show nothing: UW calls every LOGIN failed then.
+                outcome = Outcome.ACCEPTED
+                reason = "%s: it was processed in cleartext: %s" % (LOGIN, said)
         self._note(asked, reply, (outcome, reason))
 
 
 def _login_of(tag: bytes, argument: bytes) -> Asked:
-    user, secret = (words(argument, 2) + (b"", b""))[:2]
+    """LOGIN by the grammar; a command without a trace where it is none, or has begun alone."""
+    found = words(argument)
+    if found is None or len(found) > 2:
+        return Asked(b"", tag=tag)
+    user, secret = (*found, b"", b"")[:2]
     secrets = (secret,) if secret else ()
     return Asked(b"LOGIN", LOGIN, printable(user) or None, secrets, tag=tag)
 

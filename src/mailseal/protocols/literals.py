@@ -14,8 +14,8 @@ from typing import List, Optional, Tuple
 from mailseal.protocols.base import LINE_LIMIT, Side
 from mailseal.protocols.session import TextSession
 
-_LITERAL = re.compile(rb"\{(\d{1,10})\+?\}\Z")
-_WORD = re.compile(rb'\s*("(?:[^"\\]|\\.)*"|[^\s"]+)')
+_LITERAL = re.compile(rb"\{(\d{1,10})(\+?)\}\Z")
+_WORD = re.compile(rb' *("(?:[^"\\\r\n]|\\["\\])*"|[^\s"(){%*\\]+)(?= |\Z)')
 
 
 def quoted(text: bytes) -> bytes:
@@ -23,14 +23,16 @@ def quoted(text: bytes) -> bytes:
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-def words(text: bytes, limit: int) -> Tuple[bytes, ...]:
-    """The first `limit` atoms and quoted strings of a line, without quotes and escapes."""
+def words(text: bytes) -> Optional[Tuple[bytes, ...]]:
+    """The atoms and strings of a line, without quotes and escapes; None where it is not made of
+    these alone: what stands there then may be anything, a secret too.
+    """
     found: List[bytes] = []
-    at = 0
-    while len(found) < limit:
+    at, text = 0, text.rstrip(b" ")
+    while at < len(text):
         match = _WORD.match(text, at)
         if match is None:
-            break
+            return None
         word = match.group(1)
         if word[:1] == b'"':
             word = re.sub(rb"\\(.)", rb"\1", word[1:-1], flags=re.DOTALL)
@@ -40,14 +42,17 @@ def words(text: bytes, limit: int) -> Tuple[bytes, ...]:
 
 
 class _Literal:
-    """A line of one side that goes on: what came before its literal, and the literal if kept."""
+    """A line of one side that goes on: what came before its literal, and the literal if kept.
+    `waits`: the sender goes on only when it is told to (`{n}`, not `{n+}`).
+    """
 
-    __slots__ = ("begun", "kept", "text")
+    __slots__ = ("begun", "kept", "text", "waits")
 
     def __init__(self) -> None:
         self.begun: Optional[bytes] = None
         self.kept = False
         self.text = b""
+        self.waits = False
 
 
 class LiteralSession(TextSession):
@@ -68,17 +73,29 @@ class LiteralSession(TextSession):
         literal = self._of_server if side is Side.SERVER else self._of_client
         if literal.begun is not None:
             text, literal.text = literal.text, b""
-            whole = len(literal.begun) < LINE_LIMIT
-            line = literal.begun + quoted(text) + line if whole else literal.begun
+            whole = len(literal.begun) + len(text) < LINE_LIMIT
+            # What is too long to be kept is no word: the line is not understood then.
+            line = literal.begun + (quoted(text) if whole else b"(") + line
         found = _LITERAL.search(line) if line[-1:] == b"}" else None
         if found is None:
             literal.begun = None
             return super()._take(side, line)
         literal.begun = line[: found.start()]
         literal.kept = self._keeps(side, literal.begun)
+        literal.waits = found.group(2) == b""
         buffer = self._server if side is Side.SERVER else self._client
         buffer.skip = int(found.group(1))
         return False
+
+    def _refused(self) -> bytes:
+        """The server answers before the client's literal has come: it never will. What came of the
+        line; empty where that is not so.
+        """
+        literal = self._of_client
+        if literal.begun is None or not literal.waits or literal.text:
+            return b""
+        begun, literal.begun, self._client.skip = literal.begun, None, 0
+        return begun
 
     def _counted(self, side: Side, data: bytes) -> None:
         literal = self._of_server if side is Side.SERVER else self._of_client

@@ -56,14 +56,15 @@ class Session(LiteralSession):
     def _command(self, line: bytes) -> None:
         verb = line.split(b" ", 1)[0].upper()
         if verb == b"AUTHENTICATE":
-            self._ask(exchange_of(verb, b" ".join(words(line, 3)[1:])))
+            found = words(line) if line[12:14] == b' "' else None
+            self._ask(exchange_of(verb, b" ".join(found[1:]) if found else b""))
         else:
             known = verb in (b"CAPABILITY", b"STARTTLS")
             self._ask(Asked(verb if known else b""))
 
     def _response(self, asked: Asked, line: bytes) -> None:
         assert asked.exchange is not None
-        asked.exchange.response((words(line, 1) or (b"",))[0])
+        asked.exchange.response((words(line) or (b"",))[0])
 
     def _line(self, line: bytes) -> None:
         found = _FINAL.match(line)
@@ -82,8 +83,8 @@ class Session(LiteralSession):
             self._capable(reply)
 
     def _capable(self, reply: Reply) -> None:
-        pairs = [(words(line, 2) + (b"", b""))[:2] for line in reply.before]
-        listed = {name.upper(): value for name, value in pairs}
+        lines = [(*(words(line) or ()), b"", b"") for line in reply.before]
+        listed = {name.upper(): value for name, value, *_ in lines}
         self.capabilities = tuple(printable(line) for line in reply.before)
         self.tls_offered = b"STARTTLS" in listed
         self.offers = sasl.offered(listed.get(b"SASL", b"").split())

@@ -39,6 +39,13 @@ STRENGTHS: Dict[str, Strength] = {
 }
 """Of what is not here nothing is known to be revealed (SCRAM, GSSAPI, EXTERNAL, ANONYMOUS)."""
 
+KNOWN = frozenset(STRENGTHS) | {
+    *("SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512"),
+    *("SCRAM-SHA-512-PLUS", "GSSAPI", "GS2-KRB5", "GSS-SPNEGO", "KERBEROS_V4", "SECURID"),
+    *("EXTERNAL", "ANONYMOUS", "SRP", "RPA", "MSN", "WEBAUTHN"),
+}
+"""What a client may name: any other word of its may be a secret at the wrong place."""
+
 PROBED = ("PLAIN", "LOGIN")
 """Asked for even where they are not offered."""
 
@@ -100,7 +107,7 @@ class Exchange:
             self.cancelled = True
             return
         self.sent += 1
-        if self.sent > 8:
+        if self.sent > 8 or line in (b"", b"="):
             return
         self.secrets.append(line)
         self.take(_decoded(line))

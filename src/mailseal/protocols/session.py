@@ -69,12 +69,12 @@ class Asked:
 
 
 def exchange_of(verb: bytes, argument: bytes, tag: bytes = b"") -> Asked:
-    """A command that begins a SASL exchange: `mechanism [initial response]`. What names no
-    mechanism is some command.
+    """A command that begins a SASL exchange: `mechanism [initial response]`. What names no known
+    mechanism is some command: the word may be anything.
     """
     word, _, initial = argument.partition(b" ")
     mechanism = sasl.name(word)
-    if mechanism is None:
+    if mechanism is None or mechanism not in sasl.KNOWN:
         return Asked(b"", tag=tag)
     exchange = Exchange(mechanism)
     if initial:
@@ -213,7 +213,8 @@ class TextSession:
         if len(self._asked) >= PIPELINE:
             return
         self._asked.append(asked)
-        if asked.exchange is not None:
+        if asked.exchange is not None and not asked.exchange.sent:
+            # With an initial response it may be over already, and the next line be a command.
             self._exchange = asked
 
     @property
@@ -262,6 +263,7 @@ class TextSession:
 
     def _prompted(self, asked: Asked, exchange: Exchange, reply: Reply) -> None:
         """The server wants the next part of an exchange; its first want tells."""
+        self._exchange = asked
         if not exchange.prompted:
             exchange.prompted = True
             if not exchange.sent:

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import re
 
+from mailseal.model.look import Outcome
 from mailseal.protocols import sasl
 from mailseal.protocols.base import HEAR, Answer, Client, Reply, Say, Task, printable
 from mailseal.protocols.session import Asked, TextSession, exchange_of
@@ -52,11 +53,12 @@ class Session(TextSession):
 
     STARTTLS = b"STARTTLS"
 
-    __slots__ = ("_mail",)
+    __slots__ = ("_greeted_back", "_mail")
 
     def __init__(self, inside: bool = False) -> None:
         super().__init__(inside)
         self._mail = False
+        self._greeted_back = True
 
     def _command(self, line: bytes) -> None:
         if self._mail:
@@ -89,10 +91,21 @@ class Session(TextSession):
             self._replied(_answer(found.group(1)), line)
 
     def _answered(self, asked: Asked, reply: Reply) -> None:
-        if asked.verb in HELLO and reply.answer is Answer.YES:
-            self._capable(reply)
+        if asked.verb in HELLO:
+            self._greeted_back = reply.answer is Answer.YES
+            if self._greeted_back:
+                self._capable(reply)
         elif asked.verb == b"DATA":
             self._mail = reply.line.startswith(b"354")
+
+    def _decided(self, asked: Asked, reply: Reply) -> None:
+        if self._greeted_back or reply.answer is Answer.YES:
+            super()._decided(asked, reply)
+            return
+        # "Send HELO first", to whoever's name it does not like: that is no word on logins.
+        said = printable(reply.line)
+        reason = "%s: not greeted, and so not heard: %s" % (asked.mechanism, said)
+        self._note(asked, reply, (Outcome.UNCLEAR, reason))
 
     def _capable(self, reply: Reply) -> None:
         lines = [line[4:] for line in (*reply.before, reply.line)][1:]
