@@ -89,8 +89,10 @@ def test_timsieved_s_bare_no_is_a_refusal_before_the_secret_and_not_after():
     cyrus = replace(SEEN, protocol="managesieve", banner="Cyrus timsieved 3.6.1")
     before = attempt(Outcome.UNCLEAR, said)
     after = attempt(Outcome.ACCEPTED, said)
+    listed = replace(after, offered=True)
     assert assess([replace(cyrus, attempts=(before,))]).verdict is Verdict.REFUSED
-    assert assess([replace(cyrus, attempts=(after,))]).verdict is Verdict.EXPOSED
+    assert assess([replace(cyrus, attempts=(after,))]).verdict is Verdict.INCONCLUSIVE
+    assert assess([replace(cyrus, attempts=(listed,))]).verdict is Verdict.EXPOSED
 
 
 def test_a_look_from_the_host_itself_names_the_trap():

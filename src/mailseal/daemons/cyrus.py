@@ -34,5 +34,14 @@ DAEMON = Daemon(
             "seen: 3.6.1 with allowplaintext no",
             unlisted=True,
         ),
+        Reading(
+            ("managesieve",),
+            text(r'^NO "Authentication Error"$'),
+            Outcome.ACCEPTED,
+            Outcome.UNCLEAR,
+            "Cyrus says so to a wrong password, and where the mechanism may not begin",
+            "seen: 3.6.1 with allowplaintext no",
+            unlisted=True,
+        ),
     ),
 )

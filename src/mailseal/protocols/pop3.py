@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from typing import Generator, Optional
 
+from mailseal.model.look import Outcome
 from mailseal.protocols import sasl
 from mailseal.protocols.base import (
     HEAR,
@@ -108,6 +109,13 @@ class Session(TextSession):
             self._replied(Answer.MORE, line)
         else:
             self._replied(Answer.NO if line[:4] == b"-ERR" else Answer.NONE, line)
+
+    def _decided(self, asked: Asked, reply: Reply) -> None:
+        if asked.verb == b"PASS" and reply.answer is not Answer.YES:
+            at = asked.begun.event
+            if at is None or self.logins[at].outcome is not Outcome.ACCEPTED:
+                return  # USER was refused, or never said: nothing was looked at
+        super()._decided(asked, reply)
 
     def _answered(self, asked: Asked, reply: Reply) -> None:
         if asked.verb == b"CAPA" and reply.answer is Answer.YES:
