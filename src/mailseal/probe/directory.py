@@ -12,6 +12,7 @@ from typing import Callable, Dict, List, Set, Tuple, Union
 import dns.exception
 import dns.name
 import dns.resolver
+from dns.resolver import NoResolverConfiguration as NoServers
 
 from mailseal.probe.targets import Answer, Ask, Found, Target, Unresolved, addresses, ask
 
@@ -31,12 +32,14 @@ PATIENCE = 6.0
 MOST = 64
 """Hosts of one domain that are followed: what names more has a fault, or means harm."""
 
+__all__ = ["NoServers", "asker", "records", "resolver"]
+
 Records = Callable[[str, str], Union[List[Tuple[str, int]], Unresolved]]
 
 
 def resolver(servers: Tuple[str, ...] = (), port: int = 53) -> dns.resolver.Resolver:
-    """What is asked: the system's servers, or those given. Raises dns.exception.DNSException where
-    the system names none.
+    """What is asked: the system's servers, or those given. Raises NoServers where the system names
+    none.
     """
     made = dns.resolver.Resolver(configure=not servers)
     if servers:
