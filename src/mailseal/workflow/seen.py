@@ -35,7 +35,7 @@ class Keys:
 
     def __init__(self) -> None:
         self._bits = 10
-        self._slots = array("Q", bytes(8 << self._bits))
+        self._slots = array("Q", (0,)) * (1 << self._bits)
         self._used = 0
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Keys:
     def _grow(self) -> None:
         old = self._slots
         self._bits += 1
-        self._slots = array("Q", bytes(8 << self._bits))
+        self._slots = array("Q", (0,)) * (1 << self._bits)
         for number in old:
             if number:
                 self._slots[self._place(number)] = number
