@@ -127,6 +127,12 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
     help="Connections at a time.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Processes that look.  [default: as many as cores, targets and rate have work for]",
+)
+@click.option(
     "--rate",
     type=_RATE,
     default=500.0,
@@ -198,7 +204,7 @@ def command(
     imaps, pop3s, sieve.
     """
     from mailseal.workflow import BadInput
-    from mailseal.workflow.scan import scan
+    from mailseal.workflow.scan import stream
 
     if resume and (output is None or form != "ndjson" or overwrite):
         raise Stop(Exit.USAGE, "--resume goes with --format ndjson -o FILE, without --overwrite")
@@ -211,7 +217,7 @@ def command(
                 request, out = _resumed(request, output, tally, stack)
             began = _Progress(tally)
             results = stack.enter_context(
-                contextlib.closing(scan(request, watch=began.show, tell=began.say))
+                contextlib.closing(stream(request, watch=began.show, tell=began.say))
             )
         except BadInput as error:
             raise Stop(Exit.USAGE, str(error)) from None
@@ -219,10 +225,13 @@ def command(
             out = stack.enter_context(opened(output, overwrite))
         writer = WRITERS[form](out)
         try:
-            for result in results:
-                tally.add(result)
+            for told in results:
+                told.count(tally)
                 began.clear()
-                writer.add(result)
+                if form == "ndjson":
+                    out.line(told.line)
+                else:
+                    writer.add(told.result)
             began.clear()
             writer.end(tally)
         except BadInput as error:
@@ -315,6 +324,7 @@ def _request(
     timeout_connect: float | None,
     timeout_total: float | None,
     concurrency: int,
+    processes: int | None,
     rate: float,
     rate_network: float,
     rate_host: float,
@@ -348,6 +358,7 @@ def _request(
         connect=timeout_connect,
         total=timeout_total,
         concurrency=concurrency,
+        processes=processes,
         rates=Rates(rate, rate_host, rate_network, per_host),
         again=seconds_of(again),
         vantage=None if vantage is None else Vantage(vantage),

@@ -32,12 +32,23 @@ from mailseal.report.result import Reference, ScanResult
 from mailseal.rules import BY_ID, findings
 from mailseal.workflow import BadInput, inventory
 from mailseal.workflow.inventory import Inventory, Listing, Word
+from mailseal.workflow.shards import Round, Told, looked_in_processes, processes
 from mailseal.workflow.turns import Feed, Turns, nothing, told_of
 
 if TYPE_CHECKING:
     from mailseal.workflow.journal import Earlier
 
-__all__ = ["Rates", "Request", "Standing", "Word", "credentials", "ports_of", "scan", "seconds_of"]
+__all__ = [
+    "Rates",
+    "Request",
+    "Standing",
+    "Word",
+    "credentials",
+    "ports_of",
+    "scan",
+    "seconds_of",
+    "stream",
+]
 
 AGAIN = (60.0, 300.0)
 """Seconds after which a server that said "later" is looked at again."""
@@ -54,7 +65,8 @@ class Request:
     seconds; `connect` and `total` those for a connection and for one whole connection, where they
     shall not follow from it. `scope` is a file, outside which nothing is contacted; `exclude` and
     `exclude_files` name what is not contacted either. `srv` and `mx` also follow a domain's
-    records. `earlier` is what an interrupted scan has answered.
+    records. `processes` None: as many as are worth it. `earlier` is what an interrupted scan has
+    answered.
     """
 
     words: tuple[Word, ...]
@@ -81,6 +93,7 @@ class Request:
     mx: bool = False
     rates: Rates = Rates()  # noqa: RUF009
     again: tuple[float, ...] = AGAIN
+    processes: int | None = None
     earlier: Earlier | None = None
 
     @property
@@ -144,9 +157,22 @@ def scan(
     request: Request, now: Clock = time.time, watch: Watch = _silent, tell: Tell = _silent
 ) -> Generator[ScanResult, None, None]:
     """Checks the request at once (raises BadInput), then gives results as they come. Closing the
-    iterator ends the scan. `watch` is called at least twice a second; `tell` hears at the end what
-    was left out.
+    iterator ends the scan. `watch` is called at least twice a second; `tell` hears what was left
+    out, and of processes that ended early.
     """
+    return _values(stream(request, now, watch, tell))
+
+
+def _values(told: Generator[Told, None, None]) -> Generator[ScanResult, None, None]:
+    with contextlib.closing(told):
+        for each in told:
+            yield each.result
+
+
+def stream(
+    request: Request, now: Clock = time.time, watch: Watch = _silent, tell: Tell = _silent
+) -> Generator[Told, None, None]:
+    """As `scan`; the results of other processes are not read but where that is asked for."""
     with contextlib.ExitStack() as stack:
 
         def listing(path: str) -> Listing:
@@ -204,23 +230,37 @@ def _results(
     watch: Watch,
     tell: Tell,
     held: contextlib.ExitStack,
-) -> Generator[ScanResult, None, None]:
+) -> Generator[Told, None, None]:
     done = 0
-    with held, contextlib.closing(looked(request, iter(feed), now)) as rounds:
+    with held, contextlib.closing(_rounds(request, wanted, feed, now, tell)) as rounds:
         for told, under_way, later in rounds:
-            for result in (*feed.take(), *told):
+            for each in (*map(Told.of, feed.take()), *told):
                 done += 1
-                yield result
+                yield each
             reached = done + feed.passed
             watch(Standing(reached, max(wanted.total, reached), wanted.exact, under_way, later))
-    for result in feed.take():
-        yield result
+    yield from map(Told.of, feed.take())
     for words in told_of(feed.left):
         tell(words)
 
 
-Round = tuple[list[ScanResult], int, int]
-"""Results, looks under way, places that wait to be looked at again."""
+def _rounds(
+    request: Request, wanted: Inventory, feed: Feed, now: Clock, tell: Tell
+) -> Generator[tuple[list[Told], int, int], None, None]:
+    """The looks, in as many processes as they are worth."""
+    count = request.processes or processes(wanted.total, request.rates)
+    # One canary listens for all; a namespace has processes of its own.
+    if count == 1 or request.remote_login or request.vantage is Vantage.VETH:
+        for told, under_way, later in looked(request, iter(feed), now):
+            yield list(map(Told.of, told)), under_way, later
+        return
+
+    def look(rates: Rates, places: Iterator[Resolved | None]) -> Iterator[Round]:
+        concurrency = max(1, request.concurrency // count)
+        return looked(replace(request, rates=rates, concurrency=concurrency), places, now)
+
+    places = iter(feed)
+    yield from looked_in_processes(look, places, request.rates, count, request.site, tell)
 
 
 def looked(
