@@ -8,13 +8,14 @@ fault: it raises `ReaderGone`, which a command takes as "stop".
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
 
@@ -75,6 +76,7 @@ def opened(path: str | None, overwrite: bool) -> Iterator[Output]:
     except OSError as error:
         raise Stop(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
     with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        _lock(descriptor, path)
         yield Output(stream, PLAIN)
 
 
@@ -94,6 +96,34 @@ def _page(rule: str) -> str:
         return ""
     page = files("mailseal").joinpath("rules", "pages", f"{rule}.md")
     return page.read_text(encoding="utf-8") if page.is_file() else ""
+
+
+@contextlib.contextmanager
+def taken_up(path: str, read: Callable[[BinaryIO], None]) -> Iterator[Output]:
+    """The file `path`, new or not: `read` gets it first, and leaves it where the results go on.
+    Raises Stop where it cannot be used, or another process writes it.
+    """
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
+            _lock(stream.fileno(), path)
+            read(stream)
+            lines = io.TextIOWrapper(stream, "utf-8", "backslashreplace")
+            yield Output(lines, PLAIN)
+            lines.close()
+    except OSError as error:
+        words = f"{path} cannot be taken up: {error.strerror or error}"
+        raise Stop(Exit.USAGE, words) from None
+
+
+def _lock(descriptor: int, path: str) -> None:
+    """Keeps the file to this process until it ends, however it ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        words = f"{path} is being written by another scan: wait for it, or choose another name"
+        raise Stop(Exit.USAGE, words) from None
+    except OSError:
+        pass  # A device, or a file system without locks: nothing to take up there either.
 
 
 def terminal_style(stream: TextIO) -> Style:

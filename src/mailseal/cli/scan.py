@@ -8,35 +8,49 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.output import Progress, ReaderGone, opened, output_options, writer
+from mailseal.cli.output import (
+    Output,
+    Progress,
+    ReaderGone,
+    opened,
+    output_options,
+    taken_up,
+    writer,
+)
 from mailseal.cli.secret import password
-from mailseal.model.finding import Severity
+from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Vantage
 from mailseal.report.forms import FORMS
 from mailseal.report.result import Tally
+from mailseal.report.style import harmless
 
 if TYPE_CHECKING:
-    from mailseal.workflow.scan import Request, Word
+    from mailseal.workflow.scan import Request, Standing
 
 VANTAGES = ("remote", "veth", "self")
+MAIL_PORTS = "pop2,pop3,imap,smtp,submission,submissions,imaps,pop3s,sieve"
+_SECONDS = click.FloatRange(0.1, 600)
+_RATE = click.FloatRange(0, 1e6)
 
 
 @click.command(
     "scan",
     epilog="""\b
 Examples:
-  mailseal scan mail.example                       every address of the name, port 109
-  mailseal scan 192.0.2.0/24 --ports 109,110       a network
-  mailseal scan -l hosts.txt --format ndjson       one JSON record a line, as they come
+  mailseal scan mail.example                       every address of the name, every mail port
+  mailseal scan 192.0.2.0/24 --ports pop2,1100-1110 --exclude 192.0.2.1
+  mailseal scan -l hosts.txt --format ndjson -o results.ndjson
+  mailseal scan -l hosts.txt --format ndjson -o results.ndjson --resume
   mailseal scan -l hosts.txt --format sarif -o mailseal.sarif       for code scanning
-  mailseal scan --user probe mail.example          log in with a test account; asks for its password
+  mailseal scan --srv --mx example.org --scope ours.txt
+  mailseal scan --user probe pop2://mail.example   log in with a test account; asks for its password
   mailseal scan --ca ca.pem --name mail.example '[2001:db8::7]:109'
 
 The look sends no password and no name of a user, unless --prove or --user asks for it. Exit code 1
@@ -46,7 +60,25 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @click.option("-l", "--list", "lists", multiple=True, metavar="FILE", help="Targets, one a line.")
 @click.option(
-    "--ports", default="109", show_default=True, metavar="N,N", help="Where none is named."
+    "--ports",
+    default=MAIL_PORTS,
+    metavar="PORTS",
+    help="Where a target names none: numbers, ranges, names.  [default: all mail logins]",
+)
+@click.option("--srv", is_flag=True, help="Also the hosts of a domain's SRV records (RFC 6186).")
+@click.option("--mx", is_flag=True, help="Also the hosts of a domain's MX records.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="WHAT",
+    help="Address, network or name (*.example.org: all below) that is not contacted.",
+)
+@click.option("--exclude-file", "exclude_files", multiple=True, metavar="FILE", help="The same.")
+@click.option(
+    "--scope",
+    metavar="FILE",
+    envvar="MAILSEAL_SCOPE",
+    help="Networks and names, outside which nothing is contacted. Else MAILSEAL_SCOPE.",
 )
 @click.option("--prove", is_flag=True, help="Try a login with a made-up user and password.")
 @click.option("--user", metavar="NAME", help="Log in with this test account, in cleartext.")
@@ -75,11 +107,23 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
 @click.option("--name", metavar="NAME", default="", help="What certificates must be for.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.1, 600),
+    type=_SECONDS,
     default=8.0,
     show_default=True,
     metavar="SECONDS",
     help="Patience for each answer.",
+)
+@click.option(
+    "--timeout-connect",
+    type=_SECONDS,
+    metavar="SECONDS",
+    help="For a connection.  [default: 5, or --timeout if less]",
+)
+@click.option(
+    "--timeout-total",
+    type=click.FloatRange(0.1, 3600),
+    metavar="SECONDS",
+    help="For one whole connection.  [default: 30, more or less with --timeout]",
 )
 @click.option(
     "--concurrency",
@@ -90,11 +134,61 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
     help="Connections at a time.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Processes that look.  [default: as many as cores, targets and rate have work for]",
+)
+@click.option(
+    "--rate",
+    type=_RATE,
+    default=500.0,
+    show_default=True,
+    metavar="N",
+    help="New connections a second; 0: no limit.",
+)
+@click.option(
+    "--rate-network",
+    type=_RATE,
+    default=100.0,
+    show_default=True,
+    metavar="N",
+    help="The same to one IPv4 /24 or IPv6 /64.",
+)
+@click.option(
+    "--rate-host",
+    type=_RATE,
+    default=20.0,
+    show_default=True,
+    metavar="N",
+    help="The same to one address.",
+)
+@click.option(
+    "--per-host",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Ports of one address that are looked at at a time; 0: no limit.",
+)
+@click.option(
+    "--again",
+    default="60,300",
+    show_default=True,
+    metavar="SECONDS,...",
+    help="When to look again at who says to come later, or never.",
+)
+@click.option(
     "--vantage",
     type=click.Choice(VANTAGES),
     help="What the look counts as. Default: self for this host's own addresses, else remote.",
 )
 @click.option("--site", default="default", show_default=True, help="Name of the network.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with an interrupted scan: what -o FILE has of it (NDJSON) is not looked at again.",
+)
 @click.option(
     "--fail-on",
     type=click.Choice([severity.value for severity in Severity]),
@@ -103,41 +197,119 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
 )
 @output_options(*FORMS)
 def command(
-    form: str, output: str | None, overwrite: bool, fail_on: str | None, **options: Any
+    form: str,
+    output: str | None,
+    overwrite: bool,
+    fail_on: str | None,
+    resume: bool,
+    **options: Any,
 ) -> Exit:
     """Look at services: who takes a password in cleartext?
 
-    TARGET is a name, an address, host:port, [v6]:port, pop2://host:port or a.b.c.d/n; "-" reads
-    targets from stdin.
+    TARGET is a name, an address, host:port, [v6]:port, pop3://host:port or a.b.c.d/n; "-" reads
+    targets from stdin. Schemes and names of ports: pop2, pop3, imap, smtp, submission, submissions,
+    imaps, pop3s, sieve.
     """
     from mailseal.workflow import BadInput
-    from mailseal.workflow.scan import scan
+    from mailseal.workflow.scan import stream
 
-    try:
-        results = scan(_request(**options))
-    except BadInput as error:
-        raise Stop(Exit.USAGE, str(error)) from None
-    tally, progress = Tally(), Progress(time.monotonic)
+    if resume and (output is None or form != "ndjson" or overwrite):
+        raise Stop(Exit.USAGE, "--resume goes with --format ndjson -o FILE, without --overwrite")
+    tally = Tally()
     severity = Severity(fail_on) if fail_on else None
     code = Exit.CLEAN
-    with contextlib.closing(results), opened(output, overwrite) as out:
+    with contextlib.ExitStack() as stack:
+        try:
+            request = _request(**options)
+            if resume and output is not None:
+                request, out = _resumed(request, output, tally, stack)
+            began = _Progress(tally)
+            results = stack.enter_context(
+                contextlib.closing(stream(request, watch=began.show, tell=began.say))
+            )
+        except BadInput as error:
+            raise Stop(Exit.USAGE, str(error)) from None
+        if not resume:
+            out = stack.enter_context(opened(output, overwrite))
         try:
             lines = writer(form, out, severity)
-            progress.show("looking")
-            for result in results:
-                tally.add(result)
-                progress.clear()
-                lines.add(result)
-                progress.show(f"{tally.total} looked at")
-            progress.clear()
+            for told in results:
+                told.count(tally)
+                began.clear()
+                if form == "ndjson":
+                    out.line(told.line)
+                else:
+                    lines.add(told.result)
+            began.clear()
             code = exits.of_scan(tally, severity)
             lines.end(tally, code)
+        except BadInput as error:
+            raise Stop(Exit.USAGE, str(error)) from None
         except ReaderGone:
             # Not all was looked at, and nobody read all there was.
             code = exits.of_scan(tally, severity) or Exit.INCONCLUSIVE
         finally:
-            progress.clear()
+            began.clear()
     return code
+
+
+def _resumed(
+    request: Request, path: str, tally: Tally, stack: contextlib.ExitStack
+) -> tuple[Request, Output]:
+    """The request without what the file has of it, and the file. What was found before counts."""
+    from mailseal.workflow import journal
+
+    earlier = journal.Earlier()
+
+    def read(stream: BinaryIO) -> None:
+        nonlocal earlier
+        earlier = journal.take_up(stream, path, request.site, request.name)
+
+    out = stack.enter_context(taken_up(path, read))
+    tally.verdicts.update(earlier.verdicts)
+    tally.worst = earlier.worst
+    return replace(request, earlier=earlier), out
+
+
+class _Progress:
+    """How far it is, on a terminal: done, of how many, how fast, how long still, how many exposed.
+    What is said besides goes to stderr whatever it is.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._before = tally.total
+        self._began = time.monotonic()
+        self._line = Progress(time.monotonic)
+        self._line.show("looking")
+        self.clear = self._line.clear
+
+    def show(self, standing: Standing) -> None:
+        """Shows it, not too often."""
+        self._line.show(self.words(standing, time.monotonic() - self._began))
+
+    def words(self, standing: Standing, elapsed: float) -> str:
+        """One line."""
+        rate = (self._tally.total - self._before) / max(elapsed, 0.001)
+        words = f"{standing.done} of {standing.total}{'' if standing.exact else ' or more'}"
+        if rate and elapsed > 1:
+            left = (standing.total - standing.done) / rate
+            words += f", {rate:.0f}/s, {duration(left)} left"
+        words += f", {self._tally.verdicts[Verdict.EXPOSED]} exposed"
+        return words + (f", {standing.later} to be looked at again" if standing.later else "")
+
+    def say(self, words: str) -> None:
+        """Says a line for people."""
+        self._line.clear()
+        click.echo(f"mailseal: {harmless(words)}", err=True)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as far as they matter."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _request(
@@ -145,6 +317,11 @@ def _request(
     targets: tuple[str, ...],
     lists: tuple[str, ...],
     ports: str,
+    srv: bool,
+    mx: bool,
+    exclude: tuple[str, ...],
+    exclude_files: tuple[str, ...],
+    scope: str | None,
     prove: bool,
     user: str | None,
     password_fd: int | None,
@@ -154,18 +331,32 @@ def _request(
     ca: str,
     name: str,
     timeout: float,
+    timeout_connect: float | None,
+    timeout_total: float | None,
     concurrency: int,
+    processes: int | None,
+    rate: float,
+    rate_network: float,
+    rate_host: float,
+    per_host: int,
+    again: str,
     vantage: str | None,
     site: str,
 ) -> Request:
-    """The options as the workflow wants them; files are read, and the password asked for, here."""
-    from mailseal.workflow.scan import Request, credentials, ports_of
+    """The options as the workflow wants them; the password is asked for here. Raises BadInput."""
+    from mailseal.workflow.scan import Rates, Request, Word, credentials, ports_of, seconds_of
 
     if password_fd is not None and user is None:
         raise Stop(Exit.USAGE, "--password-fd goes with --user NAME")
     return Request(
-        words=(*_words(targets), *(word for path in lists for word in _file(path))),
+        words=tuple(Word(target) for target in targets if target != "-"),
+        lists=(*lists, *(target for target in dict.fromkeys(targets) if target == "-")),
         ports=ports_of(ports),
+        srv=srv,
+        mx=mx,
+        exclude=exclude,
+        exclude_files=exclude_files,
+        scope=scope,
         login=None if user is None else credentials(user, password(user, password_fd)),
         throwaway=prove,
         remote_login=prove_remote,
@@ -174,31 +365,12 @@ def _request(
         authority=ca,
         name=name,
         timeout=timeout,
+        connect=timeout_connect,
+        total=timeout_total,
         concurrency=concurrency,
+        processes=processes,
+        rates=Rates(rate, rate_host, rate_network, per_host),
+        again=seconds_of(again),
         vantage=None if vantage is None else Vantage(vantage),
         site=site,
     )
-
-
-def _words(targets: tuple[str, ...]) -> Iterator[Word]:
-    from mailseal.workflow.scan import Word
-
-    for target in targets:
-        if target == "-":
-            yield from _file("-")
-        else:
-            yield Word(target)
-
-
-def _file(path: str) -> tuple[Word, ...]:
-    """The targets of a file, or of stdin for `-`. Raises Stop."""
-    from mailseal.workflow.scan import words_of
-
-    try:
-        # Descriptor 0 rather than sys.stdin: that one is missing where a caller closed it.
-        source: str | int = 0 if path == "-" else path
-        with open(source, encoding="utf-8", errors="replace", closefd=path != "-") as stream:
-            return words_of(stream.read().splitlines(), "stdin" if path == "-" else path)
-    except OSError as error:
-        words = f"the list {path} cannot be read: {error.strerror}"
-        raise Stop(Exit.USAGE, words) from None

@@ -11,15 +11,17 @@ that has come. An answer in time costs no timer: it moves a number.
 
 from __future__ import annotations
 
+import collections
 import errno
 import resource
 import select
 import socket
 import ssl
 import time
-from typing import Dict, Generator, Iterable, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Callable, Deque, Dict, Generator, Iterable, List, Optional, Tuple, Union
 
-from mailseal.model.look import Observation, Reach, TlsFacts
+from mailseal.model.look import Endpoint, Observation, Reach, TlsFacts
 from mailseal.model.moment import Clock
 from mailseal.probe import tls, transport
 from mailseal.probe.look import (
@@ -41,6 +43,19 @@ _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 _PENDING = (0, errno.EINPROGRESS)
 _EVENTS = 1024
 _OTHER_DESCRIPTORS = 64
+_ROUND = 0.5
+"""Seconds that one round takes at most: who follows the rounds sees that it goes on."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """In the place of a question: there is none for this many seconds, or until a look ends."""
+
+    seconds: float
+
+
+def _at_once(endpoint: Endpoint) -> float:
+    return 0.0
 
 
 class _Connection:
@@ -86,10 +101,17 @@ class Scan:
 
     `authority`: a PEM file trusted besides the system's roots; raises OSError or ssl.SSLError where
     it cannot be read. `results` takes the questions lazily and yields Observations as they are
-    done, in no order.
+    done, in no order. A look's first connection is made when its question is given; before each
+    further one `permit` is asked: 0.0 takes it, else it is asked again after so many seconds.
     """
 
-    def __init__(self, concurrency: int = 512, authority: str = "", now: Clock = time.time) -> None:
+    def __init__(
+        self,
+        concurrency: int = 512,
+        authority: str = "",
+        now: Clock = time.time,
+        permit: Callable[[Endpoint], float] = _at_once,
+    ) -> None:
         tls.check_authority(authority)
         allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if allowed != resource.RLIM_INFINITY:
@@ -98,37 +120,63 @@ class Scan:
         self._authority = authority
         self._now = now
         self._live: Dict[int, _Connection] = {}
+        self._permit = permit
+        self._kept: Deque[_Connection] = collections.deque()
         self._earliest = float("inf")
         self._done: List[Observation] = []
 
-    def results(self, questions: Iterable[Question]) -> Generator[Observation, None, None]:
+    def results(
+        self, questions: Iterable[Union[Question, Pause]]
+    ) -> Generator[Observation, None, None]:
         """Looks at every question. Closing the iterator early closes every connection."""
+        for done in self.rounds(questions):
+            yield from done
+
+    def rounds(
+        self, questions: Iterable[Union[Question, Pause]]
+    ) -> Generator[List[Observation], None, None]:
+        """The same by rounds, a round without an end of a look included. After each the questions
+        are asked for more.
+        """
         waiting = iter(questions)
         more = True
         self._epoll = select.epoll()
         try:
-            while more or self._live:
-                while more and len(self._live) < self._concurrency and len(self._done) < _EVENTS:
-                    question = next(waiting, None)
-                    if question is None:
+            while more or self._live or self._kept:
+                pause = self._dial_kept()
+                while more and self._room():
+                    item = next(waiting, None)
+                    if isinstance(item, Pause):
+                        pause = min(pause, item.seconds)
+                        break
+                    if item is None:
                         more = False
                     else:
-                        self._dial(_Connection(question, look(question, self._now)))
-                if self._live:
-                    patience = max(0.0, self._earliest - time.monotonic())
-                    for number, _ in self._epoll.poll(patience, _EVENTS):
-                        connection = self._live.get(number)
-                        if connection is not None:
-                            self._event(connection)
-                    self._expire(time.monotonic())
+                        self._dial(_Connection(item, look(item, self._now)))
+                if self._live or self._kept or more:
+                    self._round(0.0 if self._done else pause)
                 done, self._done = self._done, []
-                yield from done
+                yield done
         finally:
             for connection in self._live.values():
                 connection.sock.close()
             self._live.clear()
+            self._kept.clear()
             self._done.clear()
             self._epoll.close()
+
+    def _room(self) -> bool:
+        taken = len(self._live) + len(self._kept)
+        return taken < self._concurrency and len(self._done) < _EVENTS
+
+    def _round(self, pause: float) -> None:
+        """Waits for events no longer than `pause`, and handles them."""
+        patience = min(pause, _ROUND, max(0.0, self._earliest - time.monotonic()))
+        for number, _ in self._epoll.poll(patience, _EVENTS):
+            connection = self._live.get(number)
+            if connection is not None:
+                self._event(connection)
+        self._expire(time.monotonic())
 
     # -- connections -------------------------------------------------------------------------
 
@@ -136,8 +184,28 @@ class Scan:
         """Opens the connection that the look asks for; goes on at once where that fails."""
         while True:
             call = self._open(connection)
-            if call is None or not self._resume(connection, call):
+            if call is None or not self._resume(connection, call) or self._keep(connection):
                 return
+
+    def _keep(self, connection: _Connection) -> bool:
+        """Keeps a look whose next connection is not permitted yet."""
+        if not self._permit(connection.question.endpoint):
+            return False
+        self._kept.append(connection)
+        return True
+
+    def _dial_kept(self) -> float:
+        """Goes on with the looks whose turn has come. Seconds until the next has its turn."""
+        soonest = float("inf")
+        for _ in range(len(self._kept)):
+            connection = self._kept.popleft()
+            wait = self._permit(connection.question.endpoint)
+            if wait:
+                soonest = min(soonest, wait)
+                self._kept.append(connection)
+            else:
+                self._dial(connection)
+        return soonest
 
     def _open(self, connection: _Connection) -> Optional[Call]:
         """Begins to connect; the Call where that ended at once."""
@@ -191,7 +259,7 @@ class Scan:
         del self._live[connection.number]
         connection.sock.close()
         connection.tls = None
-        if self._resume(connection, call):
+        if self._resume(connection, call) and not self._keep(connection):
             self._dial(connection)
 
     def _over(self, connection: _Connection, end: End) -> None:

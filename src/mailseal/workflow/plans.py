@@ -19,7 +19,7 @@ from mailseal.model.plan import Plan, PlanFile, RunState
 from mailseal.plan import AlreadySealed, Cannot, Options
 from mailseal.plan.base import loopback, served
 from mailseal.probe.look import Question
-from mailseal.probe.targets import DEFAULT_PORTS, BadTarget, Unresolved, parse, resolve
+from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
 from mailseal.workflow.hosts import Host
 
 _PROTOCOLS = {109: "pop2"}
@@ -115,7 +115,7 @@ def own_service(words: str, facts: HostFacts) -> tuple[int, str]:
     """The port of a target that must be this host, and the name that it gives the host (empty
     where it gives an address or a name of loopback alone). Raises BadTarget where it is another.
     """
-    target = parse(words, DEFAULT_PORTS)
+    target = parse(words, (SCHEMES["pop2"],))
     local = {fact.address for fact in facts.addresses}
     seen = []
     for found in resolve([target]):

@@ -15,7 +15,7 @@ from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Result
 from mailseal.probe import blocking
 from mailseal.probe.canary import own as is_own
 from mailseal.probe.look import Question
-from mailseal.probe.targets import Unresolved, parse, resolve
+from mailseal.probe.targets import SCHEMES, Unresolved, parse, resolve
 from mailseal.prove import prover
 
 KINDS = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
@@ -29,7 +29,7 @@ def claims_of(
     """
     claims: list[Claim] = []
     lost: list[str] = []
-    for found in resolve([parse(words)]):
+    for found in resolve([parse(words, (SCHEMES["pop2"],))]):
         if isinstance(found, Unresolved):
             lost.append("%s: %s" % (found.name, found.reason))
             continue
