@@ -27,14 +27,10 @@ Asked = Callable[..., str]
 
 def version(host: Host, daemon: Daemon) -> str:
     """The package a daemon came in, with its version."""
-    listed = host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n"]).stdout.decode()
-    wanted = SYSTEMS[daemon.system].packages
     stem = daemon.system.rstrip("0123456789")
-    return next(
-        line
-        for line in listed.splitlines()
-        if line.startswith(stem) and line.split()[0] in wanted
-    )
+    package = next(each for each in SYSTEMS[daemon.system].packages if each.startswith(stem))
+    told = host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", package])
+    return told.stdout.decode()
 
 
 def by_client(client: Client) -> Asked:
