@@ -38,7 +38,9 @@ class Row:
     product: str
 
 
-def scanned(client: Client, targets: list[str], *options: str, secret: str = "") -> dict[str, dict[str, Any]]:
+def scanned(
+    client: Client, targets: list[str], *options: str, secret: str = ""
+) -> dict[str, dict[str, Any]]:
     """The program's results by endpoint."""
     command = [PYTHON, "-m", "mailseal", "scan", "--format", "ndjson", "--no-tls-versions"]
     if secret:
@@ -142,3 +144,23 @@ def test_the_verdict_is_what_a_real_login_shows(lab: Lab, name: str, capsys: pyt
     page = PAGE.read_text()
     left = "\n".join(line for line in lines if line not in page)
     assert not left, f"not in {PAGE.name}:\n{left}"
+
+
+def test_dovecot_trusts_its_own_address_and_the_look_says_so(lab: Lab):
+    """From the host itself cleartext logins work where a stranger is refused."""
+    daemon = DAEMONS["dovecot-2.3"]
+    net = lab.network()
+    host = lab.host("mailhost", system=daemon.system, network=net, binds={ROOT: "/srv/mailseal"})
+    stranger = lab.client(net, "stranger")
+    install(host, daemon, "outside", ("192.0.2.250", "2001:db8:1::fa"))
+    target = f"{host.ipv4}:143"
+    script = (
+        "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/srv/mailseal/src:"
+        "$(echo /srv/mailseal/.venv/lib/python3*/site-packages) exec python3 -m mailseal scan "
+        f"--format ndjson --no-tls-versions {target}"
+    )
+    done = host.run(["sh", "-c", script], check=False)
+    own = json.loads(done.stdout.decode())
+    assert own["observations"][0]["vantage"] == "self"
+    assert own["verdict"] == "exposed", own
+    assert scanned(stranger, [target])[target]["verdict"] == "refused"

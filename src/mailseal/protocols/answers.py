@@ -77,6 +77,8 @@ def to_command(mechanism: str, answer: Answer, line: bytes) -> Tuple[Outcome, st
         )
     if answer is Answer.YES:
         return Outcome.ACCEPTED, "%s is taken in cleartext: %s" % (mechanism, said)
+    if answer is Answer.NONE:
+        return Outcome.UNCLEAR, "%s: no answer that the protocol knows: %s" % (mechanism, said)
     if answer is Answer.BYE or TRANSIENT.search(line):
         return Outcome.UNCLEAR, "%s: not now: %s" % (mechanism, said)
     if PRIVACY.search(line):
@@ -91,7 +93,7 @@ def to_login(mechanism: str, answer: Answer, line: bytes) -> Tuple[Outcome, str]
     said = printable(line)
     if answer is Answer.YES:
         return Outcome.PROVEN, "%s: the login succeeded: %s" % (mechanism, said)
-    if answer in (Answer.BYE, Answer.MORE) or TRANSIENT.search(line):
+    if answer in (Answer.BYE, Answer.MORE, Answer.NONE) or TRANSIENT.search(line):
         return Outcome.UNCLEAR, "%s: the login was not decided: %s" % (mechanism, said)
     if PRIVACY.search(line):
         return Outcome.REFUSED, "%s: the login was refused by policy: %s" % (mechanism, said)

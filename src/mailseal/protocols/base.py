@@ -67,6 +67,8 @@ class Answer(enum.Enum):
     """The server waits for the next part: a challenge, a prompt."""
     BYE = "bye"
     """The server ends the session."""
+    NONE = "none"
+    """Nothing that the protocol knows."""
 
 
 class Reply(NamedTuple):

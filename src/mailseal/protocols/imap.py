@@ -103,14 +103,14 @@ class Session(LiteralSession):
         if not self.greeted:
             word = line[2:].split(b" ", 1)[0].upper()
             self.preauth = word == b"PREAUTH"
-            self._replied(GREETINGS.get(word, Answer.BAD), line)
+            self._replied(GREETINGS.get(word, Answer.NONE), line)
 
     def _tagged(self, line: bytes) -> None:
         tag, _, rest = line.partition(b" ")
         answer = ANSWERS.get(rest.split(b" ", 1)[0].upper())
         asked = next((each for each in self._asked if each.tag == tag), None)
         if not self.greeted:
-            self._replied(Answer.BAD, line)
+            self._replied(Answer.NONE, line)
         elif answer is not None and asked is not None:
             found = _CODE.match(rest)
             if found is not None:

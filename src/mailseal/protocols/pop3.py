@@ -107,7 +107,7 @@ class Session(TextSession):
         elif line[:1] == b"+":
             self._replied(Answer.MORE, line)
         else:
-            self._replied(Answer.NO, line)
+            self._replied(Answer.NO if line[:4] == b"-ERR" else Answer.NONE, line)
 
     def _answered(self, asked: Asked, reply: Reply) -> None:
         if asked.verb == b"CAPA" and reply.answer is Answer.YES:

@@ -82,7 +82,7 @@ class Session(TextSession):
     def _line(self, line: bytes) -> None:
         found = _REPLY.match(line)
         if found is None:
-            self._replied(Answer.BAD, line)
+            self._replied(Answer.NONE, line)
         elif found.group(2):
             self._collect(line)
         else:
