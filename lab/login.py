@@ -1,9 +1,9 @@
 """What a real login shows: `login.py PROTOCOL ADDRESS PORT USER [HOW]`, the password on stdin.
 
 Strategy: the oracle for verdicts, so nothing of the program under test is in it: plain sockets,
-each way to log in on a connection of its own, whether it is offered or not. `HOW` is `clear` (unless
-said otherwise), `upgrade` (TLS after STARTTLS) or `implicit` (TLS from the first octet). Prints a
-JSON object from the way to true (logged in), false (not) or null (no answer that says).
+each way to log in on a connection of its own, whether it is offered or not. `HOW` is `clear`
+(unless said otherwise), `upgrade` (TLS after STARTTLS) or `implicit` (TLS from the first octet).
+Prints a JSON object from the way to true (logged in), false (not) or null (no answer that says).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ UPGRADES = {
     "smtp": (b"220 ", (b"EHLO client.example", b"STARTTLS"), b"220 "),
     "managesieve": (b"OK", (b"STARTTLS",), b"OK"),
 }
-"""What the greeting begins with (its last line), how TLS is asked for, and the answer's beginning."""
+"""How the greeting's last line begins, how TLS is asked for, and how that is agreed to."""
 
 
 def greet(wire: Wire, protocol: str, how: str) -> None:

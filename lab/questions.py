@@ -1,10 +1,12 @@
-"""What a server answers, as text: `questions.py PROTOCOL ADDRESS PORT greet|clear|upgrade|implicit`.
+"""What a server answers, as text: `questions.py PROTOCOL ADDRESS PORT HOW`.
 
 Strategy: one session, one question after the other, each from a table a reader can hold beside the
 RFC. Plain sockets and nothing of the program under test, so that what is recorded can be held
 against it. The lines behind the first of a question are sent only where the server asks for more.
-Names and passwords are made up. Prints `C: ` and `S: ` lines, and `# ` where something happened
-that is no line: TLS began, the server was slow or closed (then the rest is asked on a new connection).
+Names and passwords are made up. `HOW` is `clear`, `upgrade` (TLS after STARTTLS), `implicit` (TLS
+from the first octet) or `greet` (in cleartext, to come and go). Prints `C: ` and `S: ` lines, and
+`# ` where something happened that is no line: TLS began, the server was slow, or it closed (the
+rest is asked on a new connection).
 """
 
 from __future__ import annotations
@@ -174,9 +176,7 @@ class Session:
             if long and line.startswith("+OK"):
                 while line != ".":
                     line = self.line()
-            elif not re.match(end, line) and not (
-                prompts and re.match(self.protocol.more, line)
-            ):
+            elif not re.match(end, line) and not (prompts and re.match(self.protocol.more, line)):
                 continue
             if line.startswith("{"):
                 self.line()

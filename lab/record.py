@@ -1,9 +1,9 @@
 """What the real daemons answer, written down: `<folder>/<protocol>/<daemon>-<setting>[-<who>].txt`.
 
 Strategy: each daemon in each setting is asked the same questions (`lab.questions`), in cleartext,
-after the upgrade and in TLS from the first octet; by a stranger, and where the answer depends on who
-asks by the trusted neighbour and by the host itself, at its own address. All endpoints of a setting
-are asked side by side: some daemons make who fails wait.
+after the upgrade and in TLS from the first octet; by a stranger, and where the answer may depend on
+who asks, by the trusted neighbour and by the host itself, at its own address. All endpoints of a
+setting are asked side by side: some daemons make who fails wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lab import Client, Host, Lab
 from lab.daemons import DAEMONS, ODD, Daemon, install
-from lab.images import SYSTEMS
+from lab.images import SYSTEMS, LabError
 
 _SCRIPT = Path(__file__).with_name("questions.py")
 _INSIDE = "/usr/local/lib/questions.py"
@@ -70,8 +70,10 @@ _TITLES = {
 
 
 def record(name: str, folder: Path) -> Iterator[Path]:
-    """The files written for the daemon `name` of `lab.daemons`."""
-    daemon = DAEMONS[name]
+    """The files written for the daemon `name` of `lab.daemons`. LabError if there is none."""
+    daemon = DAEMONS.get(name)
+    if daemon is None:
+        raise LabError(f"no daemon {name!r}: choose from {', '.join(DAEMONS)}")
     with Lab() as lab, ThreadPoolExecutor(8) as pool:
         net = lab.network()
         host = lab.host("mailhost", system=daemon.system, network=net)
@@ -109,13 +111,3 @@ def record(name: str, folder: Path) -> Iterator[Path]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
                 yield path
-
-
-def main(folder: str, *names: str) -> None:
-    for name in names or DAEMONS:
-        for path in record(name, Path(folder)):
-            print(path, flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
