@@ -1,14 +1,18 @@
-"""``python3 -m lab``: build what the hosts of the lab boot from, remove what is outdated.
+"""``python3 -m lab``: build what the hosts of the lab boot from, remove what is outdated, write
+down what the real daemons answer.
 
-Strategy: only parses and prints; ``lab.images`` does the work.
+Strategy: only parses and prints; ``lab.images`` and ``lab.record`` do the work.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
+from lab.daemons import DAEMONS
 from lab.images import SYSTEMS, LabError, cache_directory, image, prune
+from lab.record import record
 
 
 def main() -> int:
@@ -23,12 +27,25 @@ def main() -> int:
         help=f"what to build, of {', '.join(SYSTEMS)} (default: %(default)s)",
     )
     commands.add_parser("prune", help="remove images of older recipes (while no lab runs)")
+    ask = commands.add_parser("record", help="write down what the real daemons answer")
+    ask.add_argument("folder", type=Path)
+    ask.add_argument(
+        "daemon",
+        nargs="*",
+        default=list(DAEMONS),
+        help=f"of {', '.join(DAEMONS)} (default: all)",
+    )
     arguments = parser.parse_args()
     if arguments.command == "prune":
         for path in prune():
             print(f"removed {path}")
         return 0
     try:
+        if arguments.command == "record":
+            for name in arguments.daemon:
+                for path in record(name, arguments.folder):
+                    print(path, flush=True)
+            return 0
         for name in arguments.system:
             print(f"{name}: {image(name).layers[0]}", flush=True)
     except LabError as error:

@@ -1,8 +1,9 @@
-"""What a real login shows: `login.py PROTOCOL ADDRESS PORT USER` with the password on stdin.
+"""What a real login shows: `login.py PROTOCOL ADDRESS PORT USER [HOW]`, the password on stdin.
 
 Strategy: the oracle for verdicts, so nothing of the program under test is in it: plain sockets,
-each way to log in on a connection of its own, in cleartext, whether it is offered or not. Prints a
-JSON object from the way to true (logged in), false (not) or null (no answer that says).
+each way to log in on a connection of its own, whether it is offered or not. `HOW` is `clear`
+(unless said otherwise), `upgrade` (TLS after STARTTLS) or `implicit` (TLS from the first octet).
+Prints a JSON object from the way to true (logged in), false (not) or null (no answer that says).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import contextlib
 import json
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 
@@ -21,11 +23,24 @@ class Wire:
     """Lines to and from a server."""
 
     def __init__(self, address: str, port: int) -> None:
-        self.sock = socket.create_connection((address, port), SECONDS)
+        self.sock: socket.socket = socket.create_connection((address, port), SECONDS)
+        self.file = self.sock.makefile("rb")
+
+    def encrypt(self) -> None:
+        """TLS from here on, whoever the server is: it is the lab's own."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.file.close()
+        self.sock = context.wrap_socket(self.sock)
         self.file = self.sock.makefile("rb")
 
     def say(self, text: bytes) -> None:
         self.sock.sendall(text + b"\r\n")
+
+    def close(self) -> None:
+        self.file.close()
+        self.sock.close()
 
     def line(self) -> bytes:
         return self.file.readline(4096).rstrip(b"\r\n")
@@ -39,7 +54,6 @@ class Wire:
 
 
 def pop3(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
-    wire.until(b"+OK")
     if way == "USER":
         wire.say(b"USER " + user)
         if not wire.line().startswith(b"+OK"):
@@ -51,7 +65,6 @@ def pop3(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
 
 
 def imap(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
-    wire.until(b"* ")
     if way == "LOGIN command":
         wire.say(b'a LOGIN "%s" "%s"' % (user, password))
         return wire.until(b"a ").startswith(b"a OK")
@@ -60,7 +73,6 @@ def imap(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
 
 
 def smtp(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
-    wire.until(b"220 ")
     wire.say(b"EHLO client.example")
     wire.until(b"250 ")
     wire.say(b"AUTH " + way.encode())
@@ -68,7 +80,6 @@ def smtp(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
 
 
 def managesieve(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
-    wire.until(b"OK")
     wire.say(b'AUTHENTICATE "' + way.encode() + b'"')
     ends = (b"NO", b"BYE")
     return exchange(wire, way, user, password, (b'"', b"{"), (b"OK",), ends, quoted)
@@ -114,7 +125,36 @@ WAYS = {
 }
 
 
-def main(protocol: str, address: str, port: str, user: str) -> None:
+UPGRADES = {
+    "pop3": (b"+OK", (b"STLS",), b"+OK"),
+    "imap": (b"* ", (b"a STARTTLS",), b"a OK"),
+    "smtp": (b"220 ", (b"EHLO client.example", b"STARTTLS"), b"220 "),
+    "managesieve": (b"OK", (b"STARTTLS",), b"OK"),
+}
+"""How the greeting's last line begins, how TLS is asked for, and how that is agreed to."""
+
+
+def greet(wire: Wire, protocol: str, how: str) -> None:
+    """Brings a new connection to where a login may begin. OSError where that is not to be had."""
+    greeting, questions, agreed = UPGRADES[protocol]
+    if how == "implicit":
+        wire.encrypt()
+    if not wire.until(greeting):
+        raise ConnectionError
+    if how == "upgrade":
+        *before, question = questions
+        for hello in before:
+            wire.say(hello)
+            wire.until(b"250 ")
+        wire.say(question)
+        if not wire.until(agreed, b"-ERR", b"a ", b"4", b"5", b"NO").startswith(agreed):
+            raise ConnectionError
+        wire.encrypt()
+        if protocol == "managesieve":  # RFC 5804, 2.2: the capabilities once more
+            wire.until(greeting)
+
+
+def main(protocol: str, address: str, port: str, user: str, how: str = "clear") -> None:
     password = sys.stdin.buffer.readline().rstrip(b"\n")
     login, ways = WAYS[protocol]
     told: dict[str, bool | None] = {}
@@ -122,10 +162,11 @@ def main(protocol: str, address: str, port: str, user: str) -> None:
         told[way] = None
         with contextlib.suppress(OSError):
             wire = Wire(address, int(port))
-            with wire.sock:
+            with contextlib.closing(wire):
+                greet(wire, protocol, how)
                 told[way] = login(wire, way, user.encode(), password)
     print(json.dumps(told))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:6])
