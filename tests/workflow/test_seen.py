@@ -22,7 +22,8 @@ def test_keys_are_a_set(numbers: list[int]):
 
 @given(some.lists(some.integers(1, 60), max_size=400))
 def test_recent_ones_are_known_and_old_ones_may_be_forgotten(numbers: list[int]):
-    recent, before = Recent(4), []
+    recent = Recent(4)
+    before: list[int] = []
     for number in numbers:
         new = recent.add(number)
         known = {*dict.fromkeys(before).keys()} if len(set(before)) <= 4 else set(before[-4:])

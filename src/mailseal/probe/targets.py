@@ -316,7 +316,7 @@ class _Asked:
 
 def resolve(
     targets: Iterable[Target], site: str = "default"
-) -> Iterator[Union[Resolved, Unresolved]]:
+) -> Generator[Union[Resolved, Unresolved], None, None]:
     """Every endpoint of every target, lazily; waits for names."""
     for place in places(targets, site, patient=True):
         if isinstance(place, (Resolved, Unresolved)):
