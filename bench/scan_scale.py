@@ -1,7 +1,7 @@
 """A scan's memory at ten thousand targets and at a million, and what a second process adds.
 
 Strategy: the targets are addresses of the loopback network on a port where nobody listens, so that
-a million looks take minutes; everything else (list, line, verdict, record) is as always. The peak is
+a million looks take minutes; all else (list, line, verdict, record) is as always. The peak is
 the kernel's high-water mark of the process, its workers included. Its peer is the same program with
 fewer targets: what counts is the ratio. What a second process adds shows only where the servers and
 the processes have cores of their own; with fewer than four it is not measured, and that is said.
