@@ -12,6 +12,8 @@ from bench.table import Table, machine
 BENCHES = {
     "imports": "bench.imports",
     "scan": "bench.scan",
+    "scan_scale": "bench.scan_scale",
+    "start": "bench.start",
     "switch": "bench.switch",
 }
 

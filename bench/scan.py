@@ -88,7 +88,7 @@ def turn(service: str, who: str, contestant: Contestant, cpus: set[int]) -> Used
 
 def addresses(count: int) -> list[str]:
     """So many addresses of the loopback network, 127.1.0.0 and on."""
-    return [f"127.1.{number >> 8}.{number & 255}" for number in range(count)]
+    return [f"127.{1 + (n >> 16)}.{n >> 8 & 255}.{n & 255}" for n in range(count)]
 
 
 def everybody(name: str, targets: str, port: str, floor: str) -> dict[str, Contestant]:
@@ -96,7 +96,8 @@ def everybody(name: str, targets: str, port: str, floor: str) -> dict[str, Conte
     service = SERVICES[name]
     numbers = [targets, port, str(CONCURRENCY)]
     python = [sys.executable, "-m"]
-    scan = ["mailseal", "scan", "-l", targets, "--ports", port, "--format", "ndjson"]
+    unpaced = ["--rate", "0", "--rate-network", "0", "--rate-host", "0", "--processes", "1"]
+    scan = ["mailseal", "scan", "-l", targets, "--ports", port, "--format", "ndjson", *unpaced]
     nmap = ["nmap", "-sT", "-Pn", "-n", "--script", service.script, "-p", port, "-iL", targets]
     return {
         "C floor, greeting": Contestant([floor, *numbers], int),

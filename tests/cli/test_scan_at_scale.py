@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+import shlex
 import socket
 import subprocess
 import threading
@@ -15,7 +17,9 @@ from mailseal.cli.exits import Exit
 from mailseal.cli.scan import duration
 from tests.cli.program import PROGRAM, environment, mailseal, on_terminal
 from tests.probe import peers
+from tests.project.tree import ROOT
 
+PAGE = ROOT / "docs/howto/scan-an-estate.md"
 UNPACED = ("--rate", "0", "--rate-network", "0", "--rate-host", "0", "--per-host", "0")
 NDJSON = ("--format", "ndjson")
 
@@ -154,6 +158,18 @@ def test_nothing_outside_the_scope_is_contacted_and_that_is_said(tmp_path: Path)
         "mailseal: left out: 4 endpoints (outside the scope)",
         "mailseal: left out: 1 endpoints (excluded)",
     ]
+
+
+def test_the_commands_of_the_page_work_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with peers.serving(peers.pop2) as endpoint:
+        Path("hosts.txt").write_text(f"127.0.0.8/30\n{endpoint}\n198.51.100.1\n")
+        Path("ours.txt").write_text("127.0.0.0/8\n")
+        lines_ = re.findall(r"^\$ mailseal (.+)$", PAGE.read_text(), re.MULTILINE)
+        assert len(lines_) == 4
+        runs = [mailseal(*shlex.split(line), env={"MAILSEAL_SCOPE": "ours.txt"}) for line in lines_]
+    assert [run.returncode for run in runs] == [Exit.EXPOSED] * 4
+    assert len(lines(Path("results.ndjson").read_bytes())) == 1 + 2 * 9 + 9
 
 
 # -- pace ------------------------------------------------------------------------------------------

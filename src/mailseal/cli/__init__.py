@@ -1,62 +1,25 @@
 """The command line: parses and prints, decides nothing.
 
 Strategy: `commands` is a table of names and modules; a command's module is imported when it is
-called, and imports what it works with inside its function, so that `mailseal --version` and
-completion start fast. `main` is the one place where exceptions become exit codes (`exits`). Results
-go to stdout, talk and progress to stderr.
+called, and imports what it works with inside its function, so that help and completion start fast.
+The version is asked for more often than anything else, by scripts that decide what else to run: it
+is answered here, before the library that reads command lines is imported. `running` does the rest.
+Results go to stdout, talk and progress to stderr.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from collections.abc import Sequence
-
-import click
-
-from mailseal.cli.commands import mailseal
-from mailseal.cli.exits import Exit, Stop
-from mailseal.report.style import harmless
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line (`sys.argv` where None is given); the exit code."""
-    stdout = sys.stdout
-    try:
-        code = mailseal.main(arguments, prog_name="mailseal", standalone_mode=False)
-        return int(code or Exit.CLEAN)
-    except Stop as stop:
-        _complain(str(stop))
-        return int(stop.code)
-    except (click.Abort, KeyboardInterrupt, EOFError):
-        _complain("interrupted")
-        return int(Exit.INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        return int(Exit.USAGE)
-    except SystemExit as end:
-        # Where the reader of stdout has gone, click wraps the stream and exits 1, which would read
-        # as "exposed".
-        if sys.stdout is not stdout:
-            return int(Exit.INCONCLUSIVE)
-        raise end
-    except Exception as error:
-        return _fault(error)
+    if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        from mailseal import __version__
 
+        sys.stdout.write(f"mailseal {__version__}\n")
+        return 0
+    from mailseal.cli.running import run
 
-def _complain(words: str) -> None:
-    lines = [harmless(line) for line in words.split("\n")]
-    click.echo("mailseal: " + "\n".join(lines), err=True)
-
-
-def _fault(error: Exception) -> int:
-    """A fault of ours: one line and what to do; never an exit code that means a verdict."""
-    if os.environ.get("MAILSEAL_DEBUG") == "1":
-        traceback.print_exc()
-    _complain(f"a fault of mailseal: {type(error).__name__}: {harmless(str(error))[:300]}")
-    _complain(
-        "nothing was concluded. Run it again with MAILSEAL_DEBUG=1 and report what it prints, "
-        "with `mailseal --version`"
-    )
-    return int(Exit.FAULT)
+    return run(arguments)

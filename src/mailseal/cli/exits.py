@@ -7,9 +7,11 @@ wrong by itself ever exits 1, which says "exposed".
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
-from mailseal.model.finding import Severity, Verdict
-from mailseal.report.result import Tally
+if TYPE_CHECKING:
+    from mailseal.model.finding import Severity
+    from mailseal.report.result import Tally
 
 
 class Exit(enum.IntEnum):
@@ -45,6 +47,8 @@ class Stop(Exception):
 
 def of_scan(tally: Tally, fail_on: Severity | None) -> Exit:
     """Of looks: whatever is exposed fails; so does a finding from `fail_on` upwards."""
+    from mailseal.model.finding import Verdict
+
     if tally.verdicts[Verdict.EXPOSED] or (fail_on is not None and tally.reaches(fail_on)):
         return Exit.EXPOSED
     return Exit.INCONCLUSIVE if tally.verdicts[Verdict.INCONCLUSIVE] else Exit.CLEAN

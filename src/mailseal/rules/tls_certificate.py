@@ -10,11 +10,14 @@ look at a bare address does not show what name the clients use. The rating: an a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from mailseal.certs import Certificate, CertificateError, covers, describe
 from mailseal.model.finding import Assessment, Severity
 from mailseal.model.look import Observation, TlsFacts
 from mailseal.rules.base import Rule
+
+if TYPE_CHECKING:
+    from mailseal.certs import Certificate
 
 SMALLEST = {"RSA": 2048, "DSA": 2048, "EC": 224}
 """Bits of the smallest acceptable key (NIST SP 800-131A; RFC 9325 section 4.5 has 2048 for RSA)."""
@@ -39,6 +42,9 @@ def _complaints(observation: Observation, tls: TlsFacts) -> Iterator[str]:
     if not tls.chain:
         yield "the server showed no certificate"
         return
+    # Most looks meet no certificate, and the library that reads one takes long to import.
+    from mailseal.certs import CertificateError, covers, describe
+
     try:
         leaf = describe(tls.chain[0])
     except CertificateError as error:

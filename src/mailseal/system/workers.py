@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import sys
-import traceback
 from typing import Callable, Dict, List, Optional, Tuple
 
 READ = 1 << 16
@@ -154,6 +153,8 @@ def _forked(main: Main) -> Worker:
     except BrokenPipeError:
         pass  # The parent is gone.
     except BaseException:
+        import traceback
+
         traceback.print_exc()
         sys.stderr.flush()
     finally:
