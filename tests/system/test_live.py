@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mailseal.system import live
-from mailseal.system.base import Meta, Stat
-from mailseal.system.live import MAX_OUTPUT, TEMPORARY, LiveSystem, listening, unit_of
+from mailseal.system.base import Completed, Meta, Stat
+from mailseal.system.live import MAX_OUTPUT, TEMPORARY, LiveSystem
 
 SYSTEM = LiveSystem()
 
@@ -293,41 +292,16 @@ def test_a_socket_of_both_families_says_so(monkeypatch):
         found = {each.port: each for each in SYSTEM.listeners()}
         assert [found[port].dual for port in ports] == [False, True]
         # Without ss the sysctl is all there is to go by.
-        monkeypatch.setattr(LiveSystem, "_v6only", lambda self: {})
-        default = live._text("/proc/sys/net/ipv6/bindv6only").strip() == "0"
+        real = LiveSystem.run
+        missing = Completed(("ss",), 127, b"", b"")
+        monkeypatch.setattr(
+            LiveSystem,
+            "run",
+            lambda self, argv, **more: missing if argv[0] == "ss" else real(self, argv, **more),
+        )
+        default = Path("/proc/sys/net/ipv6/bindv6only").read_text().strip() == "0"
         found = {each.port: each for each in SYSTEM.listeners()}
         assert [found[port].dual for port in ports] == [default, default]
-
-
-def test_the_kernel_s_table():
-    table = (
-        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
-        "   0: 0100007F:006D 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 42 1\n"
-        "   1: 0100007F:006D 0100007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 43 1\n"
-        "   2: 0000000000000000FFFF00000A0200C0:006E 0:0 0A 0:0 0:0 0 0 0 44 1\n"
-    )
-    if sys.byteorder != "little":
-        pytest.skip("the table is in the byte order of the machine")
-    assert list(listening(table)) == [("127.0.0.1", 109, 42), ("192.0.2.10", 110, 44)]
-
-
-@pytest.mark.parametrize(
-    ("cgroup", "unit"),
-    [
-        ("0::/system.slice/inetd.service\n", "inetd.service"),
-        ("0::/system.slice/stunnel@pop2.service/worker\n", "stunnel@pop2.service"),
-        (
-            "9:name=systemd:/system.slice/xinetd.service\n4:memory:/x.scope\n0::/\n",
-            "xinetd.service",
-        ),
-        ("0::/user.slice/user-0.slice/user@0.service/a.scope\n", "a.scope"),
-        ("9:name=systemd:/\n0::/init.scope\n", "init.scope"),
-        ("0::/\n", ""),
-        ("", ""),
-    ],
-)
-def test_the_unit_of_a_process(cgroup, unit):
-    assert unit_of(cgroup) == unit
 
 
 def test_users_by_name():
