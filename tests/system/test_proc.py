@@ -95,7 +95,7 @@ def test_a_process_is_what_its_files_say(tmp_path: Path):
     program.write_bytes(b"\x7fELF")
     put(tmp_path, 10, 500, [], 1, str(program))
     found = proc.process(10, {8: "mail"}, str(tmp_path))
-    assert (found.name, found.executable, found.running) == ("inetd", str(program), True)
+    assert (found.name, found.executable, found.program) == ("inetd", str(program), "here")
     assert (found.uid, found.user) == (8, "mail")
     assert found.arguments == ("/usr/sbin/inetd", "-i")
     assert unit_of(found.cgroup) == "inetd.service"
@@ -104,7 +104,12 @@ def test_a_process_is_what_its_files_say(tmp_path: Path):
 def test_an_upgraded_program_is_told_from_the_one_at_its_path(tmp_path: Path):
     put(tmp_path, 10, 500, [], 1, "/usr/sbin/inetd (deleted)")
     found = proc.process(10, {}, str(tmp_path))
-    assert (found.executable, found.running) == ("/usr/sbin/inetd", False)
+    assert (found.executable, found.program) == ("/usr/sbin/inetd", "replaced")
+
+
+def test_a_program_that_is_not_at_its_path_here_is_a_container_s(tmp_path: Path):
+    put(tmp_path, 10, 500, [], 1, "/no/such/inetd")
+    assert proc.process(10, {}, str(tmp_path)).program == "elsewhere"
 
 
 def test_a_process_that_ended_is_empty(tmp_path: Path):

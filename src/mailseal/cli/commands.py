@@ -24,6 +24,7 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Show the whole story on this machine."),
     "scan": Entry("scan", "Look at services: who takes a password in cleartext?"),
+    "local": Entry("local", "What this host exposes: socket, process, unit, config line."),
     "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),
     "plan": Entry("plan", "Plan the fix and show it; changes nothing."),
     "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),

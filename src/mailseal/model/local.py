@@ -46,6 +46,31 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """A socket that a configuration asks for. `host` is a literal, a name, or empty: the
+    configuration does not say; 0.0.0.0 and :: are all addresses of a family. `server` is the
+    program that is started for each connection, `unit` the socket unit, where there is one; `open`:
+    systemd says that it has it open.
+    """
+
+    host: str
+    port: int
+    source: Source
+    server: str = ""
+    unit: str = ""
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program on disk, and the package that brought it; empty where none did."""
+
+    path: str
+    package: str
+    version: str
+
+
+@dataclass(frozen=True)
 class Holder:
     """A process that has the socket open. `replaced`: the file at `executable` is no longer the
     program that runs (upgraded or deleted since). `uid` is the effective one.
@@ -64,8 +89,9 @@ class LocalListener:
     """A listening TCP socket, or one that is configured and does not listen now (`listening`
     false). `family`: ipv4, ipv6, both. `owner` names the container or the namespace, also of a
     container that uses the host's network. `uid` and `user` are those of the socket. `service` is
-    the daemon or the super-server by its usual name. `package` is that of the first process's
-    program. `unit` is the service, `socket_unit` the unit for which systemd opened the socket.
+    the daemon or the super-server by its usual name. `programs` are the one that listens and,
+    behind a super-server, the one that it starts for each connection. `unit` is the service,
+    `socket_unit` the unit for which systemd opened the socket.
     """
 
     address: str
@@ -79,8 +105,7 @@ class LocalListener:
     user: str
     processes: Tuple[Holder, ...]
     service: str
-    package: str
-    package_version: str
+    programs: Tuple[Program, ...]
     unit: str
     socket_unit: str
     source: Optional[Source]

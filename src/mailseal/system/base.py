@@ -63,16 +63,17 @@ class Stat:
 
 @dataclass(frozen=True)
 class Process:
-    """A process. `running`: the file at `executable` is the program that it runs; not so after an
-    upgrade, or where that path is a container's. `uid` is the effective one, -1 where the process
-    ended. `cgroup` is the text of /proc/PID/cgroup. `arguments` are for finding configuration
-    files: they may hold a secret, so they are not shown and not kept.
+    """A process. `program` says what the file at `executable` is to it: the one that it runs
+    (`here`), gone or another since an upgrade (`replaced`), or not its own at all, as its files are
+    a container's (`elsewhere`). `uid` is the effective one, -1 where the process ended. `cgroup` is
+    the text of /proc/PID/cgroup. `arguments` are for finding configuration files: they may hold a
+    secret, so they are not shown and not kept.
     """
 
     pid: int
     name: str
     executable: str
-    running: bool
+    program: str
     uid: int
     user: str
     cgroup: str

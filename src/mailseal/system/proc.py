@@ -24,6 +24,7 @@ NAMES = "/run/netns"
 MAX_TEXT = 64 * 1024 * 1024
 MAX_ARGUMENTS = 4096
 
+_DELETED = " (deleted)"
 _PIECE = 256 * 1024
 _LISTEN = "0A"
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
@@ -166,7 +167,7 @@ def process(pid: int, user: Mapping[int, str], root: str = ROOT) -> Process:
         pid=pid,
         name=text(place + "/comm").rstrip("\n"),
         executable=path,
-        running=_running(place + "/exe", path),
+        program=_program(place + "/exe", path),
         uid=uid,
         user=user.get(uid, ""),
         cgroup=text(place + "/cgroup"),
@@ -180,17 +181,19 @@ def executable(pid: int, root: str = ROOT) -> str:
         path = os.readlink("%s/%d/exe" % (root, pid)) if pid else ""
     except OSError:
         return ""
-    return path[: -len(" (deleted)")] if path.endswith(" (deleted)") else path
+    return path[: -len(_DELETED)] if path.endswith(_DELETED) else path
 
 
-def _running(link: str, path: str) -> bool:
-    """Whether the file at `path` is what the process behind `link` runs: not so after an upgrade,
-    and not where the path is a container's.
-    """
+def _program(link: str, path: str) -> str:
+    """See `Process.program`; `here` where the process may not be looked into."""
     try:
-        return os.path.samestat(os.stat(link), os.stat(path))
+        if os.readlink(link).endswith(_DELETED):
+            return "replaced"
+        return "here" if os.path.samestat(os.stat(link), os.stat(path)) else "elsewhere"
+    except FileNotFoundError:
+        return "elsewhere"
     except OSError:
-        return False
+        return "here"
 
 
 def unit_of(cgroup: str) -> str:

@@ -147,7 +147,7 @@ class MemorySystem(Disk):
         for inode, listeners in spaces:
             for number, each in enumerate(listeners):
                 path, cgroup = each.executable, "0::/system.slice/%s\n" % each.unit
-                process = Process(each.pid, each.process, path, True, 0, "root", cgroup)
+                process = Process(each.pid, each.process, path, "here", 0, "root", cgroup)
                 space = Namespace(inode, "", process) if inode else None
                 held = () if self.user else (process,)
                 where = (each.address, each.port, each.dual, 1000 * inode + number)
