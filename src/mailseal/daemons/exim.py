@@ -25,6 +25,7 @@ OPTIONS = ("/etc/default/exim4", "/etc/sysconfig/exim")
 _MACRO = re.compile(r"([A-Z]\w*)\s*==?\s*(.*)")
 _OPTION = re.compile(r"\s*(daemon_smtp_ports?|local_interfaces)\s*=\s*(.*)")
 _PASSES = 5
+_MAX_MACRO = 1024
 
 Assigned = Tuple[str, Source]
 
@@ -71,7 +72,7 @@ def _main(reader: Reader, path: str) -> Dict[str, Assigned]:
         macro = _MACRO.fullmatch(line.rstrip())
         option = _OPTION.fullmatch(line.rstrip())
         if macro:
-            macros[macro.group(1)] = macro.group(2)
+            macros[macro.group(1)] = macro.group(2)[:_MAX_MACRO]
         elif option:
             name = "daemon_smtp_ports" if "port" in option.group(1) else option.group(1)
             found[name] = (_replaced(option.group(2), macros), source(path, number, line))
