@@ -10,6 +10,7 @@ from bench.process import BenchError
 from bench.table import Table, machine
 
 BENCHES = {
+    "local": "bench.local",
     "scan": "bench.scan",
     "switch": "bench.switch",
 }

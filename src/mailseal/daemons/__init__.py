@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Optional, Tuple
 
 from mailseal.daemons import courier, cyrus, dovecot, exim, popa3d, postfix, stunnel, uw
@@ -19,6 +20,7 @@ DAEMONS: Tuple[Daemon, ...] = (
 )
 
 
+@functools.lru_cache(maxsize=1024)
 def of(executable: str) -> Optional[Daemon]:
     """The daemon whose program this is."""
     return next((each for each in DAEMONS if each.runs(executable)), None)

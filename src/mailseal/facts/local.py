@@ -9,6 +9,7 @@ where a process cannot be seen, neither is its configuration consulted for it.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import replace
@@ -220,7 +221,7 @@ class _Gathering:
                 held = [
                     each
                     for each in mine
-                    if each.port == port and any(daemon.runs(p.executable) for p in each.holders)
+                    if each.port == port and any(_superserver(p) is daemon for p in each.holders)
                 ]
                 for declared in self._of(daemon)[port]:
                     met = any(best((declared,), each.address, each.dual) for each in held)
@@ -259,8 +260,12 @@ def _daemon(socket: Socket) -> Optional[Daemon]:
 
 
 def _superserver(process: Optional[Process]) -> Optional[Daemon]:
-    path = process.executable if process else ""
-    return next((each for each in SUPERSERVERS if each.runs(path)), None)
+    return _superserver_of(process.executable) if process else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _superserver_of(executable: str) -> Optional[Daemon]:
+    return next((each for each in SUPERSERVERS if each.runs(executable)), None)
 
 
 def _no_line(daemon: Optional[Daemon], process: Process) -> str:

@@ -8,6 +8,7 @@ ours to look into, is passed over.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import re
@@ -75,21 +76,19 @@ def listening(table: str) -> Iterator[Row]:
             continue
         raw, _, port = words[1].partition(":")
         try:
-            # Written as numbers of 32 bits in the byte order of the machine.
-            number = b"".join(
-                struct.pack("=I", int(raw[at : at + 8], 16)) for at in range(0, len(raw), 8)
-            )
-            address = ipaddress.ip_address(number)
-            row = Row(
-                str(getattr(address, "ipv4_mapped", None) or address),
-                int(port, 16),
-                int(words[9]),
-                int(words[7]),
-            )
+            row = Row(_address(raw), int(port, 16), int(words[9]), int(words[7]))
         except (ValueError, struct.error):
             continue
         if 0 < row.port < 65536:
             yield row
+
+
+@functools.lru_cache(maxsize=1024)
+def _address(raw: str) -> str:
+    """Written as numbers of 32 bits in the byte order of the machine. Raises ValueError."""
+    words = (struct.pack("=I", int(raw[at : at + 8], 16)) for at in range(0, len(raw), 8))
+    address = ipaddress.ip_address(b"".join(words))
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def sockets(process: str, root: str = ROOT) -> List[Row]:
@@ -132,14 +131,15 @@ def processes(root: str = ROOT, wanted: Optional[Container[int]] = None) -> Foun
         if inside:
             age = (started(name, root), int(name))
             oldest[inside] = min(oldest.get(inside, age), age)
+        place = "%s/%s/fd/" % (root, name)
         try:
-            with os.scandir("%s/%s/fd" % (root, name)) as entries:
-                for entry in entries:
-                    match = _SOCKET.fullmatch(os.readlink(entry.path))
-                    inode = int(match.group(1)) if match else 0
-                    if inode and (wanted is None or inode in wanted):
-                        age = age or (started(name, root), int(name))
-                        holders.setdefault(inode, set()).add(age)
+            for number in os.listdir(place):
+                target = os.readlink(place + number)
+                match = _SOCKET.fullmatch(target) if target.startswith("socket:") else None
+                inode = int(match.group(1)) if match else 0
+                if inode and (wanted is None or inode in wanted):
+                    age = age or (started(name, root), int(name))
+                    holders.setdefault(inode, set()).add(age)
         except OSError:
             continue  # it ended, or is not ours to look into
     return Found(
@@ -196,6 +196,7 @@ def _program(link: str, path: str) -> str:
         return "here"
 
 
+@functools.lru_cache(maxsize=1024)
 def unit_of(cgroup: str) -> str:
     """The systemd unit that the text of /proc/PID/cgroup names: the innermost service, socket or
     scope of the hierarchy systemd keeps (cgroup v1: `name=systemd`; v2: the one numbered 0).
@@ -221,6 +222,7 @@ _CONTAINERS = tuple(
 )
 
 
+@functools.lru_cache(maxsize=1024)
 def container_of(cgroup: str) -> str:
     """The container that the text of /proc/PID/cgroup tells of: `docker 0123456789ab`, `nspawn
     mail`. Empty where it tells of none that we know.
