@@ -3,8 +3,8 @@
 Strategy: one process opens the sockets in a network namespace of its own, so that the machine's own
 listeners are not among them; contestants are started inside it, one after the other in each round.
 `ss` names process and socket; mailseal also user, package, unit and configuration, and starts a
-Python. What the gathering costs without the start stands in rows of its own, the part that `ss` does
-(sockets of one namespace and who holds them) in the last.
+Python. What the gathering costs without the start stands in rows of its own, the part that `ss`
+does (sockets of one namespace and who holds them) in the last.
 """
 
 import os

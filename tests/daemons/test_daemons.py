@@ -274,7 +274,8 @@ PIECES = st.sampled_from(
     [b"port = ", b"143", b"99999", b"{", b"}", b"\n", b" ", b"=", b"service imap-login", b"[::1]:",
      b"inet_listener imap {\n", b"protocols = $protocols imap\n", b"!include *.conf\n", b"#", b"A",
      b"SERVICES {\n", b'listen="imap"', b"smtp inet n - y - - smtpd\n", b"daemon_smtp_ports = ",
-     b"local_interfaces = ", b"<;", b"PORT=", b"accept = ", b"\0", b"\xff", b":", b".", b"A = A A\n"]
+     b"local_interfaces = ", b"<;", b"PORT=", b"accept = ", b"\0", b"\xff", b":", b".",
+     b"A = A A\n"]
 )  # fmt: skip
 
 

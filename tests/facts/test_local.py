@@ -56,7 +56,7 @@ SYSTEMD = process(1, "/usr/lib/systemd/systemd", "init.scope")
 
 
 class Machine(MemorySystem):
-    """A host whose kernel shows these sockets; `systemctl` says what was recorded of systemd 252."""
+    """A host whose kernel shows these sockets; `systemctl` speaks as that of systemd 252."""
 
     def __init__(self, *held: Socket) -> None:
         super().__init__()

@@ -304,6 +304,44 @@ def test_a_socket_of_both_families_says_so(monkeypatch):
         assert [found[port].dual for port in ports] == [default, default]
 
 
+def test_sockets_name_who_holds_them():
+    with listen(socket.AF_INET6, "::", v6only=0) as both:
+        found = {each.port: each for each in SYSTEM.sockets() if each.namespace is None}
+        one = found[both.getsockname()[1]]
+        assert one.inode == os.fstat(both.fileno()).st_ino
+    assert (one.address, one.dual, one.uid) == ("::", True, os.geteuid())
+    (holder,) = one.holders
+    assert (holder.pid, holder.uid) == (os.getpid(), os.geteuid())
+    assert (holder.executable, holder.program) == (os.readlink("/proc/self/exe"), "here")
+    assert holder.cgroup == Path("/proc/self/cgroup").read_text()
+    assert holder.arguments
+
+
+_ANOTHER = """
+import os, socket
+server = socket.create_server(("::", 1109), family=socket.AF_INET6, dualstack_ipv6=True)
+print(os.getpid(), flush=True)
+input()
+"""
+
+
+def test_another_network_namespace_is_read_too():
+    if os.geteuid() != 0:
+        pytest.skip("a network namespace needs root")
+    command = ["unshare", "--net", sys.executable, "-c", _ANOTHER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        pid = int(child.stdout.readline())
+        inode = os.stat("/proc/%d/ns/net" % pid).st_ino
+        within = [e for e in SYSTEM.sockets() if e.namespace and e.namespace.inode == inode]
+        child.communicate(b"\n")
+    (one,) = within
+    assert (one.address, one.port, one.dual) == ("::", 1109, True)
+    assert [each.pid for each in one.holders] == [pid]
+    assert one.namespace
+    assert one.namespace.process.pid == pid
+
+
 def test_users_by_name():
     assert SYSTEM.ids("root", "root") == (0, 0)
     with pytest.raises(LookupError):

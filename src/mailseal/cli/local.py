@@ -50,7 +50,7 @@ Examples:
   mailseal local ssh://mailhost --format ndjson
 
 Without root it cannot see the processes of others, and says so for each listener. The exit code is
-0 whatever is found; with --look it is that of mailseal scan.
+0 whatever is found; with --look it is that of a scan.
 """,
 )
 @far_argument

@@ -86,12 +86,12 @@ class _Gathering:
 
     # -- one socket ----------------------------------------------------------------------------
 
-    def _listener(self, socket: Socket) -> LocalListener:
+    def _listener(self, one: Socket) -> LocalListener:
         """All but the packages, which are asked for at once: `programs` are paths so far."""
-        process = _process(socket)
-        daemon = _daemon(socket) or _superserver(process)
-        owner, extent, foreign = self._place(socket, process)
-        activated = self._activated(socket)
+        process = _process(one)
+        daemon = _daemon(one) or _superserver(process)
+        owner, extent, foreign = self._place(one, process)
+        activated = self._activated(one)
         cause = activated
         gaps: List[str] = []
         if process is None:
@@ -99,7 +99,7 @@ class _Gathering:
         elif foreign:
             gaps.append("configuration and package: not told: its files are the container's")
         else:
-            cause = cause or self._cause(daemon, process, socket)
+            cause = cause or self._cause(daemon, process, one)
             if cause is None:
                 gaps.append(_no_line(daemon, process))
             if process.program == "replaced":
@@ -112,16 +112,16 @@ class _Gathering:
         )
         service = daemon.name if daemon else "systemd" if activated else ""
         return LocalListener(
-            address=socket.address,
-            port=socket.port,
-            family="both" if socket.dual else "ipv6" if ":" in socket.address else "ipv4",
+            address=one.address,
+            port=one.port,
+            family="both" if one.dual else "ipv6" if ":" in one.address else "ipv4",
             extent=extent,
             listening=True,
             owner=owner,
-            inode=socket.inode,
-            uid=socket.uid,
-            user="" if foreign else socket.user,
-            processes=tuple(_holder(each, foreign) for each in socket.holders),
+            inode=one.inode,
+            uid=one.uid,
+            user="" if foreign else one.user,
+            processes=tuple(_holder(each, foreign) for each in one.holders),
             service=service,
             programs=tuple(Program(path, "", "") for path in paths if path),
             unit=unit_of(process.cgroup) if process and process.pid != 1 else "",
@@ -130,15 +130,15 @@ class _Gathering:
             gaps=tuple(gaps),
         )
 
-    def _place(self, socket: Socket, process: Optional[Process]) -> Tuple[str, Extent, bool]:
+    def _place(self, one: Socket, process: Optional[Process]) -> Tuple[str, Extent, bool]:
         """Whose the socket is (empty: the host's own), from where it can be reached, and whether
         the files of its process are not the host's.
         """
-        space = socket.namespace
+        space = one.namespace
         container = self._container(space.process if space else None)
         container = container or self._container(process)
         if space is None:
-            address = ipaddress.ip_address(socket.address)
+            address = ipaddress.ip_address(one.address)
             extent = Extent.LOOPBACK if address.is_loopback else Extent.ADDRESS
             extent = Extent.EVERYWHERE if address.is_unspecified else extent
             return container, extent, bool(container)
@@ -174,25 +174,23 @@ class _Gathering:
             self.declared[key] = by_port
         return self.declared[key]
 
-    def _cause(
-        self, daemon: Optional[Daemon], process: Process, socket: Socket
-    ) -> Optional[Declared]:
-        declared = self._of(daemon, process).get(socket.port, ()) if daemon else ()
-        found = best(declared, socket.address, socket.dual)
+    def _cause(self, daemon: Optional[Daemon], process: Process, one: Socket) -> Optional[Declared]:
+        declared = self._of(daemon, process).get(one.port, ()) if daemon else ()
+        found = best(declared, one.address, one.dual)
         if found is None:
             line = self._command(unit_of(process.cgroup))
-            if line and re.search(r"(?<!\d)%d(?!\d)" % socket.port, line.text):
-                found = Declared("", socket.port, line)
+            if line and re.search(r"(?<!\d)%d(?!\d)" % one.port, line.text):
+                found = Declared("", one.port, line)
         return found
 
-    def _activated(self, socket: Socket) -> Optional[Declared]:
+    def _activated(self, one: Socket) -> Optional[Declared]:
         """The socket unit, where systemd holds the socket, or nobody whom we see does."""
-        held = any(each.pid == 1 for each in socket.holders)
-        if socket.namespace or not (held or not socket.holders):
+        held = any(each.pid == 1 for each in one.holders)
+        if one.namespace or not (held or not one.holders):
             return None
-        declared = self._of(SYSTEMD).get(socket.port, ())
+        declared = self._of(SYSTEMD).get(one.port, ())
         is_open = [each for each in declared if each.open]
-        return best(is_open, socket.address, socket.dual, exactly=True)
+        return best(is_open, one.address, one.dual, exactly=True)
 
     def _command(self, unit: str) -> Optional[Source]:
         """The line that starts a service of systemd."""
@@ -241,10 +239,10 @@ class _Gathering:
         return [replace(each, programs=programs(each)) for each in listeners]
 
 
-def _process(socket: Socket) -> Optional[Process]:
+def _process(one: Socket) -> Optional[Process]:
     """The process that serves: not systemd, where it opened the socket for another."""
-    others = [each for each in socket.holders if each.pid != 1]
-    return next(iter(others or socket.holders), None)
+    others = [each for each in one.holders if each.pid != 1]
+    return next(iter(others or one.holders), None)
 
 
 def _holder(process: Process, foreign: bool) -> Holder:
@@ -254,8 +252,8 @@ def _holder(process: Process, foreign: bool) -> Holder:
     return Holder(process.pid, process.name, process.executable, replaced, process.uid, user)
 
 
-def _daemon(socket: Socket) -> Optional[Daemon]:
-    process = _process(socket)
+def _daemon(one: Socket) -> Optional[Daemon]:
+    process = _process(one)
     return daemons.of(process.executable) if process else None
 
 
@@ -326,14 +324,14 @@ def _fit(host: str, address: str, dual: bool) -> int:
     socket of both; 1: a name, which may be the address; 0: another.
     """
     family = _WILDCARDS.get(host)
-    socket = ipaddress.ip_address(address)
+    own = ipaddress.ip_address(address)
     if family == 0:
         return 3
     if family is None:
         try:
-            return _EXACT if ipaddress.ip_address(host) == socket else 0
+            return _EXACT if ipaddress.ip_address(host) == own else 0
         except ValueError:
             return 1
-    if not socket.is_unspecified:
+    if not own.is_unspecified:
         return 0
-    return _EXACT if family == socket.version else 2 if dual else 0
+    return _EXACT if family == own.version else 2 if dual else 0

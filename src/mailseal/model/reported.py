@@ -1,7 +1,7 @@
 """What somebody else says of an endpoint: a scanner's report, a list of sockets from another host.
 
-A Reported records, like an Observation, and does not judge. It is hearsay: nobody of ours was there,
-so the strongest verdict that it can carry is `exposed` of the grade `reported`.
+A Reported records, like an Observation, and does not judge. It is hearsay: nobody of ours was
+there, so the strongest verdict that it can carry is `exposed` of the grade `reported`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Claimed(str, enum.Enum):
 class Reported:
     """`source` is the tool (nessus, openvas, nmap, netstat, ss), `check` its own id for the check
     (a plugin number, an OID, a script's name; may be empty), `title` its words for it. `name` is
-    the host name it gave, `protocol` as in `protocols` where it is known, `when` RFC 3339 UTC (empty
-    where the report tells no time). `text` is its evidence: printable, bounded, hostile.
+    the host name it gave, `protocol` as in `protocols` where it is known, `when` RFC 3339 UTC
+    (empty where the report tells no time). `text` is its evidence: printable, bounded, hostile.
     """
 
     endpoint: Endpoint
