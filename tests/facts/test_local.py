@@ -340,6 +340,21 @@ def test_which_listeners_are_told():
     assert [each.port for each in gather(machine, every=True).listeners] == [80, 10143, 995]
 
 
+def test_a_mail_daemon_behind_a_super_server_counts_on_any_port():
+    machine = Machine(socket(7, INETD), socket(1109, INETD))
+    machine.put(
+        "/etc/inetd.conf",
+        b"7 stream tcp nowait root internal\n"
+        b"1109 stream tcp nowait root /usr/sbin/tcpd ipop2d\n"
+        b"1110 stream tcp nowait root /usr/sbin/ipop3d ipop3d\n"
+        b"13 stream tcp nowait root internal\n",
+    )
+    assert [(each.port, each.listening) for each in gather(machine).listeners] == [
+        (1109, True),
+        (1110, False),
+    ]
+
+
 def test_packages_are_asked_for_once():
     asked = []
 

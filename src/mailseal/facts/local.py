@@ -42,8 +42,8 @@ NOT_ROOT = "not told: not root"
 
 
 def gather(system: System, ports: Sequence[int] = (), every: bool = False) -> LocalHost:
-    """The listeners on PORTS, on `ports` and those of any mail daemon, or `every` one. Never raises
-    for what it may not see.
+    """The listeners on PORTS, on `ports` and those of any mail daemon, also behind a super-server;
+    or `every` one. Never raises for what it may not see.
     """
     return _Gathering(system).host(frozenset((*PORTS, *ports)), every)
 
@@ -72,8 +72,14 @@ class _Gathering:
             sockets = ()
         if not self.root:
             reader.unread["other network namespaces, processes of others"] = NOT_ROOT
-        wanted = [each for each in sockets if every or each.port in ports or _daemon(each)]
-        found = [self._listener(each) for each in wanted]
+        found = []
+        for each in sockets:
+            asked = every or each.port in ports or _daemon(each)
+            if asked or _superserver(_process(each)):
+                listener = self._listener(each)
+                # A super-server's own program says nothing: it is the one that it starts.
+                if asked or any(daemons.of(program.path) for program in listener.programs):
+                    found.append(listener)
         found += self._silent(sockets, ports, every)
         name = (reader.read("/etc/hostname") or b"").decode("utf-8", "replace").split()
         return LocalHost(
@@ -214,14 +220,15 @@ class _Gathering:
         unseen = {each.port for each in mine if not each.holders}
         found = []
         for daemon in SUPERSERVERS:
-            asked = (port for port in self._of(daemon) if every or port in ports)
-            for port in sorted(set(asked) - unseen):
+            for port in sorted(set(self._of(daemon)) - unseen):
                 held = [
                     each
                     for each in mine
                     if each.port == port and any(_superserver(p) is daemon for p in each.holders)
                 ]
                 for declared in self._of(daemon)[port]:
+                    if not (every or port in ports or daemons.of(declared.server)):
+                        continue
                     met = any(best((declared,), each.address, each.dual) for each in held)
                     if not met and declared not in self.met:
                         found.append(_not_listening(daemon, declared))
