@@ -11,6 +11,7 @@ from bench.table import Table, machine
 
 BENCHES = {
     "imports": "bench.imports",
+    "local": "bench.local",
     "scan": "bench.scan",
     "scan_scale": "bench.scan_scale",
     "start": "bench.start",
