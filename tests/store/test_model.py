@@ -1,6 +1,7 @@
 """The store held against a plain model, whatever is recorded in whatever order."""
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +105,7 @@ class AnyOrder(_Stored):
     @invariant()
     def times_do_not_overlap_and_hold_every_sighting(self) -> None:
         times = list(self.appearances())
-        for (_, _, fixed), (first, _, _) in zip(times, times[1:], strict=False):
+        for (_, _, fixed), (first, _, _) in itertools.pairwise(times):
             assert fixed is not None
             assert fixed < first
         assert all(first <= last and (not fixed or last < fixed) for first, last, fixed in times)

@@ -120,7 +120,7 @@ class Store:
         batch, self._batch = self._batch, []
         if not batch:
             return
-        with told(self._path):
+        with reading(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 for each in batch:

@@ -48,6 +48,9 @@ def told(path: str) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         words = _WORDS.get(code, f"it does not have the shape it should have: {_MOVE}")
         raise StoreError(path, f"{words} ({error})") from None
+    except UnicodeDecodeError:
+        # The library's own message quotes a damaged page, and is no text then.
+        raise StoreError(path, _WORDS[sqlite3.SQLITE_CORRUPT]) from None
 
 
 @contextlib.contextmanager
@@ -59,4 +62,4 @@ def read(path: str) -> Iterator[None]:
         with told(path):
             yield
     except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
-        raise StoreError(path, f"a row is damaged: {_MOVE} ({error})") from None
+        raise StoreError(path, f"a row is damaged: {_MOVE} ({error})") from error
