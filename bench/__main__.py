@@ -12,6 +12,7 @@ from bench.table import Table, machine
 BENCHES = {
     "imports": "bench.imports",
     "scan": "bench.scan",
+    "store": "bench.store",
     "switch": "bench.switch",
 }
 
