@@ -15,6 +15,7 @@ BENCHES = {
     "scan": "bench.scan",
     "scan_scale": "bench.scan_scale",
     "start": "bench.start",
+    "store": "bench.store",
     "switch": "bench.switch",
 }
 
