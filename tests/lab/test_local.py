@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from lab import Lab, missing
+from mailseal import bundle
+from mailseal.model import codec
+from mailseal.model.local import LocalHost, Source
 from tests.lab.story import Scene, mailseal, ran, scene, sealed, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("local")]
@@ -163,3 +166,17 @@ def test_a_stopped_super_server_shows_in_what_it_would_open(on: Scene):
     finally:
         on.mail.run(["systemctl", "start", "inetd"])
         on.mail.wait_listening(109)
+
+
+def test_the_agent_alone_tells_it_on_debian_11(lab: Lab):
+    mail = lab.host("mailhost", system="bullseye", network=lab.network())
+    mail.write("/srv/mailseal.pyz", bundle.build())
+    mail.install_pop2d("xinetd")
+    said = ran(mail, "python3", "-I", "/srv/mailseal.pyz", "local")
+    assert said.code == 0, said.err
+    host = codec.loads(LocalHost, said.out, lenient=False)
+    (found,) = host.listeners
+    assert (found.port, found.family, found.service) == (109, "both", "xinetd")
+    assert found.source == Source("/etc/xinetd.d/pop2", 1, "service pop2 {")
+    assert [each.package for each in found.programs] == ["xinetd", ""]
+    assert host.unread == {}

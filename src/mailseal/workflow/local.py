@@ -13,7 +13,6 @@ from mailseal.model.look import Endpoint, Vantage
 from mailseal.report.result import ScanResult
 from mailseal.workflow import BadInput
 from mailseal.workflow.hosts import Host
-from mailseal.workflow.scan import Request, Word, scan
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -29,6 +28,9 @@ def look_at(found: LocalHost, timeout: float) -> Iterator[ScanResult]:
     """A look at each listener of this host's own network, from this host (vantage `self`, which may
     be treated otherwise than a stranger). `timeout` is the patience for an answer, in seconds.
     """
+    # Only now: who asks for no look does not wait for the modules of one.
+    from mailseal.workflow.scan import Request, Word, scan
+
     words = dict.fromkeys(Word(str(each)) for each in map(_endpoint, found.listeners) if each)
     if not words:
         return iter(())
