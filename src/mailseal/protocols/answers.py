@@ -104,7 +104,10 @@ def to_login(mechanism: str, answer: Answer, line: bytes) -> Tuple[Outcome, str]
     if PRIVACY.search(line):
         return Outcome.REFUSED, "%s: the login was refused by policy: %s" % (mechanism, said)
     if answer is Answer.BAD:
-        return Outcome.REFUSED, "%s: the login was not understood: %s" % (mechanism, said)
+        # The status word ("BAD", "501") is no word of an explanation.
+        if is_a_no(line.partition(b" ")[2]):
+            return Outcome.REFUSED, "%s: the login was refused: %s" % (mechanism, said)
+        return Outcome.UNCLEAR, "%s: the login was not understood: %s" % (mechanism, said)
     return Outcome.ACCEPTED, "%s: user and password were processed in cleartext: %s" % (
         mechanism,
         said,
