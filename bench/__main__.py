@@ -11,9 +11,11 @@ from bench.table import Table, machine
 
 BENCHES = {
     "imports": "bench.imports",
+    "local": "bench.local",
     "scan": "bench.scan",
     "scan_scale": "bench.scan_scale",
     "start": "bench.start",
+    "store": "bench.store",
     "switch": "bench.switch",
 }
 

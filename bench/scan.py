@@ -96,8 +96,29 @@ def everybody(name: str, targets: str, port: str, floor: str) -> dict[str, Conte
     service = SERVICES[name]
     numbers = [targets, port, str(CONCURRENCY)]
     python = [sys.executable, "-m"]
-    unpaced = ["--rate", "0", "--rate-network", "0", "--rate-host", "0", "--processes", "1"]
-    scan = ["mailseal", "scan", "-l", targets, "--ports", port, "--format", "ndjson", *unpaced]
+    unpaced = [
+        "--no-store",
+        "--rate",
+        "0",
+        "--rate-network",
+        "0",
+        "--rate-host",
+        "0",
+        "--processes",
+        "1",
+    ]
+    scan = [
+        "mailseal",
+        "scan",
+        "--no-store",
+        "-l",
+        targets,
+        "--ports",
+        port,
+        "--format",
+        "ndjson",
+        *unpaced,
+    ]
     nmap = ["nmap", "-sT", "-Pn", "-n", "--script", service.script, "-p", port, "-iL", targets]
     return {
         "C floor, greeting": Contestant([floor, *numbers], int),

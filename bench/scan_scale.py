@@ -77,8 +77,27 @@ def scan(
     if not targets.exists():
         with targets.open("w") as file:
             file.writelines(f"{address}\n" for address in addresses(count))
-    command = [sys.executable, "-m", "mailseal", "scan", "-l", str(targets), "--ports", port]
-    command += [*_UNPACED, *options, "--format", "ndjson", "-o", str(out), "--overwrite"]
+    command = [
+        sys.executable,
+        "-m",
+        "mailseal",
+        "scan",
+        "--no-store",
+        "-l",
+        str(targets),
+        "--ports",
+        port,
+    ]
+    command += [
+        "--no-store",
+        *_UNPACED,
+        *options,
+        "--format",
+        "ndjson",
+        "-o",
+        str(out),
+        "--overwrite",
+    ]
     started = time.monotonic()
     child = subprocess.Popen(command, preexec_fn=pin(cpus))
     status, used = ended(child, SECONDS)

@@ -5,6 +5,7 @@ On one machine the controller calls these functions in its own process; over SSH
 error. The executor that a run keeps for itself is this same file.
 
     facts [PORT...] [PATH...]             HostFacts out
+    local [all] [PORT...]                 LocalHost out
     look                                  Question on standard input, Observation out
     apply SECONDS                         plan on standard input, Receipt out; held for SECONDS
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
@@ -33,6 +34,7 @@ from mailseal.apply.executor import Refused, Shield, Stopped, Tools
 from mailseal.apply.journal import Journal, JournalDamaged
 from mailseal.apply.preflight import Questions
 from mailseal.apply.trial import Greets
+from mailseal.facts import local
 from mailseal.facts.gather import gather
 from mailseal.facts.scope import digest
 from mailseal.model import codec
@@ -239,6 +241,12 @@ def _facts(system: System, words: Sequence[str]) -> int:
     return 0
 
 
+def _local(system: System, words: Sequence[str]) -> int:
+    ports = tuple(int(word) for word in words if word != "all")
+    _say(local.gather(system, ports, "all" in words))
+    return 0
+
+
 def _look(system: System, words: Sequence[str]) -> int:
     question = codec.loads(Question, sys.stdin.buffer.read(), lenient=False)
     _say(blocking.observe(question))
@@ -301,6 +309,7 @@ def _certificate(system: System, words: Sequence[str]) -> int:
 
 _COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
     "facts": (_facts, 0),
+    "local": (_local, 0),
     "look": (_look, 0),
     "apply": (_apply, 1),
     "confirm": (_confirm, 2),

@@ -14,7 +14,8 @@ import zipfile
 from typing import Iterator, Tuple
 
 PACKAGES = (
-    "model", "protocols", "configs", "system", "facts", "starters", "apply", "prove", "probe"
+    "model", "protocols", "configs", "system", "daemons", "facts", "starters", "apply", "prove",
+    "probe",
 )  # fmt: skip
 MODULES = ("__init__", "bundle", "agent")
 LEFT_OUT = ("mailseal.system.memory", "mailseal.probe.directory")

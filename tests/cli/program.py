@@ -18,7 +18,8 @@ os.execv(sys.argv[1], sys.argv[1:])"""
 
 def environment(**more: str) -> dict[str, str]:
     """The least a program needs; what a developer has set does not count."""
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(SRC), "LC_ALL": "C.UTF-8", **more}
+    known = {name: os.environ[name] for name in ("PATH", "MAILSEAL_STORE") if name in os.environ}
+    return {**known, "PYTHONPATH": str(SRC), "LC_ALL": "C.UTF-8", **more}
 
 
 def mailseal(

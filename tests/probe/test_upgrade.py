@@ -119,6 +119,13 @@ def test_listed_and_refused(look: Look):
     assert "not configured" in seen.starttls.reason
 
 
+def test_listed_and_not_now(look: Look):
+    answers = {**CLEAR, b"STLS": b"-ERR [SYS/TEMP] TLS not available due to temporary reason\r\n"}
+    seen = look(peers.scripted(GREETING, answers))
+    assert seen.starttls is not None
+    assert seen.starttls.outcome is Upgrade.UNCLEAR
+
+
 def test_listed_and_never_answered(look: Look):
     seen = look(peers.scripted(GREETING, {**CLEAR, b"STLS": b""}))
     assert seen.starttls is not None

@@ -9,10 +9,12 @@ import pytest
 from mailseal.model import codec
 from mailseal.model.finding import Assessment, Finding
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
+from mailseal.model.local import Holder, LocalHost, LocalListener, Program, Source
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
 from mailseal.model.reported import Reported
 from mailseal.report import records
+from mailseal.report.local import Local
 from mailseal.report.result import Origin, Reference, Scan, ScanResult
 from tests.project.tree import ROOT
 from tests.report.make import mixed, result, written
@@ -21,6 +23,7 @@ PAGE = (ROOT / "docs/reference/records.md").read_text()
 DOCUMENTED = (
     Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls,
     Attempt, TlsFacts, Reported,
+    Local, LocalHost, LocalListener, Holder, Program, Source,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
 )  # fmt: skip
 

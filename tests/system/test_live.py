@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mailseal.system import live
-from mailseal.system.base import Meta, Stat
-from mailseal.system.live import MAX_OUTPUT, TEMPORARY, LiveSystem, listening, unit_of
+from mailseal.system.base import Completed, Meta, Stat
+from mailseal.system.live import MAX_OUTPUT, TEMPORARY, LiveSystem
 
 SYSTEM = LiveSystem()
 
@@ -293,41 +292,54 @@ def test_a_socket_of_both_families_says_so(monkeypatch):
         found = {each.port: each for each in SYSTEM.listeners()}
         assert [found[port].dual for port in ports] == [False, True]
         # Without ss the sysctl is all there is to go by.
-        monkeypatch.setattr(LiveSystem, "_v6only", lambda self: {})
-        default = live._text("/proc/sys/net/ipv6/bindv6only").strip() == "0"
+        real = LiveSystem.run
+        missing = Completed(("ss",), 127, b"", b"")
+        monkeypatch.setattr(
+            LiveSystem,
+            "run",
+            lambda self, argv, **more: missing if argv[0] == "ss" else real(self, argv, **more),
+        )
+        default = Path("/proc/sys/net/ipv6/bindv6only").read_text().strip() == "0"
         found = {each.port: each for each in SYSTEM.listeners()}
         assert [found[port].dual for port in ports] == [default, default]
 
 
-def test_the_kernel_s_table():
-    table = (
-        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
-        "   0: 0100007F:006D 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 42 1\n"
-        "   1: 0100007F:006D 0100007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 43 1\n"
-        "   2: 0000000000000000FFFF00000A0200C0:006E 0:0 0A 0:0 0:0 0 0 0 44 1\n"
-    )
-    if sys.byteorder != "little":
-        pytest.skip("the table is in the byte order of the machine")
-    assert list(listening(table)) == [("127.0.0.1", 109, 42), ("192.0.2.10", 110, 44)]
+def test_sockets_name_who_holds_them():
+    with listen(socket.AF_INET6, "::", v6only=0) as both:
+        found = {each.port: each for each in SYSTEM.sockets() if each.namespace is None}
+        one = found[both.getsockname()[1]]
+        assert one.inode == os.fstat(both.fileno()).st_ino
+    assert (one.address, one.dual, one.uid) == ("::", True, os.geteuid())
+    (holder,) = one.holders
+    assert (holder.pid, holder.uid) == (os.getpid(), os.geteuid())
+    assert (holder.executable, holder.program) == (os.readlink("/proc/self/exe"), "here")
+    assert holder.cgroup == Path("/proc/self/cgroup").read_text()
+    assert holder.arguments
 
 
-@pytest.mark.parametrize(
-    ("cgroup", "unit"),
-    [
-        ("0::/system.slice/inetd.service\n", "inetd.service"),
-        ("0::/system.slice/stunnel@pop2.service/worker\n", "stunnel@pop2.service"),
-        (
-            "9:name=systemd:/system.slice/xinetd.service\n4:memory:/x.scope\n0::/\n",
-            "xinetd.service",
-        ),
-        ("0::/user.slice/user-0.slice/user@0.service/a.scope\n", "a.scope"),
-        ("9:name=systemd:/\n0::/init.scope\n", "init.scope"),
-        ("0::/\n", ""),
-        ("", ""),
-    ],
-)
-def test_the_unit_of_a_process(cgroup, unit):
-    assert unit_of(cgroup) == unit
+_ANOTHER = """
+import os, socket
+server = socket.create_server(("::", 1109), family=socket.AF_INET6, dualstack_ipv6=True)
+print(os.getpid(), flush=True)
+input()
+"""
+
+
+def test_another_network_namespace_is_read_too():
+    if os.geteuid() != 0:
+        pytest.skip("a network namespace needs root")
+    command = ["unshare", "--net", sys.executable, "-c", _ANOTHER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        pid = int(child.stdout.readline())
+        inode = os.stat("/proc/%d/ns/net" % pid).st_ino
+        within = [e for e in SYSTEM.sockets() if e.namespace and e.namespace.inode == inode]
+        child.communicate(b"\n")
+    (one,) = within
+    assert (one.address, one.port, one.dual) == ("::", 1109, True)
+    assert [each.pid for each in one.holders] == [pid]
+    assert one.namespace
+    assert one.namespace.process.pid == pid
 
 
 def test_users_by_name():

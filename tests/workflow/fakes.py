@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from mailseal.facts import local
 from mailseal.facts.gather import gather
 from mailseal.model.host import HostFacts
+from mailseal.model.local import LocalHost
 from mailseal.model.look import Endpoint, Observation
 from mailseal.model.plan import Proof, Receipt, RunState
 from mailseal.probe.look import Question
@@ -37,6 +39,9 @@ class FakeHost:
 
     def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
         return gather(self.system, tuple(ports), tuple(paths))
+
+    def local(self, ports: Sequence[int], every: bool) -> LocalHost:
+        return local.gather(self.system, ports, every)
 
     def look(self, question: Question) -> Observation:
         self.calls.append("look %s" % question.endpoint)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,10 @@ def test_the_agent_is_carried_there_asked_and_taken_away(ssh_says):
         assert Path(directory).stat().st_mode & 0o777 == 0o700
         facts = far.facts((109,), ("/etc/hostname",))
         assert facts.file("/etc/hostname") or "/etc/hostname" in facts.unread
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            assert port in {each.port for each in far.local((port,), False).listeners}
+            assert port in {each.port for each in far.local((), True).listeners}
         question = Question(WHERE, Vantage.SELF, limits=Limits(0.2, 0.2, 0.2))
         assert far.look(question).reach is not Reach.OPEN
         with pytest.raises(Refused, match="there is no run no-such-run"):

@@ -6,6 +6,7 @@ Strategy: as `scan`, whose writers it uses; options become one `workflow.imports
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from dataclasses import replace
@@ -17,6 +18,7 @@ from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.output import Progress, ReaderGone, opened, output_options, writer
 from mailseal.cli.scan import VANTAGES
+from mailseal.cli.storeoption import recording_options
 from mailseal.model.finding import Severity
 from mailseal.model.look import Vantage
 from mailseal.report.forms import FORMS
@@ -84,9 +86,16 @@ nothing is but something is undecided, 2 that a file could not be read to its en
     metavar="SEVERITY",
     help="Exit 1 for findings from info, low, medium, high or critical upwards, too.",
 )
+@recording_options
 @output_options(*FORMS)
 def command(
-    form: str, output: str | None, overwrite: bool, fail_on: str | None, **options: Any
+    form: str,
+    output: str | None,
+    overwrite: bool,
+    fail_on: str | None,
+    store: str | None,
+    no_store: bool,
+    **options: Any,
 ) -> Exit:
     """What others report: scanners' reports, lists of sockets.
 
@@ -94,17 +103,21 @@ def command(
     """
     from mailseal.workflow import BadInput
     from mailseal.workflow.imports import run
+    from mailseal.workflow.recording import recorder
 
     notes: list[str] = []
+    stack = contextlib.ExitStack()
     try:
-        results = run(_request(**options), notes.append)
+        memory = stack.enter_context(recorder(not no_store, store, os.environ, notes.append))
+        results = memory.recorded(run(_request(**options), notes.append))
     except BadInput as error:
+        stack.close()
         raise Stop(Exit.USAGE, str(error)) from None
     tally, progress = Tally(), Progress(time.monotonic)
     again: Counter[Recheck] = Counter()
     severity = Severity(fail_on) if fail_on else None
     fault, code = "", Exit.CLEAN
-    with contextlib.closing(results), opened(output, overwrite) as out:
+    with stack, contextlib.closing(results), opened(output, overwrite) as out:
         try:
             lines = writer(form, out, severity)
             progress.show("reading")
@@ -135,7 +148,7 @@ def command(
         click.echo(f"mailseal: {harmless(note)}", err=True)
     if fault:
         raise Stop(Exit.USAGE, fault)
-    return code
+    return Exit.USAGE if memory.failed else code
 
 
 def _request(

@@ -7,6 +7,7 @@ the forms of `report`. All that costs time to import is imported when it runs.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,6 +26,7 @@ from mailseal.cli.output import (
     writer,
 )
 from mailseal.cli.secret import password
+from mailseal.cli.storeoption import recording_options
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Vantage
 from mailseal.report.forms import FORMS
@@ -195,6 +197,7 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
     metavar="SEVERITY",
     help="Exit 1 for findings from info, low, medium, high or critical upwards, too.",
 )
+@recording_options
 @output_options(*FORMS)
 def command(
     form: str,
@@ -202,6 +205,8 @@ def command(
     overwrite: bool,
     fail_on: str | None,
     resume: bool,
+    store: str | None,
+    no_store: bool,
     **options: Any,
 ) -> Exit:
     """Look at services: who takes a password in cleartext?
@@ -211,6 +216,7 @@ def command(
     imaps, pop3s, sieve.
     """
     from mailseal.workflow import BadInput
+    from mailseal.workflow.recording import recorder
     from mailseal.workflow.scan import stream
 
     if resume and (output is None or form != "ndjson" or overwrite):
@@ -224,6 +230,7 @@ def command(
             if resume and output is not None:
                 request, out = _resumed(request, output, tally, stack)
             began = _Progress(tally)
+            memory = stack.enter_context(recorder(not no_store, store, os.environ, began.say))
             results = stack.enter_context(
                 contextlib.closing(stream(request, watch=began.show, tell=began.say))
             )
@@ -235,12 +242,15 @@ def command(
             lines = writer(form, out, severity)
             for told in results:
                 told.count(tally)
+                if memory.records:
+                    memory.take(told.result)
                 began.clear()
                 if form == "ndjson":
                     out.line(told.line)
                 else:
                     lines.add(told.result)
             began.clear()
+            memory.finish()
             code = exits.of_scan(tally, severity)
             lines.end(tally, code)
         except BadInput as error:
@@ -249,8 +259,9 @@ def command(
             # Not all was looked at, and nobody read all there was.
             code = exits.of_scan(tally, severity) or Exit.INCONCLUSIVE
         finally:
+            memory.finish()
             began.clear()
-    return code
+    return Exit.USAGE if memory.failed else code
 
 
 def _resumed(

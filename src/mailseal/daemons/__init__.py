@@ -6,11 +6,14 @@ is not recognised is read by the general rules alone.
 
 from __future__ import annotations
 
-from mailseal.daemons import courier, cyrus, dovecot, exim, popa3d, postfix, uw
+import functools
+from typing import Optional, Tuple
+
+from mailseal.daemons import courier, cyrus, dovecot, exim, popa3d, postfix, stunnel, uw
 from mailseal.daemons.base import Daemon, Product, Reading
 from mailseal.model.look import Attempt, Observation
 
-DAEMONS: tuple[Daemon, ...] = (
+DAEMONS: Tuple[Daemon, ...] = (
     uw.DAEMON,
     dovecot.DAEMON,
     cyrus.DAEMON,
@@ -18,10 +21,17 @@ DAEMONS: tuple[Daemon, ...] = (
     postfix.DAEMON,
     exim.DAEMON,
     popa3d.DAEMON,
+    stunnel.DAEMON,
 )
 
 
-def recognise(observation: Observation) -> Product | None:
+@functools.lru_cache(maxsize=1024)
+def of(executable: str) -> Optional[Daemon]:
+    """The daemon whose program this is."""
+    return next((each for each in DAEMONS if each.runs(executable)), None)
+
+
+def recognise(observation: Observation) -> Optional[Product]:
     """Who answers, as far as the look shows."""
     for daemon in DAEMONS:
         for sign in daemon.signs:
@@ -39,7 +49,7 @@ def _by_words(daemon: Daemon, observation: Observation) -> str:
     return ""
 
 
-def reading(product: Product, protocol: str | None, attempt: Attempt) -> Reading | None:
+def reading(product: Product, protocol: Optional[str], attempt: Attempt) -> Optional[Reading]:
     """What the daemon means by its answer, where it means something of its own."""
     for each in product.daemon.readings:
         applies = protocol in each.protocols and attempt.outcome is each.general

@@ -1,18 +1,29 @@
-"""What a daemon's record is: how it shows itself, what its own words mean, and where it misleads.
+"""What is known of a daemon: the record `Daemon`, and what the records share.
 
-Strategy: plain values. A record knows words that `protocols.answers` must leave undecided because
-another daemon would mean something else by them. It is asked by `assess` alone, after the look.
+Strategy: a record says by which programs the daemon is known and which sockets its configuration
+asks for, each with the line that does. It reads through a `Reader`, so what it may not see is told
+there; it never says more than is written, and nothing it reads makes it raise. From outside, it
+says how the daemon shows itself, what words of its own mean that `protocols.answers` must leave
+undecided (another daemon means something else by them), and where a look misleads: `assess` asks
+for that.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from re import Pattern
-from typing import NamedTuple
+from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Pattern, Sequence, Tuple
 
+from mailseal.model.local import Declared, Source
 from mailseal.model.look import Outcome, Vantage
+from mailseal.system.reader import Reader
+
+MAX_TEXT = 300
+"""Characters of a line that are shown."""
+
+Declares = Callable[[Reader, Sequence[str]], Tuple[Declared, ...]]
+"""From a reader and the arguments of the running daemon (its name first) to its sockets."""
 
 
 class Reading(NamedTuple):
@@ -40,16 +51,58 @@ class Sign(NamedTuple):
 
 @dataclass(frozen=True)
 class Daemon:
-    """`signs` are looked for in the banner, then `words` in the transcript: what tells releases
-    apart that do not name themselves, pattern to version. `traps` say how far a look from a vantage
-    can be believed.
+    """`executables` are patterns (fnmatch) of the path of the process that holds the sockets.
+
+    `title` is its name for people. `signs` are looked for in the banner, then `words` in the
+    transcript: what tells releases apart that do not name themselves, pattern to version. `traps`
+    say how far a look from a vantage can be believed.
     """
 
     name: str
-    signs: tuple[Sign, ...]
-    words: tuple[tuple[Pattern[str], str], ...] = ()
-    readings: tuple[Reading, ...] = ()
+    executables: Tuple[str, ...]
+    declares: Declares
+    title: str = ""
+    signs: Tuple[Sign, ...] = ()
+    words: Tuple[Tuple[Pattern[str], str], ...] = ()
+    readings: Tuple[Reading, ...] = ()
     traps: Mapping[Vantage, str] = field(default_factory=dict)
+
+    def runs(self, executable: str) -> bool:
+        """Whether a program is this daemon's."""
+        return any(fnmatch.fnmatchcase(executable, each) for each in self.executables)
+
+
+def nothing(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
+    """Of a daemon that is always started by another, which has the line."""
+    return ()
+
+
+def source(path: str, number: int, line: str) -> Source:
+    """A line as it is shown: bounded, blanks made one."""
+    return Source(path, number, " ".join(line.split())[:MAX_TEXT])
+
+
+def default(path: str, words: str) -> Source:
+    """The program's default, where the file that could say otherwise does not."""
+    return Source(path, 0, words + " (default)")
+
+
+def lines(data: Optional[bytes]) -> Iterator[Tuple[int, str]]:
+    """Line numbers from 1, and lines without their ends; bytes that are no UTF-8 are replaced."""
+    text = (data or b"").decode("utf-8", "replace")
+    yield from enumerate(text.split("\n"), 1)
+
+
+def host_and_port(reader: Reader, word: str) -> Optional[Tuple[str, int]]:
+    """`[::1]:109`, `192.0.2.1:imap`, `imap`: host (empty where there is none) and port. None for
+    what names no port.
+    """
+    match = re.fullmatch(r"(?:\[(?P<v6>[^]]*)\]:|(?P<host>[^:]*):)?(?P<port>[\w-]+)", word)
+    number = reader.port(match.group("port")) if match else None
+    if match is None or number is None:
+        return None
+    host = match.group("v6") or match.group("host") or ""
+    return ("" if host == "*" else host), number
 
 
 class Product(NamedTuple):
@@ -59,7 +112,7 @@ class Product(NamedTuple):
     version: str
 
     def __str__(self) -> str:
-        return (self.daemon.name + " " + self.version).strip()
+        return (self.daemon.title + " " + self.version).strip()
 
 
 def text(pattern: str) -> Pattern[str]:

@@ -1,4 +1,4 @@
-"""Cyrus IMAP: imapd, pop3d, timsieved.
+"""Cyrus IMAP: `listen` of each service in the SERVICES of cyrus.conf (cyrus.conf(5)).
 
 It looks for the user before its policy (imapd.c, cmd_login), so "Invalid user" shows nothing for
 users who exist. timsieved answers a mechanism that its policy does not let begin with a bare
@@ -6,11 +6,45 @@ users who exist. timsieved answers a mechanism that its policy does not let begi
 challenge.
 """
 
-from mailseal.daemons.base import Daemon, Reading, Sign, text
+from __future__ import annotations
+
+import re
+from typing import Sequence, Tuple
+
+from mailseal.daemons.base import Daemon, Reading, Sign, host_and_port, lines, source, text
+from mailseal.model.local import Declared
 from mailseal.model.look import Outcome
+from mailseal.system.reader import Reader, arguments
+
+CONFIG = "/etc/cyrus.conf"
+
+_SECTION = re.compile(r"\s*([A-Z]+)\s*\{")
+_LISTEN = re.compile(r'\blisten=(?:"([^"]*)"|(\S+))')
+
+
+def _declares(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
+    path = (arguments(argv, "-M") or (CONFIG,))[-1]
+    found = []
+    section = ""
+    for number, line in lines(reader.read(path)):
+        line = line.partition("#")[0]
+        begins = _SECTION.match(line)
+        section = begins.group(1) if begins else section
+        listen = _LISTEN.search(line)
+        if listen and section == "SERVICES":
+            where = host_and_port(reader, listen.group(1) or listen.group(2) or "")
+            if where:
+                found.append(Declared(*where, source(path, number, line)))
+        if "}" in line:
+            section = ""
+    return tuple(found)
+
 
 DAEMON = Daemon(
-    name="Cyrus IMAP",
+    name="cyrus",
+    title="Cyrus IMAP",
+    executables=("*/cyrmaster", "*/cyrus-master", "*/cyrus/bin/master", "*/cyrus-imapd/master"),
+    declares=_declares,
     signs=(
         Sign(("imap",), text(r"\bCyrus IMAP v?(?P<version>\d+(\.\d+)+)?")),
         Sign(("pop3",), text(r"\bCyrus POP3 v?(?P<version>\d+(\.\d+)+)?")),

@@ -32,10 +32,12 @@ from mailseal.demo import eavesdrop, mailprogram, signals, toyhost
 from mailseal.demo.stage import TAP, Stage, stage
 from mailseal.demo.supervisor import Children, environment, module
 from mailseal.demo.toyhost import NAME, USER, ToyHost, toy_host
+from mailseal.facts import local
 from mailseal.facts.gather import gather
 from mailseal.model import codec
 from mailseal.model.finding import Assessment, Verdict
 from mailseal.model.host import HostFacts
+from mailseal.model.local import LocalHost
 from mailseal.model.look import Endpoint, Observation, Vantage
 from mailseal.model.ops import EditFile, WriteFile
 from mailseal.model.plan import ClaimKind, Plan, Proof, Receipt, Result, RunState
@@ -194,6 +196,9 @@ class TheHost:
 
     def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
         return gather(self._toy, tuple(ports), tuple(paths))
+
+    def local(self, ports: Sequence[int], every: bool) -> LocalHost:
+        return local.gather(self._toy, ports, every)
 
     def look(self, question: Question) -> Observation:
         return self._own[Vantage.SELF](question)

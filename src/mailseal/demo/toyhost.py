@@ -26,8 +26,8 @@ from mailseal.demo.signals import Machine
 from mailseal.demo.stage import Stage
 from mailseal.demo.supervisor import Backstage, Supervisor, module, supervising
 from mailseal.model.host import Listener
-from mailseal.system.base import Completed, Meta, Stat
-from mailseal.system.live import listening
+from mailseal.system.base import Completed, Meta, Socket, Stat
+from mailseal.system.proc import listening
 
 NAME = "mail.example"
 USER = "postmaster"
@@ -116,12 +116,18 @@ class ToyHost:
         done = self._live.run([*self._stage.prefix, "cat", "/proc/net/tcp", "/proc/net/tcp6"])
         owners = self._owners()
         found = []
-        for address, port, inode in listening(done.out.decode("ascii", "replace")):
+        for address, port, inode, _ in listening(done.out.decode("ascii", "replace")):
             pid, unit, program = owners.get(inode, (0, "", ""))
             found.append(
                 Listener(address, port, pid, os.path.basename(program), program, unit, False)
             )
         return tuple(sorted(found, key=lambda each: (each.port, each.address, each.pid)))
+
+    def sockets(self) -> tuple[Socket, ...]:
+        """Nothing in the demo asks who holds them."""
+        return tuple(
+            Socket(each.address, each.port, each.dual, 0, 0, "", ()) for each in self.listeners()
+        )
 
     def _owners(self) -> Mapping[int, tuple[int, str, str]]:
         """By inode, the unit's process that holds a socket."""

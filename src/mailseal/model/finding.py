@@ -75,4 +75,4 @@ class Finding:
 def finding_id(rule: str, endpoint: Endpoint) -> str:
     """Twelve hexadecimal digits, stable for a rule and an endpoint."""
     text = "%s %s %s" % (rule, endpoint.site, endpoint)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]

@@ -27,7 +27,8 @@ from mailseal.model.look import (
     Vantage,
 )
 from mailseal.model.moment import Clock, rfc3339
-from mailseal.protocols.base import Answer, Credentials, End, Task, printable
+from mailseal.protocols import answers
+from mailseal.protocols.base import Answer, Credentials, End, Reply, Task, printable
 from mailseal.protocols.conversation import DIALOGUES, Conversation, transcript_digest
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS, is_tls, recognise
 from mailseal.protocols.tlshello import VERSIONS, accepts, client_hello
@@ -354,10 +355,7 @@ def _upgrade(question: Question, notes: _Notes, clear: Conversation) -> Generato
     assert session is not None
     advertised = session.tls_offered
     if session.upgrade is not None and not session.sealed:
-        said = printable(session.upgrade.line)
-        refused = session.upgrade.answer in (Answer.NO, Answer.BAD)
-        outcome = Upgrade.REFUSED if refused else Upgrade.UNCLEAR
-        notes.starttls = StartTls(advertised, outcome, said)
+        notes.starttls = _not_agreed(advertised, session.upgrade)
         return
     asked: List[Conversation] = []
 
@@ -379,12 +377,19 @@ def _upgrade(question: Question, notes: _Notes, clear: Conversation) -> Generato
         fault = shaken.call.fault or shaken.call.reason
         notes.starttls = StartTls(advertised, Upgrade.BROKEN, fault)
         notes.gaps.append("TLS: " + fault)
-    elif reply is not None and reply.answer in (Answer.NO, Answer.BAD):
-        notes.starttls = StartTls(advertised, Upgrade.REFUSED, printable(reply.line))
+    elif reply is not None:
+        notes.starttls = _not_agreed(advertised, reply)
     else:
         reason = shaken.call.reason or "the server did not answer the command"
         notes.starttls = StartTls(advertised, Upgrade.UNCLEAR, reason)
         notes.gaps.append("TLS: " + reason)
+
+
+def _not_agreed(advertised: bool, reply: Reply) -> StartTls:
+    """A no for good, or a no for now ("454 TLS not available due to temporary reason")."""
+    refused = reply.answer in (Answer.NO, Answer.BAD) and not answers.TRANSIENT.search(reply.line)
+    outcome = Upgrade.REFUSED if refused else Upgrade.UNCLEAR
+    return StartTls(advertised, outcome, printable(reply.line))
 
 
 def _inject(notes: _Notes, protocol: Optional[str]) -> Generator[Dial, Call, None]:

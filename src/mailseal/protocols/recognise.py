@@ -21,7 +21,9 @@ _TABLE: Tuple[Tuple[str, "re.Pattern[bytes]"], ...] = tuple(
         ("pop2", rb"[+-].{0,80}\bPOP ?2\b"),
         ("pop2", rb"\+ "),
         ("imap", rb"\* (OK|PREAUTH|BYE)\b"),
-        ("ftp", rb"220[ -].*\b(FTP|FileZilla)"),
+        # A host may be called ftp and serve mail.
+        ("smtp", rb"220[ -].*\bE?SMTP\b"),
+        ("ftp", rb"220[ -].*(FTP|FileZilla)"),
         ("nntp", rb"20[01] .*\b(NNTP|InterNetNews|news|posting)"),
         ("smtp", rb"(220|421|554)[ -]"),
         ("managesieve", rb'"(IMPLEMENTATION|SIEVE|SASL|VERSION)"|BYE( \(| "|\Z)'),

@@ -23,6 +23,12 @@ def line(value: Any) -> str:
     return compact(codec.record(value))
 
 
+def document(value: Any) -> str:
+    """A dataclass as one indented document: for one that is whole anyway."""
+    text = json.dumps(codec.record(value), indent=2, ensure_ascii=True)
+    return text.replace("\x7f", "\\u007f")
+
+
 def compact(value: Any) -> str:
     """Plain values as JSON in one line."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)

@@ -59,3 +59,11 @@ def findings(assessment: Assessment, observations: Sequence[Observation]) -> tup
         for rule in RULES
         if (evidence := rule.check(observations, assessment))
     )
+
+
+def kept(rule: str, assessment: Assessment, observations: Sequence[Observation], name: str) -> bool:
+    """Whether looks that do not break a rule show that it is kept, for a finding made under `name`.
+    Of a rule that is no more, nothing is known.
+    """
+    known = BY_ID.get(rule)
+    return known is not None and known.kept(observations, assessment, name)

@@ -15,6 +15,16 @@ from mailseal.model.look import Observation
 Check = Callable[[Sequence[Observation], Assessment], tuple[str, ...]]
 """All looks at one endpoint and their assessment to lines of evidence; none: the rule is kept."""
 
+Kept = Callable[[Sequence[Observation], Assessment, str], bool]
+"""Whether looks that give no evidence show that the rule is kept, or only did not ask. The text is
+the name under which it was found broken ("": by address).
+"""
+
+
+def refused(observations: Sequence[Observation], assessment: Assessment, name: str) -> bool:
+    """What has to do with logins in cleartext is over when they are refused."""
+    return assessment.verdict is Verdict.REFUSED
+
 
 class Rule(NamedTuple):
     """`severity` is the rating of the base score of `cvss` (CVSS 3.1, section 5). `scanners` are
@@ -31,6 +41,7 @@ class Rule(NamedTuple):
     scanners: tuple[str, ...]
     advice: str
     check: Check
+    kept: Kept = refused
 
     @property
     def page(self) -> str:

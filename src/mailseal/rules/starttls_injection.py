@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailseal.model.finding import Assessment, Severity
-from mailseal.model.look import Observation
+from mailseal.model.look import Observation, Upgrade
 from mailseal.rules.base import Rule
 
 
@@ -23,6 +23,14 @@ def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[
             for seen in (observation.starttls for observation in observations)
             if seen is not None and seen.injection
         )
+    )
+
+
+def kept(observations: Sequence[Observation], assessment: Assessment, name: str) -> bool:
+    """A look does not say whether it asked: only a server without the upgrade is safe for sure."""
+    return any(
+        look.starttls is not None and look.starttls.outcome is Upgrade.REFUSED
+        for look in observations
     )
 
 
@@ -43,4 +51,5 @@ RULE = Rule(
         "then offer TLS from the first octet alone (ports 993, 995, 465)."
     ),
     check=check,
+    kept=kept,
 )

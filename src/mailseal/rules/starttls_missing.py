@@ -30,6 +30,14 @@ def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[
     )
 
 
+def kept(observations: Sequence[Observation], assessment: Assessment, name: str) -> bool:
+    """Where the upgrade came about, or was not needed."""
+    return any(
+        look.tls is not None if look.starttls is None else look.starttls.outcome is Upgrade.DONE
+        for look in observations
+    )
+
+
 RULE = Rule(
     id="starttls-missing",
     title="The service cannot begin TLS",
@@ -47,4 +55,5 @@ RULE = Rule(
         "front of it or turn the port off, then look again: `mailseal scan {endpoint}`."
     ),
     check=check,
+    kept=kept,
 )

@@ -38,6 +38,11 @@ def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[
     )
 
 
+def kept(observations: Sequence[Observation], assessment: Assessment, name: str) -> bool:
+    """Only where a certificate was seen, under the same name: another name may have another."""
+    return any(look.tls is not None and look.name == name for look in observations)
+
+
 def _complaints(observation: Observation, tls: TlsFacts) -> Iterator[str]:
     if not tls.chain:
         yield "the server showed no certificate"
@@ -101,4 +106,5 @@ RULE = Rule(
         "that CA is your own, name it: `mailseal scan --ca CA.pem --name NAME {endpoint}`."
     ),
     check=check,
+    kept=kept,
 )

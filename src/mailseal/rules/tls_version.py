@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from mailseal.model.finding import Assessment, Severity
 from mailseal.model.look import Observation
+from mailseal.protocols.tlshello import VERSIONS
 from mailseal.rules.base import Rule
 
 RETIRED = {
@@ -19,6 +20,7 @@ RETIRED = {
     "TLSv1.1": "RFC 8996",
 }
 """Versions that must not be used, and what says so."""
+ASKED = RETIRED.keys() & VERSIONS.keys()
 
 
 def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[str, ...]:
@@ -31,6 +33,15 @@ def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[
             for version in observation.tls.accepted
             if version in RETIRED
         )
+    )
+
+
+def kept(observations: Sequence[Observation], assessment: Assessment, name: str) -> bool:
+    """Only where each retired version that mailseal can ask for was asked for."""
+    return any(
+        ASKED.issubset(observation.tls.rejected)
+        for observation in observations
+        if observation.tls is not None
     )
 
 
@@ -57,4 +68,5 @@ RULE = Rule(
         "look again: `mailseal scan {endpoint}`."
     ),
     check=check,
+    kept=kept,
 )

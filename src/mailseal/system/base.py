@@ -61,6 +61,51 @@ class Stat:
     target: str = ""
 
 
+@dataclass(frozen=True)
+class Process:
+    """A process. `program` says what the file at `executable` is to it: the one that it runs
+    (`here`), gone or another since an upgrade (`replaced`), or not its own at all, as its files are
+    a container's (`elsewhere`). `uid` is the effective one, -1 where the process ended. `cgroup` is
+    the text of /proc/PID/cgroup. `arguments` are for finding configuration files: they may hold a
+    secret, so they are not shown and not kept.
+    """
+
+    pid: int
+    name: str
+    executable: str
+    program: str
+    uid: int
+    user: str
+    cgroup: str
+    arguments: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A network namespace: its inode, its name in /run/netns if it has one, a process in it."""
+
+    inode: int
+    name: str
+    process: Process
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A listening TCP socket. `dual`: of IPv6, and takes IPv4 as well. `uid` and `user` are its
+    owner's. `holders` are the processes that have it open, oldest first: none where they are not
+    ours to see. `namespace` is None in our own.
+    """
+
+    address: str
+    port: int
+    dual: bool
+    inode: int
+    uid: int
+    user: str
+    holders: Tuple[Process, ...]
+    namespace: Optional[Namespace] = None
+
+
 class System(Protocol):
     """A machine. Paths are absolute."""
 
@@ -81,6 +126,12 @@ class System(Protocol):
     def listeners(self, unit: str = "") -> Tuple[Listener, ...]:
         """Every listening TCP socket of this network namespace, or of the one that the main process
         of a systemd unit is in (none where it has no such process).
+        """
+        ...
+
+    def sockets(self) -> Tuple[Socket, ...]:
+        """Every listening TCP socket of every network namespace that one may see, with who holds
+        it; the host's own namespace first.
         """
         ...
 

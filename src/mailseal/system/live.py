@@ -4,8 +4,8 @@ Strategy: every change goes by way of a descriptor of the parent directory, so t
 the path between two steps, and never follows a link in the last component: what root writes, root
 names. A file is complete (bytes, owner, attributes, mode, time) before its rename makes it visible,
 and file and directory are synced before the call returns. Reading is bounded and refuses what is
-not a regular file, so that a FIFO cannot hang a run. Sockets are read from /proc, which is always
-there, in one pass over the processes.
+not a regular file, so that a FIFO cannot hang a run. Sockets are read from /proc (`proc`), which is
+always there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import errno
 import fcntl
 import grp
-import ipaddress
 import os
 import pwd
 import re
@@ -22,14 +21,14 @@ import secrets
 import selectors
 import signal
 import stat as modes
-import struct
 import subprocess
 import time
-from typing import IO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, cast
+from typing import IO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
 from mailseal.model.host import Listener
-from mailseal.system.base import Completed, Meta, Stat
-from mailseal.system.units import properties
+from mailseal.system import proc
+from mailseal.system.base import Completed, Meta, Namespace, Process, Socket, Stat
+from mailseal.system.units import properties, socket_units
 
 TEMPORARY = ".mailseal-"
 """How the names of our temporary files begin; one that remains is from an interrupted write."""
@@ -43,8 +42,8 @@ PROGRAMS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin
 GRACE = 2.0
 # How often a program is looked at that closed its output late, or left it open to a daemon.
 TICK = 0.05
-
-_LISTEN = "0A"
+HOLDERS = 8
+"""Processes of one socket that are told: the oldest. A daemon may have a thousand workers."""
 
 
 class LiveSystem:
@@ -91,46 +90,61 @@ class LiveSystem:
         process = properties(self, unit, ("MainPID",)).get("MainPID", "0") if unit else "self"
         if process == "0":
             return ()
-        sockets = [
-            socket
-            for table in ("tcp", "tcp6")
-            for socket in listening(_text("/proc/%s/net/%s" % (process, table)))
-        ]
-        owners = _owners({inode for _, _, inode in sockets})
-        v6only = self._v6only() if any(":" in address for address, _, _ in sockets) else {}
-        # Where ss is missing, what new sockets get is the best guess there is.
-        default = _text("/proc/sys/net/ipv6/bindv6only").strip() != "0"
-        # systemd itself holds the sockets of its socket units.
-        units = self._socket_units() if 1 in owners.values() else {}
+        rows = proc.sockets(process)
+        holders = proc.processes(wanted={row.inode for row in rows}).holders
+        v6only = self._v6only(rows)
+        units = socket_units(self) if any(held[0] == 1 for held in holders.values()) else {}
         found = []
-        for address, port, inode in sockets:
-            pid = owners.get(inode, 0)
-            unit = unit_of(_text("/proc/%d/cgroup" % pid)) if pid else ""
+        for address, port, inode, _ in rows:
+            pid = holders.get(inode, (0,))[0]
+            unit = proc.unit_of(proc.text("/proc/%d/cgroup" % pid)) if pid else ""
             if pid == 1:
+                # systemd itself holds the sockets of its socket units.
                 unit = units.get((address, port), unit)
-            dual = address == "::" and not v6only.get(inode, default)
-            name = _text("/proc/%d/comm" % pid).strip() if pid else ""
-            found.append(Listener(address, port, pid, name, _executable(pid), unit, dual))
+            dual = address == "::" and not v6only.get(inode, True)
+            name = proc.text("/proc/%d/comm" % pid).strip() if pid else ""
+            found.append(Listener(address, port, pid, name, proc.executable(pid), unit, dual))
         return tuple(sorted(found, key=lambda each: (each.port, each.address, each.pid)))
 
-    def _v6only(self) -> Mapping[int, bool]:
-        """By inode, whether an IPv6 socket takes IPv6 alone: /proc does not say, ss(8) -e does."""
-        out = self.run(["ss", "-H", "-l", "-t", "-n", "-6", "-e"]).out.decode("utf-8", "replace")
-        return {
-            int(inode): flag == "1"
-            for inode, flag in re.findall(r"\bino:(\d+)\b.*\bv6only:([01])", out)
-        }
+    def sockets(self) -> Tuple[Socket, ...]:
+        """Of another namespace it is found out which sockets take both families only as root."""
+        seen = proc.processes()
+        own, names = proc.namespace("self"), proc.names()
+        users = {each.pw_uid: each.pw_name for each in pwd.getpwall()}
+        known: Dict[int, Process] = {}
 
-    def _socket_units(self) -> Mapping[Tuple[str, int], str]:
-        """Address and port to socket unit, as systemctl lists them."""
-        out = self.run(["systemctl", "list-sockets", "--no-legend", "--plain", "--no-pager"]).out
-        found = {}
-        for line in out.decode("utf-8", "replace").splitlines():
-            words = line.split()
-            host, colon, port = words[0].rpartition(":") if words else ("", "", "")
-            if colon and port.isdigit() and len(words) > 1:
-                found[host.strip("[]"), int(port)] = words[1]
-        return found
+        def process(pid: int) -> Process:
+            if pid not in known:
+                known[pid] = proc.process(pid, users)
+            return known[pid]
+
+        others = sorted((pid, inode) for inode, pid in seen.namespaces.items() if inode != own)
+        found = []
+        for pid, inode in [(0, own), *others]:
+            rows = sorted(proc.sockets(str(pid or "self")), key=lambda each: each[1::-1])
+            space = Namespace(inode, names.get(inode, ""), process(pid)) if pid and rows else None
+            v6only = self._v6only(rows, pid)
+            for address, port, socket, uid in rows:
+                holders = tuple(process(each) for each in seen.holders.get(socket, ())[:HOLDERS])
+                dual = address == "::" and not v6only.get(socket, True)
+                user = users.get(uid, "")
+                found.append(Socket(address, port, dual, socket, uid, user, holders, space))
+        return tuple(found)
+
+    def _v6only(self, rows: Sequence[proc.Row], pid: int = 0) -> Mapping[int, bool]:
+        """By inode, whether a socket at `::` takes IPv6 alone: /proc does not say, ss(8) -e does.
+        `pid`: one that is in the namespace of the sockets, where that is not ours.
+        """
+        wildcards = [row.inode for row in rows if row.address == "::"]
+        if not wildcards:
+            return {}
+        enter = ("nsenter", "--net=/proc/%d/ns/net" % pid) if pid else ()
+        done = self.run([*enter, "ss", "-H", "-l", "-t", "-n", "-6", "-e"])
+        out = done.out.decode("utf-8", "replace")
+        said = re.findall(r"\bino:(\d+)\b.*\bv6only:([01])", out)
+        # Where ss is missing, what new sockets get is the best guess there is.
+        default = proc.text("/proc/sys/net/ipv6/bindv6only").strip() != "0"
+        return {**dict.fromkeys(wildcards, default), **{int(i): flag == "1" for i, flag in said}}
 
     def ids(self, user: str, group: str) -> Tuple[int, int]:
         return pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
@@ -271,7 +285,7 @@ class LiveSystem:
                 # Who holds it: process and time of start, so that no later one of the same number
                 # is taken for it.
                 os.ftruncate(fd, 0)
-                os.pwrite(fd, b"%d %d\n" % (os.getpid(), _started(str(os.getpid()))), 0)
+                os.pwrite(fd, b"%d %d\n" % (os.getpid(), proc.started(str(os.getpid()))), 0)
                 yield True
         finally:
             os.close(fd)
@@ -405,86 +419,3 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         return
-
-
-# ---- sockets (proc(5): /proc/net/tcp) ------------------------------------------------------------
-
-
-def listening(table: str) -> Iterator[Tuple[str, int, int]]:
-    """Address, port and inode of each listening socket in the text of /proc/net/tcp or tcp6. An
-    IPv4 address mapped into IPv6 is given as what it is.
-    """
-    for line in table.splitlines()[1:]:
-        words = line.split()
-        if len(words) < 10 or words[3] != _LISTEN:
-            continue
-        raw, _, port = words[1].partition(":")
-        # Written as numbers of 32 bits in the byte order of the machine.
-        number = b"".join(
-            struct.pack("=I", int(raw[at : at + 8], 16)) for at in range(0, len(raw), 8)
-        )
-        address = ipaddress.ip_address(number)
-        mapped = getattr(address, "ipv4_mapped", None)
-        yield str(mapped or address), int(port, 16), int(words[9])
-
-
-def _owners(inodes: Set[int]) -> Dict[int, int]:
-    """Inode to process, of those processes one may look into. Of several that share a socket (a
-    daemon and its workers, systemd and a service) the oldest.
-    """
-    found: Dict[int, Tuple[int, int]] = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        age: Optional[Tuple[int, int]] = None
-        try:
-            with os.scandir("/proc/%s/fd" % name) as entries:
-                for entry in entries:
-                    match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry.path))
-                    inode = int(match.group(1)) if match else 0
-                    if inode in inodes:
-                        age = age or (_started(name), int(name))
-                        found[inode] = min(found.get(inode, age), age)
-        except OSError:
-            continue  # it ended, or is not ours to look into
-    return {inode: pid for inode, (_, pid) in found.items()}
-
-
-def _started(pid: str) -> int:
-    """When a process started, in clock ticks since boot: field 22 of /proc/PID/stat, counted from
-    behind the name, which may hold anything.
-    """
-    return int(_text("/proc/%s/stat" % pid).rpartition(")")[2].split()[19])
-
-
-def unit_of(cgroup: str) -> str:
-    """The systemd unit that the text of /proc/PID/cgroup names: the innermost service, socket or
-    scope of the hierarchy systemd keeps (cgroup v1: `name=systemd`; v2: the one numbered 0).
-    """
-    paths = {}
-    for line in cgroup.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        paths[controllers if controllers else number] = path
-    for hierarchy in ("name=systemd", "0"):
-        for part in reversed(paths.get(hierarchy, "").split("/")):
-            if part.endswith((".service", ".socket", ".scope")):
-                return part
-    return ""
-
-
-def _executable(pid: int) -> str:
-    """The path of a process's program; after an upgrade the one it was started from."""
-    try:
-        return os.readlink("/proc/%d/exe" % pid).replace(" (deleted)", "") if pid else ""
-    except OSError:
-        return ""
-
-
-def _text(path: str) -> str:
-    """A file of /proc; empty where the process ended or is not ours to look into."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(MAX_FILE)
-    except OSError:
-        return ""

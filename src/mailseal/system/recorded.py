@@ -13,7 +13,7 @@ from typing import ContextManager, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from mailseal.model import moment
 from mailseal.model.host import FileFact, HostFacts, Listener
-from mailseal.system.base import Completed, Meta, Stat
+from mailseal.system.base import Completed, Meta, Socket, Stat
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Recording:
 
     files: Mapping[str, FileFact]
     listeners: Tuple[Listener, ...] = ()
+    sockets: Optional[Tuple[Socket, ...]] = None
     commands: Mapping[Tuple[str, ...], Completed] = field(default_factory=dict)
     absent: Tuple[str, ...] = ()
     users: Mapping[str, int] = field(default_factory=dict)
@@ -82,6 +83,12 @@ class RecordedSystem:
     def listeners(self, unit: str = "") -> Tuple[Listener, ...]:
         """Of the host's network alone: no other is recorded."""
         return () if unit else self._of.listeners
+
+    def sockets(self) -> Tuple[Socket, ...]:
+        """Raises PermissionError where they are not in the record."""
+        if self._of.sockets is None:
+            raise PermissionError("listening sockets: not in the record")
+        return self._of.sockets
 
     def ids(self, user: str, group: str) -> Tuple[int, int]:
         return self._of.users[user], self._of.groups[group]

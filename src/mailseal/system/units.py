@@ -6,7 +6,8 @@ reads what is meant for people. An answer that did not come is an empty word, ne
 
 from __future__ import annotations
 
-from typing import Dict, Sequence
+import re
+from typing import Dict, Optional, Sequence, Tuple
 
 from mailseal.model.host import UnitFact
 from mailseal.system.base import Completed, System
@@ -42,6 +43,28 @@ def state(system: System, unit: str) -> UnitFact:
         found.get("ActiveState", ""),
         found.get("UnitFileState", ""),
     )
+
+
+def socket_units(system: System) -> Dict[Tuple[str, int], str]:
+    """Address and port to the socket unit for which systemd listens there now."""
+    argv = ["systemctl", "list-sockets", "--no-legend", "--plain", "--no-pager"]
+    found = {}
+    for line in system.run(argv).out.decode("utf-8", "replace").splitlines():
+        words = line.split()
+        where = listen_address(words[0]) if len(words) > 1 else None
+        if where:
+            found[where] = words[1]
+    return found
+
+
+def listen_address(text: str) -> Optional[Tuple[str, int]]:
+    """Address and port of `[::]:109`, `0.0.0.0:109` or `109`, as systemd writes them; None for a
+    path and the like.
+    """
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or (host and "/" in host):
+        return None
+    return host.strip("[]") or "::", int(port)
 
 
 def act(system: System, unit: str, word: str) -> Completed:

@@ -16,9 +16,11 @@ from typing import Protocol
 from mailseal import agent, bundle
 from mailseal.apply import executor
 from mailseal.apply.executor import Refused
+from mailseal.facts import local
 from mailseal.facts.gather import gather
 from mailseal.model import codec
 from mailseal.model.host import HostFacts
+from mailseal.model.local import LocalHost
 from mailseal.model.look import Observation, Vantage
 from mailseal.model.plan import Proof, Receipt
 from mailseal.probe import blocking
@@ -42,6 +44,10 @@ class Host(Protocol):
     names: tuple[str, ...]
 
     def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts: ...
+
+    def local(self, ports: Sequence[int], every: bool) -> LocalHost:
+        """What it exposes on the ports of mail and these, or by `every` listener."""
+        ...
 
     def look(self, question: Question) -> Observation:
         """A look from the host itself."""
@@ -71,6 +77,9 @@ class Here:
 
     def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
         return gather(self._system, tuple(ports), tuple(paths))
+
+    def local(self, ports: Sequence[int], every: bool) -> LocalHost:
+        return local.gather(self._system, ports, every)
 
     def look(self, question: Question) -> Observation:
         return blocking.observe(question)
@@ -147,6 +156,10 @@ class OverSsh:
     def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
         done = self._agent(["facts", *map(str, ports), *paths])
         return codec.loads(HostFacts, done.out, lenient=True)
+
+    def local(self, ports: Sequence[int], every: bool) -> LocalHost:
+        done = self._agent(["local", *(["all"] if every else []), *map(str, ports)])
+        return codec.loads(LocalHost, done.out, lenient=True)
 
     def look(self, question: Question) -> Observation:
         done = self._agent(["look"], codec.dumps(question).encode("ascii"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from mailseal.model.host import Listener
-from mailseal.system.base import Completed, Meta
+from mailseal.system.base import Completed, Meta, Namespace, Process, Socket
 from mailseal.system.memory.daemons import DAEMONS, Bind, Daemon
 from mailseal.system.memory.debian import (
     ADDRESSES,
@@ -137,6 +137,22 @@ class MemorySystem(Disk):
         if self.user:
             found = [replace(each, pid=0, process="", executable="", unit="") for each in found]
         return tuple(sorted(found, key=lambda each: (each.port, each.address)))
+
+    def sockets(self) -> Tuple[Socket, ...]:
+        """All are root's. A unit with a network of its own is a namespace for itself."""
+        self._alive()
+        spaces = [(0, self.manager.listeners())]
+        spaces += [] if self.user else enumerate(map(list, self.manager.inside.values()), 1)
+        found = []
+        for inode, listeners in spaces:
+            for number, each in enumerate(listeners):
+                path, cgroup = each.executable, "0::/system.slice/%s\n" % each.unit
+                process = Process(each.pid, each.process, path, "here", 0, "root", cgroup)
+                space = Namespace(inode, "", process) if inode else None
+                held = () if self.user else (process,)
+                where = (each.address, each.port, each.dual, 1000 * inode + number)
+                found.append(Socket(*where, 0, "root", held, space))
+        return tuple(found)
 
     def ids(self, user: str, group: str) -> Tuple[int, int]:
         self._alive()

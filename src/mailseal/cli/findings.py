@@ -1,0 +1,97 @@
+"""`mailseal findings`: what is known, and one finding with its history."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from mailseal import __version__
+from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.output import ReaderGone, opened, output_options
+from mailseal.cli.storeoption import store_option
+from mailseal.model.finding import Severity
+from mailseal.report.style import harmless
+
+
+@click.command(
+    "findings",
+    epilog="""\b
+Examples:
+  mailseal findings                                what is open
+  mailseal findings --network 192.0.2.0/24 --severity medium
+  mailseal findings --fixed-since 2026-01-31       what was fixed since then
+  mailseal findings --all --format ndjson > findings.ndjson
+  mailseal findings 3f2a                           one, with its history and evidence
+
+Sends no packet: it tells what `mailseal scan` and `mailseal import` recorded. Exit code 1 says that
+something exposed is open, 3 that nothing is but an endpoint is undecided, or that nothing is known
+at all, 2 that there is no such finding or no store, 0 that nothing exposed is open.
+""",
+)
+@click.argument("finding", required=False, metavar="[ID]")
+@click.option("--all", "fixed", is_flag=True, help="Fixed ones too.")
+@click.option("--fixed-since", default="", metavar="DAY", help="Those fixed since, and no others.")
+@click.option("--site", default="", metavar="NAME", help="Of this network alone.")
+@click.option("--rule", "rules", multiple=True, metavar="ID", help="Of this rule.")
+@click.option(
+    "--severity",
+    type=click.Choice([severity.value for severity in Severity]),
+    default=Severity.INFO.value,
+    metavar="SEVERITY",
+    help="From info, low, medium, high or critical upwards.",
+)
+@click.option("--protocol", default="", metavar="NAME", help="Of pop2, pop3, imap, ...")
+@click.option(
+    "--host",
+    "--network",
+    "where",
+    default="",
+    metavar="WHERE",
+    help="An address, a network or a name that was scanned.",
+)
+@store_option
+@output_options("text", "json", "ndjson")
+def command(
+    finding: str | None,
+    store: str | None,
+    form: str,
+    output: str | None,
+    overwrite: bool,
+    severity: str,
+    **options: Any,
+) -> Exit:
+    """What is known: open findings, or the one that begins with ID."""
+    from mailseal.report import records
+    from mailseal.report.known import WRITERS, Run
+    from mailseal.report.known import history as shown
+    from mailseal.workflow import BadInput, findings
+
+    request = findings.Request(severity=Severity(severity), **options)
+    live = output is None and sys.stdout.isatty()
+    try:
+        with findings.opened(store, os.environ) as there:
+            for note in there.notes:
+                click.echo(f"mailseal: {harmless(note)}", err=True)
+            if finding is None:
+                total, results = findings.listed(there, request)
+                with opened(output, overwrite) as out:
+                    writer = WRITERS[form](Run(out.line, __version__, out.style, live))
+                    for known in results:
+                        writer.add(known)
+                    writer.end(total)
+            else:
+                history, total = findings.shown(there, finding)
+                with opened(output, overwrite) as out:
+                    text = shown(history, out.style)
+                    for line in text if form == "text" else [records.line(history)]:
+                        out.line(line)
+    except BadInput as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+    except ReaderGone:
+        return Exit.EXPOSED if total.exposed else Exit.INCONCLUSIVE
+    if total.exposed:
+        return Exit.EXPOSED
+    return Exit.INCONCLUSIVE if total.doubtful else Exit.CLEAN

@@ -1,0 +1,96 @@
+"""What is known over time: findings and their history, as the store gives them to readers.
+
+Moments are RFC 3339 UTC, those of the looks (their start), not of the recording.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from mailseal.model.finding import Assessment, Finding
+from mailseal.model.look import Observation
+from mailseal.model.reported import Reported
+
+
+@dataclass(frozen=True)
+class KnownFinding:
+    """A finding with its newest evidence. `first` and `last` are when it was seen since it last
+    appeared, `fixed` the moment of the look that found it gone (None: it is open). `found_from` are
+    the vantages that saw it; `report` stands for what others say.
+    """
+
+    finding: Finding
+    first: str
+    last: str
+    fixed: Optional[str]
+    found_from: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """A time during which a finding was there."""
+
+    first: str
+    last: str
+    fixed: Optional[str]
+
+
+@dataclass(frozen=True)
+class VerdictPeriod:
+    """Looks from one vantage that came to the same verdict. `seen` counts them (of looks that were
+    recorded out of order, only those that widen the period); `assessment` is the newest.
+    """
+
+    source: str
+    first: str
+    last: str
+    seen: int
+    assessment: Assessment
+
+
+@dataclass(frozen=True)
+class LookPeriod:
+    """Looks from one vantage, under one name, that differ in nothing that matters (words of the
+    server and moments may differ). `observations` are the newest of them.
+    """
+
+    source: str
+    first: str
+    last: str
+    seen: int
+    observations: Tuple[Observation, ...]
+
+
+@dataclass(frozen=True)
+class ReportPeriod:
+    """What one tool said, in one check, again and again; `reported` is its newest word."""
+
+    source: str
+    first: str
+    last: str
+    seen: int
+    reported: Reported
+
+
+@dataclass(frozen=True)
+class FindingHistory:
+    """One finding, and all that is known of its endpoint; newest first in every list."""
+
+    known: KnownFinding
+    appearances: Tuple[Appearance, ...]
+    verdicts: Tuple[VerdictPeriod, ...]
+    looks: Tuple[LookPeriod, ...]
+    reports: Tuple[ReportPeriod, ...]
+
+
+@dataclass(frozen=True)
+class KnownFindings:
+    """A list of findings as one document. `endpoints` is how many endpoints were looked at or
+    reported within what was asked for, `undecided` of how many the newest verdict is inconclusive.
+    """
+
+    mailseal: str
+    findings: Tuple[KnownFinding, ...]
+    endpoints: int
+    undecided: int

@@ -1,0 +1,172 @@
+"""What was seen before: looks, verdicts, reports and findings, each with its first and last time.
+
+Strategy: one SQLite file through the standard library. (An object mapper and a migration tool buy a
+second kind of database, which nobody asks for, with a dependency and 0.2 s of each start.) Results
+gather in memory and are written together in a short transaction, so that two scans at once wait for
+each other by milliseconds, and a scan that waits for its network holds no lock. Whatever was
+committed survives a kill or a power loss. Text of others goes in as parameters only.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from mailseal.model.finding import Assessment, Finding
+from mailseal.model.known import FindingHistory, KnownFinding
+from mailseal.model.look import Observation
+from mailseal.model.reported import Reported
+from mailseal.store import place, read, schema
+from mailseal.store.entry import Entry, Kept, entry
+from mailseal.store.errors import StoreError, told
+from mailseal.store.errors import read as reading
+from mailseal.store.read import Filter
+from mailseal.store.write import write
+
+__all__ = ["Filter", "Kept", "Store", "StoreError", "path_of"]
+
+path_of = place.path_of
+
+BATCH = 512
+"""Results that are written together."""
+SECONDS = 1.0
+"""Older ones are written with the next."""
+PATIENCE = 10.0
+"""Seconds to wait for another process that writes."""
+
+
+class Store:
+    """An open store. Not for several threads. `notes` is what was mended when it was opened."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str, notes: tuple[str, ...]) -> None:
+        self._connection = connection
+        self._path = path
+        self._batch: list[Entry] = []
+        self._since = 0.0
+        self.notes = notes
+
+    @classmethod
+    def open(
+        cls,
+        path: str,
+        make: bool = True,
+        patience: float = PATIENCE,
+        migrations: Sequence[Sequence[str]] = schema.MIGRATIONS,
+    ) -> Store:
+        """Opens it; makes it first where `make` is set. Raises StoreError."""
+        notes = place.prepare(os.path.abspath(path), make)
+        with told(path):
+            connection = sqlite3.connect(os.path.abspath(path), patience, isolation_level=None)
+            try:
+                for setting in (
+                    "trusted_schema = OFF",
+                    "cell_size_check = ON",
+                    "synchronous = FULL",
+                ):
+                    connection.execute("PRAGMA " + setting)
+                schema.migrate(connection, path, migrations)
+                _write_ahead(connection, patience)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, path, notes)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.flush()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Closes it without writing what waits (`flush` does)."""
+        self._connection.close()
+
+    def record(
+        self,
+        observations: Sequence[Observation],
+        assessment: Assessment,
+        findings: Sequence[Finding],
+        kept: Kept,
+        reports: Sequence[Reported] = (),
+        now: str = "",
+    ) -> None:
+        """Takes in what one result says of one endpoint. The same once more changes nothing; what
+        is older than what is known undoes nothing.
+
+        `kept` is asked about findings that are known and not among `findings`: rule, and the name
+        under which it was found; whether the looks show that the rule is kept. `now` (RFC 3339
+        UTC) is the moment of reports that tell none. Raises StoreError, and then what was not
+        committed is dropped; ValueError for a moment that is none.
+        """
+        if not self._batch:
+            self._since = time.monotonic()
+        self._batch.append(entry(observations, assessment, findings, kept, reports, now))
+        if len(self._batch) >= BATCH or time.monotonic() - self._since > SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes and commits what waits. Raises StoreError."""
+        batch, self._batch = self._batch, []
+        if not batch:
+            return
+        with reading(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for each in batch:
+                    write(self._connection, each)
+                self._connection.execute("COMMIT")
+            finally:
+                # Some errors (a full disk) have undone it already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def findings(self, asked: Filter) -> Iterator[KnownFinding]:
+        """The findings as they are asked for, most severe first. Raises StoreError."""
+        self.flush()
+        with reading(self._path):
+            yield from read.findings(self._connection, asked)
+
+    def endpoints(self, asked: Filter) -> tuple[int, int]:
+        """How many endpoints are known within what was asked for, whatever their findings, and of
+        how many the newest verdict is inconclusive. Raises StoreError.
+        """
+        self.flush()
+        with reading(self._path):
+            return read.endpoints(self._connection, asked)
+
+    def ids(self, prefix: str, most: int = 5) -> list[str]:
+        """Ids of findings that begin so. Raises StoreError."""
+        self.flush()
+        with reading(self._path):
+            return read.ids(self._connection, prefix, most)
+
+    def history(self, finding: str) -> FindingHistory:
+        """All that is known of a finding, by its whole id as `ids` gives it. Raises StoreError."""
+        with reading(self._path):
+            return read.history(self._connection, finding)
+
+
+def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
+    """Readers and the one writer do not wait for each other (https://www.sqlite.org/wal.html). The
+    change of mode alone does not wait by itself for another process that makes it too.
+    """
+    end = time.monotonic() + patience
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.02)

@@ -1,0 +1,179 @@
+"""Rows into values: the list of findings, and the history of one.
+
+Strategy: a Filter becomes one WHERE with parameters, never text; rows are decoded as they are asked
+for. Whatever a row holds is decoded strictly by type, because a damaged file can hold anything.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailseal.model import codec
+from mailseal.model.finding import Assessment, Finding, Severity
+from mailseal.model.known import (
+    Appearance,
+    FindingHistory,
+    KnownFinding,
+    LookPeriod,
+    ReportPeriod,
+    VerdictPeriod,
+)
+from mailseal.model.reported import Reported
+from mailseal.store.entry import looks_of, packed, plain
+
+SEVERITIES = tuple(severity.value for severity in Severity)
+"""Least to most severe."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to list; empty means all. `fixed`: fixed ones too; `fixed_since`: those fixed at that
+    moment or later, and no others. `severity` is the least. `network` or `name` is where.
+    """
+
+    fixed: bool = False
+    fixed_since: str = ""
+    site: str = ""
+    rules: tuple[str, ...] = ()
+    severity: Severity = Severity.INFO
+    protocol: str = ""
+    network: Network | None = None
+    name: str = ""
+
+
+_Where = tuple[list[str], list[object]]
+
+
+def _of_endpoint(asked: Filter) -> _Where:
+    terms, values = ["1"], list[object]()
+    if asked.site:
+        terms.append("endpoint.site = ?")
+        values.append(plain(asked.site))
+    if asked.name:
+        terms.append("endpoint.name = ?")
+        values.append(plain(asked.name))
+    if asked.network is not None:
+        terms.append("endpoint.packed BETWEEN ? AND ?")
+        values += [packed(str(asked.network[0])), packed(str(asked.network[-1]))]
+    return terms, values
+
+
+def _of_finding(asked: Filter) -> _Where:
+    terms, values = _of_endpoint(asked)
+    if asked.fixed_since:
+        terms.append("finding.fixed >= ?")
+        values.append(asked.fixed_since)
+    elif not asked.fixed:
+        terms.append("finding.fixed IS NULL")
+    if asked.protocol:
+        terms.append("finding.protocol = ?")
+        values.append(plain(asked.protocol))
+    severe = SEVERITIES[SEVERITIES.index(asked.severity.value) :]
+    for column, wanted in (("severity", severe), ("rule", tuple(map(plain, asked.rules)))):
+        if wanted:
+            terms.append(f"finding.{column} IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+    return terms, values
+
+
+_COLUMNS = "finding.record, finding.first, finding.last, finding.fixed, finding.found_from"
+_NEWEST = "NOT EXISTS (SELECT 1 FROM finding AS n WHERE n.endpoint = finding.endpoint"
+_NEWEST += " AND n.id = finding.id AND n.first > finding.first)"
+_RANK = "CASE finding.severity " + "".join(
+    f"WHEN '{severity}' THEN {-rank} " for rank, severity in enumerate(SEVERITIES)
+)
+_ORDER = f"{_RANK} END, endpoint.site, endpoint.packed, endpoint.port, finding.rule"
+
+
+def findings(connection: sqlite3.Connection, asked: Filter) -> Iterator[KnownFinding]:
+    """The most severe first, then by address; of each finding its newest appearance."""
+    terms, values = _of_finding(asked)
+    query = (
+        f"SELECT {_COLUMNS} FROM finding JOIN endpoint ON endpoint.id = finding.endpoint"
+        f" WHERE {' AND '.join([*terms, _NEWEST])} ORDER BY {_ORDER}"
+    )
+    return map(_known, connection.execute(query, values))
+
+
+def endpoints(connection: sqlite3.Connection, asked: Filter) -> tuple[int, int]:
+    """How many are known within what was asked for, and of how many the newest verdict is
+    inconclusive.
+    """
+    terms, values = _of_endpoint(asked)
+    newest = (
+        "SELECT state LIKE 'inconclusive %' FROM period WHERE period.endpoint = endpoint.id"
+        " AND kind = 'verdict' ORDER BY last DESC, period.id DESC LIMIT 1"
+    )
+    query = (
+        f"SELECT count(*), coalesce(sum(({newest})), 0) FROM endpoint WHERE {' AND '.join(terms)}"
+    )
+    known, undecided = connection.execute(query, values).fetchone()
+    return int(known), int(undecided)
+
+
+def ids(connection: sqlite3.Connection, prefix: str, most: int) -> list[str]:
+    """The ids that begin with a prefix of hexadecimal digits, `most` of them at most."""
+    query = "SELECT DISTINCT id FROM finding WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+    return [str(row[0]) for row in connection.execute(query, (prefix, prefix + "g", most))]
+
+
+def history(connection: sqlite3.Connection, finding: str) -> FindingHistory:
+    """All that is known of one finding. Raises ValueError where there is none of that id."""
+    query = f"SELECT {_COLUMNS}, endpoint FROM finding WHERE id = ? ORDER BY first DESC"
+    rows = connection.execute(query, (finding,)).fetchall()
+    if not rows:
+        raise ValueError("no finding %r" % finding)
+    endpoint = rows[0][5]
+    return FindingHistory(
+        known=_known(rows[0][:5]),
+        appearances=tuple(Appearance(_text(r[1]), _text(r[2]), _maybe(r[3])) for r in rows),
+        verdicts=tuple(
+            VerdictPeriod(*span, codec.loads(Assessment, record, lenient=True))
+            for span, record in _periods(connection, endpoint, "verdict")
+        ),
+        looks=tuple(
+            LookPeriod(*span, looks_of(record))
+            for span, record in _periods(connection, endpoint, "look")
+        ),
+        reports=tuple(
+            ReportPeriod(*span, codec.loads(Reported, record, lenient=True))
+            for span, record in _periods(connection, endpoint, "report")
+        ),
+    )
+
+
+def _periods(
+    connection: sqlite3.Connection, endpoint: int, kind: str
+) -> Iterator[tuple[tuple[str, str, str, int], str]]:
+    query = (
+        "SELECT source, first, last, seen, record FROM period WHERE endpoint = ? AND kind = ?"
+        " ORDER BY last DESC, id DESC"
+    )
+    for source, first, last, seen, record in connection.execute(query, (endpoint, kind)):
+        yield (_text(source), _text(first), _text(last), int(seen)), _text(record)
+
+
+def _known(row: tuple[object, ...]) -> KnownFinding:
+    record, first, last, fixed, found_from = row
+    return KnownFinding(
+        finding=codec.loads(Finding, _text(record), lenient=True),
+        first=_text(first),
+        last=_text(last),
+        fixed=_maybe(fixed),
+        found_from=tuple(_text(found_from).split(",")),
+    )
+
+
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise TypeError("text is wanted, not %s" % type(value).__name__)
+    return value
+
+
+def _maybe(value: object) -> str | None:
+    return None if value is None else _text(value)

@@ -1,0 +1,127 @@
+"""`mailseal findings`: what is known, from the store alone; no packet is sent.
+
+Strategy: words of the command line become one `Filter`; findings come as they are read. Where
+nothing was ever looked at, nothing is clean: that is inconclusive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mailseal.model.finding import Severity, Verdict
+from mailseal.model.known import FindingHistory, KnownFinding
+from mailseal.model.moment import seconds
+from mailseal.report.known import Sum
+from mailseal.store import Filter, Store, StoreError, path_of
+from mailseal.workflow import BadInput
+
+AMBIGUOUS = 5
+"""Ids that are named where a prefix stands for several."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to list, in the words of the command line; empty means all. `fixed`: fixed ones too.
+    `where` is an address, a network or a name, `fixed_since` a day or a moment.
+    """
+
+    fixed: bool = False
+    fixed_since: str = ""
+    site: str = ""
+    rules: tuple[str, ...] = ()
+    severity: Severity = Severity.INFO
+    protocol: str = ""
+    where: str = ""
+
+
+@contextlib.contextmanager
+def opened(option: str | None, environment: Mapping[str, str]) -> Iterator[Store]:
+    """The store that `--store` and the environment name. Raises BadInput, also for what is found
+    wrong with it while it is read.
+    """
+    try:
+        store = Store.open(path_of(option, environment), make=False)
+        with contextlib.closing(store):
+            yield store
+    except StoreError as error:
+        raise BadInput(str(error)) from None
+
+
+def listed(store: Store, request: Request) -> tuple[Sum, Iterator[KnownFinding]]:
+    """The findings as they are read, the most severe first, and their sum, which grows with them.
+    Raises BadInput at once.
+    """
+    asked = _filter(request)
+    total = Sum(*store.endpoints(asked))
+    return total, _counted(store.findings(asked), total)
+
+
+def _counted(found: Iterator[KnownFinding], total: Sum) -> Iterator[KnownFinding]:
+    for known in found:
+        total.add(known)
+        yield known
+
+
+def shown(store: Store, prefix: str) -> tuple[FindingHistory, Sum]:
+    """One finding by its id or the beginning of it. Raises BadInput for none or several."""
+    if not re.fullmatch(r"[0-9a-f]{1,12}", prefix):
+        raise BadInput(f"{prefix!r} is no id: `mailseal findings --all` lists them")
+    ids = store.ids(prefix, AMBIGUOUS)
+    if not ids:
+        raise BadInput(f"no finding begins with {prefix}: `mailseal findings --all` lists them")
+    if len(ids) > 1:
+        more = " and more" if len(ids) == AMBIGUOUS else ""
+        raise BadInput(f"{prefix} stands for {', '.join(ids)}{more}: write more of it")
+    history = store.history(ids[0])
+    newest = history.verdicts[0].assessment.verdict if history.verdicts else None
+    total = Sum(1, int(newest is Verdict.INCONCLUSIVE))
+    total.add(history.known)
+    return history, total
+
+
+def _filter(request: Request) -> Filter:
+    _check_rules(request.rules)
+    network, name = None, ""
+    if request.where:
+        try:
+            network = ipaddress.ip_network(request.where, strict=False)
+        except ValueError:
+            if re.fullmatch(r"[\d.:/]+", request.where):
+                words = f"{request.where} is no address and no network: write 192.0.2.0/24"
+                raise BadInput(words) from None
+            name = request.where
+    return Filter(
+        fixed=request.fixed,
+        fixed_since=_moment(request.fixed_since),
+        site=request.site,
+        rules=request.rules,
+        severity=request.severity,
+        protocol=request.protocol,
+        network=network,
+        name=name,
+    )
+
+
+def _check_rules(names: tuple[str, ...]) -> None:
+    if names:
+        from mailseal.rules import BY_ID
+
+        unknown = [name for name in names if name not in BY_ID]
+        if unknown:
+            raise BadInput(f"there is no rule {unknown[0]!r}: choose of {', '.join(BY_ID)}")
+
+
+def _moment(words: str) -> str:
+    """A day (its beginning, UTC) or a moment in the form of the records. Raises BadInput."""
+    if not words:
+        return ""
+    moment = f"{words}T00:00:00.000Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", words) else words
+    try:
+        seconds(moment)
+    except ValueError:
+        raise BadInput(f"{words!r} is no day: write 2026-01-31") from None
+    return moment
