@@ -44,9 +44,11 @@ def measured(command: Sequence[str], cpus: set[int], expected: int = 0) -> Used:
         return Used(used.ru_utime + used.ru_stime, wall, output.read())
 
 
-def ended(child: "subprocess.Popen[bytes]") -> "tuple[int, resource.struct_rusage]":
+def ended(
+    child: "subprocess.Popen[bytes]", seconds: float = SECONDS
+) -> "tuple[int, resource.struct_rusage]":
     """Waits for the child, and ends it where it takes too long or we are interrupted."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     try:
         while time.monotonic() < end:
             pid, status, used = os.wait4(child.pid, os.WNOHANG)
@@ -54,7 +56,7 @@ def ended(child: "subprocess.Popen[bytes]") -> "tuple[int, resource.struct_rusag
                 child.returncode = os.waitstatus_to_exitcode(status)
                 return child.returncode, used
             time.sleep(0.002)
-        raise BenchError(f"pid {child.pid} took more than {SECONDS:.0f} s")
+        raise BenchError(f"pid {child.pid} took more than {seconds:.0f} s")
     finally:
         if child.returncode is None:
             child.kill()

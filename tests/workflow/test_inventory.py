@@ -21,7 +21,7 @@ def listing(tmp_path: Path, text: str | bytes, name: str = "hosts.txt") -> Listi
 def test_a_list_has_comments_and_blank_lines(tmp_path: Path):
     lines = listing(tmp_path, "# hosts\n\n mail.example  # ours\r\n192.0.2.7:110")
     name = f"{tmp_path}/hosts.txt"
-    words = [Word("mail.example", f"{name}, line 3"), Word("192.0.2.7:110", f"{name}, line 4")]
+    words = [Word("mail.example", name, 3), Word("192.0.2.7:110", name, 4)]
     assert list(lines.words()) == words
     assert list(lines.words()) == words, "it can be read again"
     lines.close()
@@ -29,12 +29,13 @@ def test_a_list_has_comments_and_blank_lines(tmp_path: Path):
 
 def test_hosts_come_before_networks_and_are_counted(tmp_path: Path):
     lines = listing(tmp_path, "192.0.2.0/30\nmail.example\n192.0.2.9:25\n")
+    name = f"{tmp_path}/hosts.txt"
     found = Inventory([Word("198.51.100.0/31")], [lines], (109, 110))
     assert list(found) == [
-        Target("mail.example", (109, 110)),
-        Target("192.0.2.9", (25,), True),
+        Target("mail.example", (109, 110), False, (name, 2)),
+        Target("192.0.2.9", (25,), True, (name, 3)),
         Target("198.51.100.0/31", (109, 110)),
-        Target("192.0.2.0/30", (109, 110)),
+        Target("192.0.2.0/30", (109, 110), False, (name, 1)),
     ]
     assert (found.total, found.exact, found.network) == (2 + 1 + 4 + 4, False, "198.51.100.0/31")
     lines.close()

@@ -152,7 +152,7 @@ def test_a_canary_that_cannot_listen_says_so():
     ("changes", "words"),
     [
         ({"words": ()}, "there is no target"),
-        ({"words": (Word("a b", "hosts.txt, line 3"),)}, "hosts.txt, line 3: 'a b' is no host"),
+        ({"words": (Word("a b", "hosts.txt", 3),)}, "hosts.txt, line 3: 'a b' is no host"),
         ({"words": (Word("ftp://a"),)}, "the scheme is none of pop2"),
         ({"words": (Word("2001:db8::/64"),)}, "write smaller networks"),
         ({"words": (Word("10.0.0.0/7"),)}, "write smaller networks"),

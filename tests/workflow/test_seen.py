@@ -26,7 +26,7 @@ def test_recent_ones_are_known_and_old_ones_may_be_forgotten(numbers: list[int])
     before: list[int] = []
     for number in numbers:
         new = recent.add(number)
-        known = {*dict.fromkeys(before).keys()} if len(set(before)) <= 4 else set(before[-4:])
+        known = {*dict.fromkeys(before).keys()} if len(set(before)) <= 4 else set(before[-2:])
         assert not (new and number in known)
         assert new or number in before
         before.append(number)

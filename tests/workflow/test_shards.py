@@ -3,13 +3,14 @@
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mailseal.model.finding import Severity, Verdict
 from mailseal.probe.pace import UNPACED, Rates
 from mailseal.report import records
-from mailseal.report.result import Tally
+from mailseal.report.result import Origin, Tally
 from mailseal.system.workers import Workers
 from mailseal.workflow import shards
 from mailseal.workflow.scan import Request, Word, scan, stream
@@ -21,20 +22,24 @@ def request(*targets: str, **changes) -> Request:
     return replace(Request(words, timeout=1.0, rates=UNPACED, processes=2), **changes)
 
 
-def test_two_processes_find_what_one_finds():
+def test_two_processes_find_what_one_finds(tmp_path: Path):
+    listed = tmp_path / "hosts.txt"
+    listed.write_text("# ours\n127.4.0.1\n")
     with peers.serving(peers.pop2) as endpoint:
         asked = request("127.0.0.0/24", "127.3.0.0/24", ports=(endpoint.port,))
+        asked = replace(asked, lists=(str(listed),))
         two = list(stream(asked))
         one = list(scan(replace(asked, processes=1)))
-    assert len(two) == len(one) == 508
+    assert len(two) == len(one) == 509
     tally = Tally()
     for told in two:
         told.count(tally)
         assert told.line == records.line(told.result)
-    assert tally.verdicts == {Verdict.EXPOSED: 1, Verdict.ABSENT: 507}
+    assert tally.verdicts == {Verdict.EXPOSED: 1, Verdict.ABSENT: 508}
     assert tally.reaches(Severity.HIGH)
-    places = {(told.result.endpoint, told.verdict, told.result.swept) for told in two}
-    assert places == {(each.endpoint, each.verdict, each.swept) for each in one}
+    places = {(told.result.endpoint, told.result.origin, told.result.swept) for told in two}
+    assert places == {(each.endpoint, each.origin, each.swept) for each in one}
+    assert {origin for _, origin, _ in places} == {None, Origin(str(listed), 2)}
 
 
 class Doomed(Workers):

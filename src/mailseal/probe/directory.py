@@ -63,7 +63,8 @@ def records(asking: dns.resolver.Resolver) -> Records:
             words = " ".join(str(error).split())[:200]
             return Unresolved(name, "its %s record could not be asked for: %s" % (kind, words))
         found = []
-        for row in rows:
+        # A name server gives them in any order; preference first, and the same each time.
+        for row in sorted(rows):
             host = row.exchange if kind == "MX" else row.target
             if host != dns.name.root:
                 found.append((host.to_text(omit_final_dot=True), 0 if kind == "MX" else row.port))

@@ -64,15 +64,20 @@ class BadTarget(ValueError):
     """The words name no target. `str()` says what is wrong and what would be right."""
 
 
+Line = Tuple[str, int]
+"""File and line that a target was read from."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A host name, an address or a network, and the ports to look at. `own` where the words
-    themselves named the port.
+    themselves named the port. `origin` is None for what was not read from a file.
     """
 
     host: str
     ports: Tuple[int, ...]
     own: bool = False
+    origin: Optional[Line] = None
 
     @property
     def network(self) -> bool:
@@ -112,6 +117,7 @@ class Resolved:
     endpoint: Endpoint
     name: str
     swept: bool = False
+    origin: Optional[Line] = None
 
     @property
     def asked(self) -> str:
@@ -125,6 +131,7 @@ class Unresolved:
 
     name: str
     reason: str
+    origin: Optional[Line] = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,7 @@ class LeftOut:
     endpoint: Optional[Endpoint]
     why: str
     count: int
+    origin: Optional[Line] = None
 
 
 Place = Union[Resolved, Unresolved, LeftOut]
@@ -243,7 +251,7 @@ def _swept(target: Target, parts: Sequence[Range], version: int, site: str) -> I
         place, port = number % hosts, ports[number // hosts]
         part = bisect.bisect_right(ends, place)
         address = str(form(parts[part][1] - (ends[part] - 1 - place)))
-        yield Resolved(Endpoint(address, port, site), "", True)
+        yield Resolved(Endpoint(address, port, site), "", True, target.origin)
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -347,7 +355,7 @@ def places(
             elif not target.named:
                 yield from _literal(target, site, permit)
             elif permit.name_excluded(target.host):
-                yield LeftOut(target.host, None, EXCLUDED, len(target.ports))
+                yield LeftOut(target.host, None, EXCLUDED, len(target.ports), target.origin)
             else:
                 asked.append(_Asked(target, ask))
         elif patient:
@@ -368,25 +376,31 @@ def _literal(target: Target, site: str, permit: Permit) -> Iterator[Place]:
         parts, outside, excluded = permit.cut(version, first, last)
         for why, count in ((OUTSIDE, outside), (EXCLUDED, excluded)):
             if count:
-                yield LeftOut(target.host, None, why, count * len(target.ports))
+                yield LeftOut(target.host, None, why, count * len(target.ports), target.origin)
         yield from _swept(target, parts, version, site)
         return
     zone = target.host.partition("%")
     address = str(_address(target.host)) + zone[1] + zone[2]
-    yield from _endpoints(Found(address, target.ports, ()), address, site, permit)
+    yield from _endpoints(Found(address, target.ports, ()), address, site, permit, target.origin)
 
 
 def _answered(target: Target, answer: Answer, site: str, permit: Permit) -> Iterator[Place]:
     for each in answer:
         if isinstance(each, Unresolved):
-            yield each
+            yield Unresolved(each.name, each.reason, target.origin)
         else:
-            yield from _endpoints(each, target.host.rstrip("."), site, permit)
+            asked = target.host.rstrip(".")
+            yield from _endpoints(each, asked, site, permit, target.origin)
 
 
-def _endpoints(found: Found, asked: str, site: str, permit: Permit) -> Iterator[Place]:
+def _endpoints(
+    found: Found, asked: str, site: str, permit: Permit, origin: Optional[Line]
+) -> Iterator[Place]:
     name = found.names[-1] if found.names else ""
     why = permit.refusal(found.address, found.names)
     for port in found.ports:
         endpoint = Endpoint(found.address, port, site)
-        yield LeftOut(asked, endpoint, why, 1) if why else Resolved(endpoint, name)
+        if why:
+            yield LeftOut(asked, endpoint, why, 1, origin)
+        else:
+            yield Resolved(endpoint, name, False, origin)

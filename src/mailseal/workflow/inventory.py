@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from mailseal.probe import targets
@@ -22,16 +22,28 @@ SWEEP_LIMIT = 1 << 24
 """Addresses of one network: a /8. More is a slip of the pen."""
 LINE = 1024
 """Octets of a line."""
+STDIN = "stdin"
 FAULTS = 20
 """Faults that are named; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """A target as it was written, and where ("" for an argument, else "FILE, line N")."""
+    """A target as it was written, and where (file "" for an argument)."""
 
     text: str
-    origin: str = ""
+    file: str = ""
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """`FILE, line N: `, to begin a complaint with."""
+        return f"{self.file}, line {self.line}: " if self.file else ""
+
+    @property
+    def origin(self) -> tuple[str, int] | None:
+        """File and line, where it stands in a file that can be looked up."""
+        return (self.file, self.line) if self.file and self.file != STDIN else None
 
 
 class Listing:
@@ -40,7 +52,7 @@ class Listing:
     """
 
     def __init__(self, path: str) -> None:
-        self.name = "stdin" if path == "-" else path
+        self.name = STDIN if path == "-" else path
         try:
             self._stream = _readable(path)
         except OSError as error:
@@ -57,7 +69,7 @@ class Listing:
                     raise BadInput(f"{self.name}, line {number}: longer than {LINE} octets")
                 text = line.partition(b"#")[0].strip().decode("utf-8", "replace")
                 if text:
-                    yield Word(text, f"{self.name}, line {number}")
+                    yield Word(text, self.name, number)
         except OSError as error:
             raise BadInput(f"the list {self.name} cannot be read: {error.strerror}") from None
 
@@ -159,9 +171,9 @@ class Inventory:
                 try:
                     target = targets.parse(word.text, self._ports)
                 except targets.BadTarget as error:
-                    raise BadInput(f"changed while it was read: {word.origin}: {error}") from None
+                    raise BadInput(f"changed while it was read: {word.place}{error}") from None
                 if target.network is network:
-                    yield target
+                    yield replace(target, origin=word.origin)
 
     def _all(self) -> Iterator[Word]:
         yield from self._words
@@ -182,7 +194,7 @@ class _Faults:
 
     def add(self, word: Word, reason: str) -> None:
         if len(self._lines) < FAULTS:
-            self._lines.append(f"{word.origin}: {reason}" if word.origin else reason)
+            self._lines.append(word.place + reason)
         else:
             self._more += 1
 

@@ -33,7 +33,7 @@ from mailseal.rules import BY_ID, findings
 from mailseal.workflow import BadInput, inventory
 from mailseal.workflow.inventory import Inventory, Listing, Word
 from mailseal.workflow.shards import Round, Told, looked_in_processes, processes
-from mailseal.workflow.turns import Feed, Turns, nothing, told_of
+from mailseal.workflow.turns import Feed, Turns, nothing, origin, told_of
 
 if TYPE_CHECKING:
     from mailseal.workflow.journal import Earlier
@@ -321,7 +321,7 @@ def _lookable(
             and request.vantage in wrong
             and _own(place.endpoint.address) is wrong[request.vantage]
         ):
-            refused.append(nothing(place.asked, place.endpoint, _why(request)))
+            refused.append(nothing(place.asked, place.endpoint, _why(request), place.origin))
         else:
             yield place
 
@@ -425,6 +425,7 @@ def _result(observations: list[Observation], place: Resolved, assessment: Assess
         references=tuple(reference(finding) for finding in broken),
         observations=tuple(observations),
         swept=place.swept,
+        origin=origin(place.origin),
     )
 
 

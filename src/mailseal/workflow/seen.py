@@ -16,7 +16,7 @@ _MIX = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
 
 REMEMBERED = 1 << 16
-"""Endpoints of one scan that are known again at any time; of later ones, as many of the last."""
+"""Endpoints of one scan that are known again at any time; of later ones, half as many of the last."""
 
 
 def key(endpoint: Endpoint | None, name: str = "") -> int:
@@ -73,8 +73,8 @@ class Keys:
 
 
 class Recent:
-    """The first numbers and the last, REMEMBERED of each: what comes twice farther apart is new
-    again.
+    """The first numbers, `remembered` of them, and at least half as many of the last: what comes
+    twice farther apart is new again.
     """
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
@@ -87,6 +87,6 @@ class Recent:
             return False
         if len(self._first) < self._most:
             return self._first.add(number)
-        if len(self._newer) >= self._most:
+        if len(self._newer) >= self._most // 2:
             self._older, self._newer = self._newer, Keys()
         return self._newer.add(number)

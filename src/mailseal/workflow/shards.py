@@ -100,8 +100,9 @@ def work(
     sink: int,
     site: str,
 ) -> None:
-    """A worker's life, until it is ended: lines `[number, address, port, name, swept]` in; lines
-    `number verdict severity record` out, and `- number` for how many wait to be looked at again.
+    """A worker's life, until it is ended: lines `[number, address, port, name, swept, origin]` in,
+    lines `number verdict severity record` out, and `- number` for how many wait to be looked at
+    again.
     """
     numbers: dict[tuple[Endpoint, str], int] = {}
     before = 0
@@ -139,8 +140,9 @@ def _places(
             os._exit(1)  # The parent is gone, and nobody takes what would be found.
         *lines, partial = (partial + data).split(b"\n")
         for line in lines:
-            number, address, port, name, swept = json.loads(line)
-            place = Resolved(Endpoint(address, port, site), name, swept)
+            number, address, port, name, swept, origin = json.loads(line)
+            where = None if origin is None else (origin[0], origin[1])
+            place = Resolved(Endpoint(address, port, site), name, swept, where)
             numbers[place.endpoint, place.asked] = number
             yield place
 
@@ -186,7 +188,7 @@ class _Parent:
 
     def _send(self, number: int, handed: _Handed) -> None:
         place, endpoint = handed.place, handed.place.endpoint
-        words = [number, endpoint.address, endpoint.port, place.name, place.swept]
+        words = [number, endpoint.address, endpoint.port, place.name, place.swept, place.origin]
         self.load[handed.worker] += 1
         self.workers.send(handed.worker, json.dumps(words).encode("ascii") + b"\n")
 
@@ -227,7 +229,7 @@ class _Parent:
 
 def _lost(place: Resolved) -> Told:
     reason = "the processes that looked at it ended: a fault of mailseal, or the machine's memory"
-    return Told.of(nothing(place.asked, place.endpoint, reason))
+    return Told.of(nothing(place.asked, place.endpoint, reason, place.origin))
 
 
 def looked_in_processes(

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mailseal.model.finding import Verdict
 from mailseal.model.look import Endpoint, Observation, Reach
+from mailseal.probe import targets
 from mailseal.probe.look import Question
 from mailseal.probe.loop import Pause
 from mailseal.probe.pace import Line, Pace, Rates
 from mailseal.probe.scope import EXCLUDED, OUTSIDE
 from mailseal.probe.targets import LeftOut, Place, Resolved, Unresolved
 from mailseal.protocols.answers import TRANSIENT
-from mailseal.report.result import ScanResult
+from mailseal.report.result import Origin, ScanResult
 from mailseal.workflow import seen
 
 WINDOW = 2048
@@ -36,9 +37,17 @@ _NAMES = 0.02
 Clock = Callable[[], float]
 
 
-def nothing(asked: str, endpoint: Endpoint | None, reason: str) -> ScanResult:
+def nothing(
+    asked: str, endpoint: Endpoint | None, reason: str, line: targets.Line | None = None
+) -> ScanResult:
     """A result without a look."""
-    return ScanResult(asked, endpoint, Verdict.INCONCLUSIVE, reason, None, (), (), ())
+    undecided = Verdict.INCONCLUSIVE
+    return ScanResult(asked, endpoint, undecided, reason, None, (), (), (), origin=origin(line))
+
+
+def origin(line: targets.Line | None) -> Origin | None:
+    """Where a target was read, as a result has it."""
+    return None if line is None else Origin(*line)
 
 
 class Feed:
@@ -70,7 +79,7 @@ class Feed:
                 else:
                     yield place
             elif isinstance(place, Unresolved):
-                self._tell(place.name, None, place.reason)
+                self._tell(place.name, None, place.reason, place.origin)
             else:
                 self._leave_out(place)
 
@@ -79,11 +88,13 @@ class Feed:
         told, self.told = self.told, []
         return told
 
-    def _tell(self, asked: str, endpoint: Endpoint | None, reason: str) -> None:
+    def _tell(
+        self, asked: str, endpoint: Endpoint | None, reason: str, line: targets.Line | None
+    ) -> None:
         name = asked if endpoint is None or asked != endpoint.address else ""
         number = seen.key(endpoint, self._name if endpoint and self._name else name)
         if number not in self._earlier and self._seen.add(number):
-            self.told.append(nothing(asked, endpoint, reason))
+            self.told.append(nothing(asked, endpoint, reason, line))
 
     def _leave_out(self, place: LeftOut) -> None:
         self.left[place.why] += place.count
@@ -92,7 +103,8 @@ class Feed:
         # for, and is not clean for that.
         if place.why == OUTSIDE:
             many = f": {place.count} endpoints of it" if place.endpoint is None else ""
-            self._tell(place.asked, place.endpoint, f"{OUTSIDE}, not contacted{many}")
+            reason = f"{OUTSIDE}, not contacted{many}"
+            self._tell(place.asked, place.endpoint, reason, place.origin)
 
 
 def told_of(left: Counter[str]) -> Iterator[str]:
