@@ -38,7 +38,9 @@ class Row:
     product: str
 
 
-def scanned(client: Client, targets: list[str], *options: str, secret: str = "") -> dict[str, dict[str, Any]]:
+def scanned(
+    client: Client, targets: list[str], *options: str, secret: str = ""
+) -> dict[str, dict[str, Any]]:
     """The program's results by endpoint."""
     command = [PYTHON, "-m", "mailseal", "scan", "--format", "ndjson", "--no-tls-versions"]
     if secret:

@@ -9,6 +9,15 @@ import pytest
 from mailseal.model import codec
 from mailseal.model.finding import Assessment, Finding
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
+from mailseal.model.known import (
+    Appearance,
+    FindingHistory,
+    KnownFinding,
+    KnownFindings,
+    LookPeriod,
+    ReportPeriod,
+    VerdictPeriod,
+)
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
 from mailseal.model.reported import Reported
@@ -21,6 +30,8 @@ PAGE = (ROOT / "docs/reference/records.md").read_text()
 DOCUMENTED = (
     Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls,
     Attempt, TlsFacts, Reported,
+    KnownFindings, KnownFinding, FindingHistory, Appearance, VerdictPeriod, LookPeriod,
+    ReportPeriod,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
 )  # fmt: skip
 
