@@ -9,6 +9,15 @@ import pytest
 from mailseal.model import codec
 from mailseal.model.finding import Assessment, Finding
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
+from mailseal.model.known import (
+    Appearance,
+    FindingHistory,
+    KnownFinding,
+    KnownFindings,
+    LookPeriod,
+    ReportPeriod,
+    VerdictPeriod,
+)
 from mailseal.model.local import Holder, LocalHost, LocalListener, Program, Source
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
@@ -24,6 +33,8 @@ DOCUMENTED = (
     Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls,
     Attempt, TlsFacts, Reported,
     Local, LocalHost, LocalListener, Holder, Program, Source,
+    KnownFindings, KnownFinding, FindingHistory, Appearance, VerdictPeriod, LookPeriod,
+    ReportPeriod,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mailseal.model import codec
 from mailseal.model.finding import Severity, finding_id
 from mailseal.model.look import Observation
 from mailseal.report.cvss import base_score
-from mailseal.rules import BY_ID, RULES, findings
+from mailseal.rules import BY_ID, RULES, findings, kept
 from tests.project.tree import PACKAGE, ROOT
 
 HERE = Path(__file__).parent
@@ -112,3 +113,30 @@ def test_the_severity_is_the_rating_of_the_vector(rule):
 def test_the_scores_that_the_rules_and_their_pages_name(rule: str, score: float):
     assert base_score(BY_ID[rule].cvss) == score
     assert str(score) in (ROOT / BY_ID[rule].page).read_text()
+
+
+@ids
+def test_a_look_that_saw_nothing_does_not_show_that_a_rule_is_kept(rule):
+    bad = looks(rule.id, "bad")
+    blind = [replace(each, tls=None, starttls=None, attempts=(), protocol=None) for each in bad]
+    for name in ("", bad[0].name):
+        assert not kept(rule.id, assess(blind), blind, name)
+
+
+def test_the_good_fixtures_show_that_the_rule_is_kept_where_a_look_can():
+    good = {rule.id: looks(rule.id, "good") for rule in RULES}
+    silent = {
+        name for name, seen in good.items() if not kept(name, assess(seen), seen, seen[0].name)
+    }
+    # That the server did not come, or did not answer, is no proof that it would not.
+    assert silent == {"pop2-remote-login", "starttls-injection"}
+
+
+def test_a_certificate_under_another_name_shows_nothing():
+    good = looks("tls-certificate", "good")
+    assert not kept("tls-certificate", assess(good), good, "other.example")
+
+
+def test_of_a_rule_that_is_no_more_nothing_is_known():
+    good = looks("pop2-cleartext-login", "good")
+    assert not kept("no-such-rule", assess(good), good, "")

@@ -8,13 +8,16 @@ from pathlib import Path
 from mailseal.assess import assess
 from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import rfc3339
-from mailseal.model.reported import Reported
+from mailseal.model.reported import Claimed, Reported
 from mailseal.report.result import ScanResult
 from mailseal.rules import findings, kept
 from mailseal.store import Store
 from tests.rules.test_rules import looks
 
 AT = Endpoint("192.0.2.7", 109)
+NESSUS = Reported(
+    AT, "nessus", "15854", "POP2 Cleartext Logins Permitted", Claimed.PERMITTED, "pop2"
+)
 NOTHING_OPEN = {"protocol": None, "attempts": (), "transcript": (), "tls": None, "banner": ""}
 KINDS = {
     "exposed": ("bad", {}),

@@ -11,12 +11,9 @@ from mailseal.model.finding import Severity
 from mailseal.model.look import Endpoint, Outcome, Vantage
 from mailseal.model.reported import Claimed, Reported
 from mailseal.store import Filter, Store
-from tests.store.make import AT, look, moment, record, rows
+from tests.store.make import NESSUS, look, moment, record, rows
 
 ALL = Filter(fixed=True)
-NESSUS = Reported(
-    AT, "nessus", "15854", "POP2 Cleartext Logins Permitted", Claimed.PERMITTED, "pop2"
-)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ Examples:
   mailseal findings --all --format ndjson > findings.ndjson
   mailseal findings 3f2a                           one, with its history and evidence
 
-Sends no packet: it tells what the commands scan and import have recorded. Exit code 1 says that
-something exposed is open, 3 that nothing is but an endpoint is undecided, or that nothing is known
+Sends no packet: it tells what scans and imports have recorded. Exit code 1 says that something
+exposed is open, 3 that nothing is but an endpoint is undecided, or that nothing is known
 at all, 2 that there is no such finding or no store, 0 that nothing exposed is open.
 """,
 )
