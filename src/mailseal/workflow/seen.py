@@ -16,7 +16,7 @@ _MIX = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
 
 REMEMBERED = 1 << 16
-"""Endpoints of one scan that are known again at any time; of later ones, half as many of the last."""
+"""Endpoints of one scan that are known again at any time; of later ones, the last half as many."""
 
 
 def key(endpoint: Endpoint | None, name: str = "") -> int:
