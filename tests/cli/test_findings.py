@@ -47,7 +47,7 @@ def test_what_is_open_is_a_line_and_exit_1(path: Path):
 @pytest.mark.parametrize("way", ["MAILSEAL_STORE", "XDG_DATA_HOME", "HOME"])
 def test_where_the_store_is_looked_for(path: Path, way: str):
     value = {"MAILSEAL_STORE": path, "XDG_DATA_HOME": path.parent.parent, "HOME": "/nonexistent"}
-    run = mailseal("findings", env={way: str(value[way])})
+    run = mailseal("findings", env={"MAILSEAL_STORE": "", way: str(value[way])})
     assert run.returncode == (Exit.USAGE if way == "HOME" else Exit.EXPOSED), run.stderr
 
 
@@ -117,7 +117,9 @@ def test_the_commands_of_the_page_are_understood(path: Path):
     (finding,) = ids(path)
     lines = re.findall(r"^mailseal (findings.*)$", PAGE.read_text(), re.MULTILINE)
     codes = [
-        mailseal(*shlex.split(each.replace("ID", finding)), env={"MAILSEAL_STORE": str(path)}).returncode
+        mailseal(
+            *shlex.split(each.replace("ID", finding)), env={"MAILSEAL_STORE": str(path)}
+        ).returncode
         for each in lines
     ]  # fmt: skip
     assert codes == [Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN]

@@ -13,16 +13,28 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Pattern, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Pattern,
+    Sequence,
+    Tuple,
+)
 
 from mailseal.model.local import Declared, Source
 from mailseal.model.look import Outcome, Vantage
-from mailseal.system.reader import Reader
+
+if TYPE_CHECKING:  # Who only asks what an answer means starts without the machine's door.
+    from mailseal.system.reader import Reader
 
 MAX_TEXT = 300
 """Characters of a line that are shown."""
 
-Declares = Callable[[Reader, Sequence[str]], Tuple[Declared, ...]]
+Declares = Callable[["Reader", Sequence[str]], Tuple[Declared, ...]]
 """From a reader and the arguments of the running daemon (its name first) to its sockets."""
 
 

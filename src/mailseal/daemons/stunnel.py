@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence, Tuple
 
-from mailseal.configs import stunnel
-from mailseal.configs.text import decode
 from mailseal.daemons.base import Daemon, source
 from mailseal.model.local import Declared
 from mailseal.system.reader import Reader
@@ -20,6 +18,10 @@ def _declares(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
 
 
 def _file(reader: Reader, path: str) -> Iterator[Declared]:
+    # Only who reads a host needs the parser.
+    from mailseal.configs import stunnel
+    from mailseal.configs.text import decode
+
     data = reader.read(path) or b""
     document = stunnel.parse(data)
     for item in document.items:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import fnmatch
 import os.path
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple
 
-from mailseal.configs.inetd import parse_services
-from mailseal.system.base import System
+if TYPE_CHECKING:  # A scan reads no machine, and should not wait for what does.
+    from mailseal.system.base import System
 
 MAX_FILE = 1024 * 1024
 MAX_ENTRIES = 1000
@@ -87,6 +87,8 @@ class Reader:
         if word.isascii() and word.isdigit() and len(word) < 6:
             return int(word) if 0 < int(word) < 65536 else None
         if self._services is None:
+            from mailseal.configs.inetd import parse_services
+
             self._services = parse_services(self.read("/etc/services") or b"")
         return self._services.get(word)
 
