@@ -106,8 +106,8 @@ class Store:
 
         `kept` is asked about findings that are known and not among `findings`: rule, and the name
         under which it was found; whether the looks show that the rule is kept. `now` (RFC 3339
-        UTC) is the moment of reports that tell none, or one to come. Raises StoreError, and then what was not
-        committed is dropped; ValueError for a moment that is none.
+        UTC) is the moment of reports that tell none, or one to come. Raises StoreError, and then
+        what was not committed is dropped; ValueError for a moment that is none.
         """
         if not self._batch:
             self._since = time.monotonic()
