@@ -116,10 +116,8 @@ def test_no_store_and_a_damaged_one_are_one_line_and_exit_2(path: Path, tmp_path
 def test_the_commands_of_the_page_are_understood(path: Path):
     (finding,) = ids(path)
     lines = re.findall(r"^mailseal (findings.*)$", PAGE.read_text(), re.MULTILINE)
-    codes = [
-        mailseal(
-            *shlex.split(each.replace("ID", finding)), env={"MAILSEAL_STORE": str(path)}
-        ).returncode
-        for each in lines
+    env = {"MAILSEAL_STORE": str(path)}
+    runs = [mailseal(*shlex.split(each.replace("ID", finding)), env=env) for each in lines]
+    assert [run.returncode for run in runs] == [
+        Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN,
     ]  # fmt: skip
-    assert codes == [Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN]

@@ -214,6 +214,11 @@ def test_a_report_without_a_time_does_not_outweigh_a_look(store: Store):
     assert one(store).first == moment(100_000)
 
 
+def test_a_report_from_the_future_is_one_of_today(store: Store):
+    record(store, reported=[dataclasses.replace(NESSUS, when="2999-01-01T00:00:00.000Z")])
+    assert one(store).last == moment(100_000)
+
+
 def test_a_report_and_a_look_that_could_not_tell(store: Store):
     record(store, look("silent", 2), reported=[dataclasses.replace(NESSUS, when=moment(1))])
     assert (one(store).first, one(store).found_from) == (moment(2), ("report",))

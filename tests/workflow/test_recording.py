@@ -9,6 +9,8 @@ from mailseal.report.result import ScanResult
 from mailseal.store import Filter, Store, StoreError
 from mailseal.workflow import BadInput
 from mailseal.workflow.recording import Recorder, recorder
+from mailseal.workflow.scan import Request, Word, scan
+from tests.probe import peers
 from tests.report.make import lost
 from tests.store.make import look, result
 
@@ -41,6 +43,19 @@ def test_results_are_recorded_and_handed_on(tmp_path: Path):
     with Store.open(str(tmp_path / "s")) as store:
         assert list(Recorder(store, pytest.fail).recorded(iter(RESULTS))) == RESULTS
     assert stored(tmp_path / "s") == [look("exposed", 2).start]
+
+
+def test_a_scan_is_recorded_and_a_second_one_tells_what_was_fixed(tmp_path: Path):
+    counts = []
+    with peers.serving(peers.pop2) as endpoint:
+        request = Request((Word(str(endpoint)),), timeout=1.0)
+        for _ in range(2):
+            with recorder(True, str(tmp_path / "s"), {}, pytest.fail) as recording:
+                list(recording.recorded(scan(request)))
+            counts.append(len(stored(tmp_path / "s")))
+    with recorder(True, str(tmp_path / "s"), {}, pytest.fail) as recording:
+        list(recording.recorded(scan(request)))
+    assert [*counts, len(stored(tmp_path / "s"))] == [1, 1, 0]
 
 
 def test_without_a_store_they_are_only_handed_on():

@@ -98,16 +98,16 @@ class Store:
         assessment: Assessment,
         findings: Sequence[Finding],
         kept: Kept,
-        reports: Sequence[Reported] = (),
-        now: str = "",
+        reports: Sequence[Reported],
+        now: str,
     ) -> None:
         """Takes in what one result says of one endpoint. The same once more changes nothing; what
         is older than what is known undoes nothing.
 
         `kept` is asked about findings that are known and not among `findings`: rule, and the name
         under which it was found; whether the looks show that the rule is kept. `now` (RFC 3339
-        UTC) is the moment of reports that tell none. Raises StoreError, and then what was not
-        committed is dropped; ValueError for a moment that is none.
+        UTC) is the moment of reports that tell none, or one to come. Raises StoreError, and then
+        what was not committed is dropped; ValueError for a moment that is none.
         """
         if not self._batch:
             self._since = time.monotonic()

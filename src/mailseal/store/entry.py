@@ -88,11 +88,11 @@ def entry(
     moment that is none.
     """
     heard = not observations or assessment.grade is Grade.REPORTED
-    told = [report.when for report in reports if report.when]
+    told = [_told(report, now) for report in reports if report.when]
     if observations:
         moment = max(usual(look.start) for look in observations)
     else:
-        moment = max(map(usual, told), default=now)
+        moment = max(told, default=now)
     clears = _clears(observations, assessment)
     vantage = _vantage(observations)
     source = REPORT if heard else vantage
@@ -177,11 +177,17 @@ def _verdict(assessment: Assessment, source: str, moment: str, clears: int) -> P
     return Period("verdict", source, state, moment, clears, _short(text), text)
 
 
+def _told(report: Reported, now: str) -> str:
+    """Its moment. One in the future would outlast every look that finds otherwise."""
+    return min(usual(report.when), now) if report.when else now
+
+
 def _reported(report: Reported, now: str) -> Period:
     source = plain(f"{report.source} {report.check}".rstrip())
     text = codec.dumps(report)
-    moment = usual(report.when) if report.when else now
-    return Period(REPORT, source, report.says.value, moment, NOTHING, _short(text), text)
+    return Period(
+        REPORT, source, report.says.value, _told(report, now), NOTHING, _short(text), text
+    )
 
 
 def _look(observations: Sequence[Observation], moment: str) -> Period:
