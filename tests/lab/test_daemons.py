@@ -7,7 +7,7 @@ secret, may leave open what only a secret decides, and must never contradict.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,15 +122,17 @@ def table(name: str, seen: list[Row]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", DAEMONS)
-def test_the_verdict_is_what_a_real_login_shows(lab: Lab, name: str, capsys: pytest.CaptureFixture):
+def test_the_verdict_is_what_a_real_login_shows(
+    lab: Lab, name: str, record_property: Callable[[str, str], None]
+):
     daemon = DAEMONS[name]
     net = lab.network()
     host = lab.host("mailhost", system=daemon.system, network=net)
     clients = [lab.client(net, "stranger"), lab.client(net, "trusted")]
     seen = [row for setting in daemon.settings for row in rows(lab, host, daemon, setting, clients)]
     lines = table(name, seen)
-    with capsys.disabled():
-        print("", *lines, sep="\n")
+    for line in lines:
+        record_property("table", line)
     for row in seen:
         if row.real is None:
             assert row.careful == row.proved == row.user == "absent", row
