@@ -206,7 +206,7 @@ class _Notes:
         )
 
 
-IMPLICIT_PORTS = (465, 563, 993, 995, 5190)
+IMPLICIT_PORTS = (465, 993, 995)
 """TLS is tried first: a cleartext client would wait there for a greeting that never comes."""
 
 
