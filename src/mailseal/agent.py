@@ -280,12 +280,15 @@ def _rollback(system: System, words: Sequence[str]) -> int:
 
 
 def _recover(system: System, words: Sequence[str]) -> int:
-    # Asked every few seconds: tools (a network namespace) are made only when they are needed.
+    # Asked every few seconds: a network namespace is made only where something will be proven.
     while not executor.due(system, words[0]):
         if words[1:2] != ["watch"]:
             return 0
         system.sleep(deadman.PERIOD)
-    with local_tools(system, _tell) as tools:
+    lookers: Optional[Mapping[Vantage, Observe]] = None
+    if not executor.unfinished(system, words[0]):
+        lookers = {}
+    with local_tools(system, _tell, lookers) as tools:
         receipt = executor.recover(words[0], tools)
     if receipt is not None:
         _say(receipt)

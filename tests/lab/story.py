@@ -254,9 +254,14 @@ _PASSING = re.compile(
 
 def _settled(host: Host) -> bool:
     """Whether systemd has noticed every namespace that came or went: it looks at mounts some time
-    after the kernel, about once a second where there are many.
+    after the kernel, about once a second where there are many. And whether a dead-man that woke
+    while its run ended has seen that there is nothing to do: its service is not stopped, for it may
+    be what undoes the run.
     """
-    listed = host.run(["systemctl", "list-units", "--plain", "--no-legend", "run-netns-*.mount"])
+    units = ["systemctl", "list-units", "--plain", "--no-legend"]
+    if host.run([*units, "mailseal-deadman-*.service"]).stdout:
+        return False
+    listed = host.run([*units, "run-netns-*.mount"])
     mounts = host.run(["cat", "/proc/1/mountinfo"]).stdout.decode().splitlines()
     real = {line.split()[4] for line in mounts if line.split()[4].startswith("/run/netns/")}
     return len(listed.stdout.splitlines()) == len(real)

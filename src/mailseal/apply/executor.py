@@ -406,6 +406,11 @@ def due(system: System, directory: str) -> bool:
         return held
 
 
+def unfinished(system: System, directory: str) -> bool:
+    """Whether there is anything to undo. Once it is not, it never is again."""
+    return Journal(system, journal_path(directory)).state in UNFINISHED
+
+
 def recover(directory: str, tools: Tools) -> Optional[Receipt]:
     """What the dead-man calls: undoes the run unless it is finished or still in time. An executor
     that is beyond all time limits and holds the lock is ended. None where nothing was undone.
