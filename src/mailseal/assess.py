@@ -17,6 +17,7 @@ from mailseal.daemons import reading, recognise
 from mailseal.daemons.base import Product
 from mailseal.model.codec import digest
 from mailseal.model.finding import Assessment, Grade, Verdict
+from mailseal.model.login import Login, LoginOutcome, Meaning
 from mailseal.model.look import Attempt, Channel, Observation, Outcome, Reach, Vantage
 from mailseal.model.reported import Claimed, Reported
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS
@@ -66,6 +67,20 @@ def assess(observations: Sequence[Observation], reported: Sequence[Reported] = (
         conflicts=_conflicts(observations, opinions),
         product=next((str(each) for each in map(recognise, observations) if each), ""),
     )
+
+
+def meaning(login: Login) -> Meaning:
+    """What one kind of login means. A log that names no mechanism shows no safe one either."""
+    if login.channel is Channel.TLS:
+        return Meaning.SAFE
+    if login.channel is Channel.UNKNOWN:
+        return Meaning.UNDECIDED
+    if login.outcome is LoginOutcome.REFUSED:
+        return Meaning.REFUSED
+    if login.mechanism and strength(login.mechanism) is not Strength.CLEARTEXT:
+        weak = strength(login.mechanism) is Strength.WEAK
+        return Meaning.WEAK if weak else Meaning.SAFE
+    return Meaning.UNDECIDED if login.outcome is LoginOutcome.UNKNOWN else Meaning.CLEARTEXT
 
 
 def _with_reports(observations: Sequence[Observation], reported: Sequence[Reported]) -> Assessment:

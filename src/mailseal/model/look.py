@@ -1,4 +1,4 @@
-"""What a look at a service saw: Endpoint, Attempt, TlsFacts, Observation, Login.
+"""What a look at a service saw: Endpoint, Attempt, TlsFacts, Observation.
 
 An Observation records, it does not judge: the verdict is made in `assess` alone.
 """
@@ -162,19 +162,3 @@ class Observation:
     preauth: bool = False
 
     RECORD: ClassVar[str] = "Observation"
-
-
-@dataclass(frozen=True)
-class Login:
-    """A real login seen on the wire or in a log. The secret is never part of it."""
-
-    endpoint: Endpoint
-    client: str
-    user: str
-    mechanism: str
-    channel: Channel
-    outcome: Outcome
-    count: int
-    first: str
-    last: str
-    complete: bool
