@@ -80,6 +80,7 @@ class Kit:
     takes: frozenset[str] = _PASSWORDS
     cannot: frozenset[tuple[str, Way]] = frozenset()
     tls: bool = True
+    ipv6: bool = True
     logs: tuple[str, ...] = ()
 
     def has(self, protocol: str, way: Way) -> bool:
@@ -100,7 +101,7 @@ KITS: Mapping[str, Kit] = {
     # mutt sends an empty initial response for CRAM-MD5, which Cyrus does not take.
     "cyrus": Kit(_ALL | {"APOP"}, cannot=frozenset({("imap", Way("mutt", "CRAM-MD5"))})),
     "courier": Kit(cannot=frozenset({("imap", Way("typed", "LOGIN command", "literal+"))})),
-    "popa3d": Kit(takes=frozenset({"USER"}), tls=False),
+    "popa3d": Kit(takes=frozenset({"USER"}), tls=False, ipv6=False),
     "postfix": Kit(_ALL),
     "exim": Kit(_ALL, logs=("/var/log/exim4/mainlog",)),
     POP2: Kit(tls=False),
@@ -181,13 +182,13 @@ class Stage:
     ) -> Task:
         account = self.mail.account
         # swaks does not reach IPv6 with what its package requires.
-        address = self.mail.ipv6 if number % 3 == 1 and way.program != "swaks" else self.mail.ipv4
+        ipv6 = number % 3 == 1 and way.program != "swaks" and KITS[self.name].ipv6
         return Task(
             way.program,
             service.protocol,
             way.mechanism,
             how,
-            address,
+            self.mail.ipv6 if ipv6 else self.mail.ipv4,
             service.port,
             "mallory" if outcome == "rejected" and number % 2 else account.user,
             self.wrong if outcome == "rejected" else account.password,
