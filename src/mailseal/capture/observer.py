@@ -9,6 +9,7 @@ then), not when TLS begins, not when it is no mail.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Counts:
 class Observer:
     """Makes an ear for each connection; `seen` gets each login. `site` as in Endpoint."""
 
-    def __init__(self, seen: Callable[[Login], None], site: str = "default") -> None:
+    def __init__(self, seen: Callable[[Login], object], site: str = "default") -> None:
         self._seen = seen
         self._site = site
         self._late: OrderedDict[_Ear, float] = OrderedDict()
@@ -97,7 +98,7 @@ class Observer:
         moment = rfc3339(time)
         self._seen(
             Login(
-                endpoint=Endpoint(address(server[0]), server[1], self._site),
+                endpoint=_endpoint(server[0], server[1], self._site),
                 protocol=ear.protocol,
                 client=address(client[0]),
                 user=event.user,
@@ -112,6 +113,11 @@ class Observer:
                 software=ear.software,
             )
         )
+
+
+@functools.lru_cache(maxsize=1024)
+def _endpoint(octets: bytes, port: int, site: str) -> Endpoint:
+    return Endpoint(address(octets), port, site)
 
 
 class _Ear:
