@@ -195,10 +195,10 @@ def test_what_a_server_repeats_is_no_secret(protocol: str):
             form = b"-ERR %s\r\n" if words == [b"STLS"] else form
             connection.sendall(form % said)
 
-    with peers.serving(peer) as endpoint:
-        for observe in DRIVERS.values():
-            heard.clear()
+    for observe in DRIVERS.values():
+        heard.clear()
+        with peers.serving(peer) as endpoint:
             seen = observe(Question(endpoint, login=login, limits=Limits(2.0, 2.0, 6.0)))
-            shown = repr(dataclasses.asdict(seen))
-            assert any(form in line for line in heard for form in login.forms), heard
-            assert not [form for form in login.forms if form.decode() in shown]
+        shown = repr(dataclasses.asdict(seen))
+        assert any(form in line for line in heard for form in login.forms), heard
+        assert not [form for form in login.forms if form.decode() in shown]

@@ -26,6 +26,7 @@ COMMANDS: dict[str, Entry] = {
     "scan": Entry("scan", "Look at services: who takes a password in cleartext?"),
     "import": Entry("imports", "What others report: scanners' reports, lists of sockets."),
     "local": Entry("local", "What this host exposes: socket, process, unit, config line."),
+    "wire": Entry("wire", "Who logs in in cleartext, from captures or live."),
     "findings": Entry("findings", "What is known: open findings, or one with its history."),
     "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),
     "plan": Entry("plan", "Plan the fix and show it; changes nothing."),

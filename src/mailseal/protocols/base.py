@@ -150,7 +150,8 @@ class Task:
 class LoginEvent:
     """A login command and how it was taken. `user` where the command named one in readable form;
     the secret never gets here. `remote` is the host that the server was asked to go on to.
-    `offered`: the server lists the mechanism. `said` is its answer, printable.
+    `offered`: the server lists the mechanism. `said` is its answer, printable. `sent`: the secret,
+    or the proof that one has it, was on its way.
     """
 
     mechanism: str
@@ -160,6 +161,7 @@ class LoginEvent:
     reason: str
     offered: bool = False
     said: str = ""
+    sent: bool = False
 
     def attempt(self, channel: Channel) -> Attempt:
         """The event as an Attempt of a look on `channel`."""
@@ -177,16 +179,25 @@ class LoginEvent:
 class LineBuffer:
     """Cuts a byte stream into lines without their ends (LF, or CR LF), and holds no more than
     `limit` octets. An overlong line sets `overflow`; what follows it is dropped. `skip` is its
-    owner's: octets to come that are no lines.
+    owner's: octets to come that are no lines. `torn`: so is what comes up to the next line end, the
+    rest of a line whose beginning was not seen.
     """
 
-    __slots__ = ("_held", "limit", "overflow", "skip")
+    __slots__ = ("_held", "limit", "overflow", "skip", "torn")
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._held = b""
         self.limit = limit
         self.overflow = False
         self.skip = 0
+        self.torn = False
+
+    def tear(self) -> None:
+        """Something is missing here: what is held is no line, nor is what comes first now."""
+        self._held = b""
+        self.overflow = False
+        self.skip = 0
+        self.torn = True
 
     def feed(self, data: bytes) -> List[bytes]:
         """The lines that `data` completes."""

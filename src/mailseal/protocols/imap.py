@@ -68,8 +68,8 @@ class Session(LiteralSession):
     __slots__ = ()
 
     def _keeps(self, side: Side, line: bytes) -> bool:
-        """Of all literals those of LOGIN alone."""
-        return side is Side.CLIENT and line.upper().split(b" ", 2)[1:2] == [b"LOGIN"]
+        """Of all literals those of LOGIN, and of ID, alone."""
+        return side is Side.CLIENT and line.upper().split(b" ", 2)[1:2] in ([b"LOGIN"], [b"ID"])
 
     def _command(self, line: bytes) -> None:
         tag, _, rest = line.partition(b" ")
@@ -81,6 +81,9 @@ class Session(LiteralSession):
             self._ask(_login_of(tag, argument))
         elif verb == b"AUTHENTICATE":
             self._ask(exchange_of(verb, argument, tag))
+        elif verb == b"ID":
+            self.software = _software(argument) or self.software
+            self._ask(Asked(b"", tag=tag))
         else:
             # What is not in the table gets an answer too, but leaves nothing of itself here.
             self._ask(Asked(verb if verb in KNOWN else b"", tag=tag))
@@ -163,6 +166,16 @@ def _login_of(tag: bytes, argument: bytes) -> Asked:
     user, secret = (*found, b"", b"")[:2]
     secrets = (secret,) if secret else ()
     return Asked(b"LOGIN", LOGIN, printable(user) or None, secrets, tag=tag)
+
+
+_FIELD = re.compile(rb'"(name|version)" "((?:[^"\\]|\\["\\]){0,64})"', re.IGNORECASE)
+
+
+def _software(argument: bytes) -> Tuple[str, ...]:
+    """Name and version of ID (RFC 2971), as one text."""
+    found = {key.lower(): printable(value) for key, value in _FIELD.findall(argument)}
+    words = " ".join(found[key] for key in (b"name", b"version") if found.get(key))
+    return (words,) if words else ()
 
 
 _Write = Callable[[bytes], bytes]

@@ -87,6 +87,13 @@ class LiteralSession(TextSession):
         buffer.skip = int(found.group(1))
         return False
 
+    def _spares(self, side: Side) -> bool:
+        return not (self._of_server if side is Side.SERVER else self._of_client).kept
+
+    def _forget(self, side: Side) -> None:
+        literal = self._of_server if side is Side.SERVER else self._of_client
+        literal.begun, literal.text = None, b""
+
     def _refused(self) -> bytes:
         """The server answers before the client's literal has come: it never will. What came of the
         line; empty where that is not so.

@@ -35,6 +35,7 @@ from mailseal.protocols.base import (
     Credentials,
     Reply,
     Say,
+    Side,
     Step,
     Task,
     printable,
@@ -110,10 +111,17 @@ class Session(TextSession):
         else:
             self._replied(Answer.NO if line[:4] == b"-ERR" else Answer.NONE, line)
 
+    def _forget(self, side: Side) -> None:
+        if side is Side.CLIENT:
+            self._user = None
+        else:
+            self._lists = False
+
     def _decided(self, asked: Asked, reply: Reply) -> None:
         if asked.verb == b"PASS" and reply.answer is not Answer.YES:
             at = asked.begun.event
-            if at is None or self.logins[at].outcome is not Outcome.ACCEPTED:
+            seen = self.torn if at is None else self.logins[at].outcome is Outcome.ACCEPTED
+            if not seen:
                 return  # USER was refused, or never said: nothing was looked at
         super()._decided(asked, reply)
 

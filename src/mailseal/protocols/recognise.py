@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Optional, Tuple
 
+from mailseal.protocols.base import Side
+
 _TABLE: Tuple[Tuple[str, "re.Pattern[bytes]"], ...] = tuple(
     (name, re.compile(pattern, re.IGNORECASE))
     for name, pattern in (
@@ -44,6 +46,35 @@ def recognise(first: bytes) -> Optional[str]:
     for name, pattern in _TABLE:
         if pattern.match(first):
             return name
+    return None
+
+
+_OVERHEARD: Tuple[Tuple[str, Side, "re.Pattern[bytes]"], ...] = tuple(
+    (name, side, re.compile(pattern, re.IGNORECASE))
+    for name, side, pattern in (
+        ("pop3", Side.SERVER, rb"(\+OK|-ERR)( |\Z)"),
+        ("imap", Side.SERVER, rb"\* (OK|NO|BAD|BYE|PREAUTH|CAPABILITY|LIST|FLAGS|\d+ )"),
+        ("smtp", Side.SERVER, rb"(220|250|235|334|354|421|5\d\d)[ -]"),
+        ("pop3", Side.CLIENT, rb"(USER|PASS|APOP|STLS|CAPA|UIDL|RETR|DELE|STAT)( |\Z)"),
+        ("smtp", Side.CLIENT, rb"((EHLO|LHLO|MAIL FROM:|RCPT TO:)|(STARTTLS|DATA)\Z)"),
+        ("pop2", Side.CLIENT, rb"(FOLD|READ|ACKD|ACKS|NACK)( |\Z)"),
+        (
+            "imap",
+            Side.CLIENT,
+            rb"[A-Za-z0-9.]{1,16} (LOGIN|AUTHENTICATE|CAPABILITY|STARTTLS|SELECT|ID|NOOP|UID)\b",
+        ),
+        ("managesieve", Side.CLIENT, rb"(PUTSCRIPT|LISTSCRIPTS|GETSCRIPT|SETACTIVE)( |\Z)"),
+    )
+)
+
+
+def overheard(line: bytes) -> Optional[Tuple[str, Side]]:
+    """Of a line in the middle of a session: the protocol, and which side says such a thing. None
+    where it shows neither.
+    """
+    for name, side, pattern in _OVERHEARD:
+        if pattern.match(line):
+            return name, side
     return None
 
 

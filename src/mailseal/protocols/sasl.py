@@ -86,9 +86,10 @@ COMMANDS = ("HELO", "USER", "LOGIN command", "APOP")
 class Exchange:
     """The client's part of one exchange, read passively. `user` in readable form where the
     mechanism shows it; `secrets` are the forms of what must not be shown. `sent` counts responses.
+    `blind`: a response was not seen, so no other can be told to be a name.
     """
 
-    __slots__ = ("cancelled", "mechanism", "prompted", "secrets", "sent", "user")
+    __slots__ = ("blind", "cancelled", "mechanism", "prompted", "secrets", "sent", "user")
 
     def __init__(self, mechanism: str) -> None:
         self.mechanism = mechanism
@@ -97,6 +98,7 @@ class Exchange:
         self.sent = 0
         self.prompted = False
         self.cancelled = False
+        self.blind = False
 
     def __repr__(self) -> str:
         return "Exchange(%r)" % self.mechanism
@@ -110,7 +112,8 @@ class Exchange:
         if self.sent > 8 or line in (b"", b"="):
             return
         self.secrets.append(line)
-        self.take(_decoded(line))
+        if not self.blind:
+            self.take(_decoded(line))
 
     def take(self, message: bytes) -> None:
         """Takes one response, decoded."""

@@ -82,6 +82,14 @@ def exchange_of(verb: bytes, argument: bytes, tag: bytes = b"") -> Asked:
     return Asked(verb, mechanism, exchange=exchange, tag=tag)
 
 
+def _sent(asked: Asked) -> bool:
+    """Whether the secret was on its way: of LOGIN the name comes first."""
+    exchange = asked.exchange
+    if exchange is None or exchange.cancelled:
+        return bool(asked.secrets) and exchange is None
+    return exchange.sent > (exchange.mechanism == "LOGIN") or exchange.blind
+
+
 class TextSession:
     """One connection. `logins` has an event for each login command once it was answered (a prompt
     is an answer; the end of the exchange replaces it).
@@ -90,7 +98,8 @@ class TextSession:
     `heard`, where it is a list, gets every line of the server's. `capabilities` are the server's
     own words, `offers` the mechanisms among them (and login commands by name), `tls_offered`
     whether STARTTLS or STLS is. `upgrade` is the answer to that command, and `sealed` is set where
-    TLS begins: what follows is not text.
+    TLS begins: what follows is not text. `software` is what the client says of itself. `torn`: of
+    the client's side something is missing.
     """
 
     STARTTLS: ClassVar[bytes] = b""
@@ -113,7 +122,9 @@ class TextSession:
         "replies",
         "reply",
         "sealed",
+        "software",
         "tls_offered",
+        "torn",
         "upgrade",
     )
 
@@ -127,6 +138,8 @@ class TextSession:
         self.tls_offered = False
         self.upgrade: Optional[Reply] = None
         self.sealed = False
+        self.software: Tuple[str, ...] = ()
+        self.torn = False
         self.preauth = False
         self.greeted = inside
         self.reply: Optional[Reply] = None
@@ -149,6 +162,12 @@ class TextSession:
         buffer = self._server if side is Side.SERVER else self._client
         start, size = 0, len(data)
         while start < size and not buffer.overflow:
+            if buffer.torn:
+                start = data.find(b"\n", start) + 1
+                if not start:
+                    return None
+                buffer.torn = False
+                continue
             if buffer.skip:
                 # Counted octets: mail of somebody, mostly.
                 taken = min(buffer.skip, size - start)
@@ -161,7 +180,58 @@ class TextSession:
             start = end
             if lines and self._take(side, lines[0]):
                 return start
+        if buffer.overflow and side is Side.CLIENT:
+            # An overlong line of a message, or a token: it is let go, and the next one taken up.
+            self.lost(side)
+            buffer.torn = data[start - 1 : start] != b"\n"
+            behind = self.feed(side, data[start:])
+            return None if behind is None else start + behind
         return None
+
+    def lost(self, side: Side, octets: int = 0) -> None:
+        """So many octets of one side were not seen (0: not known how many). What follows is picked
+        up at the next line, and never taken for the continuation of anything: after a gap a
+        password looks like a name.
+        """
+        buffer = self._server if side is Side.SERVER else self._client
+        if 0 < octets <= buffer.skip and self._spares(side):
+            buffer.skip -= octets
+            return
+        buffer.tear()
+        self._forget(side)
+        if side is Side.CLIENT:
+            self.torn = True
+            for asked in self._asked:
+                if asked.exchange is not None:
+                    asked.exchange.blind = True
+        else:
+            self.logins += self.unanswered()
+            self._asked.clear()
+            self._collected.clear()
+        self._exchange = None
+
+    def unanswered(self) -> List[LoginEvent]:
+        """The logins whose secret was sent and whose answer has not come."""
+        waiting = [each for each in self._asked if each.mechanism and _sent(each)]
+        return [
+            LoginEvent(
+                each.mechanism,
+                each.user or (each.exchange.user if each.exchange else None),
+                each.remote,
+                Outcome.UNCLEAR,
+                "no answer was seen",
+                each.mechanism in self.offers,
+                sent=True,
+            )
+            for each in waiting
+        ]
+
+    def _spares(self, side: Side) -> bool:
+        """Whether the counted octets that come on this side are of no interest."""
+        return True
+
+    def _forget(self, side: Side) -> None:
+        """A protocol's own notes of what would come next on this side."""
 
     def _take(self, side: Side, line: bytes) -> bool:
         """A whole line; True where TLS begins behind it."""
@@ -292,6 +362,7 @@ class TextSession:
             reason=reason,
             offered=asked.mechanism in self.offers,
             said=printable(hidden(reply.line, asked.secrets)),
+            sent=_sent(asked),
         )
         place = asked.begun.event
         if place is None:

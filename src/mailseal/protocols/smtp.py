@@ -33,7 +33,7 @@ import re
 
 from mailseal.model.look import Outcome
 from mailseal.protocols import sasl
-from mailseal.protocols.base import HEAR, Answer, Client, Reply, Say, Task, printable
+from mailseal.protocols.base import HEAR, Answer, Client, Reply, Say, Side, Task, printable
 from mailseal.protocols.session import Asked, TextSession, exchange_of
 
 NAME = "smtp"
@@ -45,6 +45,8 @@ EHLO_NAME = b"mailseal.invalid"
 """RFC 5321 section 4.1.4 wants a name or address; nobody else's is borrowed (RFC 2606)."""
 
 HELLO = frozenset((b"EHLO", b"HELO", b"LHLO"))
+_HOST = re.compile(rb"\[?[A-Za-z0-9.:_-]{1,255}\]?\Z")
+"""What a client may call itself: a name, or an address in brackets."""
 _REPLY = re.compile(rb"([2-5]\d\d)(-?)")
 
 
@@ -79,6 +81,8 @@ class Session(TextSession):
         else:
             # What is not in the table gets an answer too, but leaves nothing of itself here.
             known = verb in HELLO or verb in (b"STARTTLS", b"DATA")
+            if verb in HELLO and _HOST.match(argument):
+                self.software = ("%s %s" % (verb.decode("ascii"), argument.decode("ascii")),)
             self._ask(Asked(verb if known else b""))
 
     def _line(self, line: bytes) -> None:
@@ -88,7 +92,15 @@ class Session(TextSession):
         elif found.group(2):
             self._collect(line)
         else:
+            if self._mail and self.torn:
+                # The dot was not seen, and it is answered.
+                self._mail = False
             self._replied(_answer(found.group(1)), line)
+
+    def _forget(self, side: Side) -> None:
+        if side is Side.SERVER and any(asked.verb == b"DATA" for asked in self._asked):
+            # Its 354 may have been there: what comes then is somebody's message.
+            self._mail = True
 
     def _answered(self, asked: Asked, reply: Reply) -> None:
         if asked.verb in HELLO:
@@ -99,7 +111,10 @@ class Session(TextSession):
             self._mail = reply.line.startswith(b"354")
 
     def _decided(self, asked: Asked, reply: Reply) -> None:
-        if self._greeted_back or reply.answer is Answer.YES:
+        if reply.answer is Answer.YES and not reply.line.startswith(b"235"):
+            # RFC 4954 section 6 has no other: it is the answer to something else.
+            reply = reply._replace(answer=Answer.NONE)
+        if self._greeted_back or reply.answer in (Answer.YES, Answer.NONE):
             super()._decided(asked, reply)
             return
         # "Send HELO first", to whoever's name it does not like: that is no word on logins.
