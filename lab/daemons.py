@@ -189,19 +189,19 @@ nowhere:
   driver = redirect
   data = :blackhole:
 begin authenticators
-plain:
+plain_server:
   driver = plaintext
   public_name = PLAIN
   server_prompts = :
   server_condition = $${if and{{eq{$$auth2}{$user}}{eq{$$auth3}{$password}}}}
   server_set_id = $$auth2
-login:
+login_server:
   driver = plaintext
   public_name = LOGIN
   server_prompts = Username:: : Password::
   server_condition = $${if and{{eq{$$auth1}{$user}}{eq{$$auth2}{$password}}}}
   server_set_id = $$auth1
-cram:
+cram_md5_server:
   driver = cram_md5
   public_name = CRAM-MD5
   server_advertise_condition = $${if match{$mechanisms}{CRAM-MD5}}
@@ -254,7 +254,9 @@ syslog_prefix: cyrus
 _MASTER = """
 25 inet n - n - - smtpd
 587 inet n - n - - smtpd
+  -o syslog_name=postfix/submission
 465 inet n - n - - smtpd
+  -o syslog_name=postfix/smtps
   -o smtpd_tls_wrappermode=yes
 10025 inet n - n - - smtpd
 anvil unix - - n - 1 anvil

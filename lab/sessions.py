@@ -49,7 +49,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     ),
     "imap": (
         *_ways("fetchmail", "LOGIN command", "CRAM-MD5"),
-        *_ways("mutt", "LOGIN command", "PLAIN", "CRAM-MD5"),
+        *_ways("mutt", "LOGIN command", "PLAIN", "LOGIN", "CRAM-MD5"),
         *_ways("curl", "LOGIN command", "PLAIN", "PLAIN/initial", "LOGIN", "CRAM-MD5"),
         *_ways("typed", "LOGIN command", "LOGIN command/literal", "LOGIN command/literal+"),
         *_ways("typed", "LOGIN command/ID", "PLAIN", "PLAIN/initial", "LOGIN"),
@@ -89,8 +89,11 @@ class Kit:
             return False
         if way.program == "typed":
             return way.mechanism in self.takes
-        if way.mechanism in _COMMANDS:  # which curl takes only for want of anything else
-            return way.program != "curl" or not self.offers
+        if way.program == "curl" or (protocol, way.program) == ("imap", "mutt"):
+            # They take the commands of the protocols only for want of anything else.
+            return way.mechanism in (self.offers or _COMMANDS)
+        if way.mechanism in _COMMANDS:
+            return True
         return way.mechanism in self.offers
 
 
@@ -135,6 +138,34 @@ def password(name: str) -> str:
     return secrets.token_hex(6) if name == POP2 else f'open "{secrets.token_hex(6)} sesame'
 
 
+_UNABLE = {
+    # They take STARTTLS wherever it is offered, or never.
+    *(("sieve-connect", mechanism, "clear") for mechanism in ("PLAIN", "LOGIN")),
+    ("fetchmail", "APOP", "upgrade"),
+}
+"""Program, mechanism and how."""
+# swaks does not reach IPv6 with what its package requires. The others name the address to the
+# server in TLS (SNI, RFC 6066 section 3), and GnuTLS takes no colons there.
+_IPV6 = {"clear": {"curl", "fetchmail", "mpop", "mutt", "typed"}, "tls": {"curl", "typed"}}
+
+
+def _attempts(service: Service, way: Way, setting: str, tls: bool) -> Iterator[tuple[str, str]]:
+    """How is logged in, and what must come of it."""
+    typed = way.program == "typed"
+    if service.implicit:
+        yield "implicit", "accepted"
+        return
+    if setting == "permitted":
+        yield "clear", "accepted"
+        yield "clear", "rejected"
+    elif typed and not way.form:
+        yield "clear", "refused"
+    if tls:
+        yield "upgrade", "accepted"
+        if typed:
+            yield "upgrade", "rejected"
+
+
 @dataclass
 class Stage:
     """A booted daemon and the two hosts that log in; `programs` runs all but what is typed."""
@@ -164,25 +195,16 @@ class Stage:
             for way in WAYS[service.protocol]:
                 if not kit.has(service.protocol, way):
                     continue
-                if service.implicit:
-                    yield service, way, "implicit", "accepted"
-                    continue
-                if setting == "permitted" and way.program != "sieve-connect":
-                    yield service, way, "clear", "accepted"
-                    yield service, way, "clear", "rejected"
-                if setting == "required" and way.program == "typed" and not way.form:
-                    yield service, way, "clear", "refused"
-                if kit.tls:
-                    yield service, way, "upgrade", "accepted"
-                    if way.program == "typed":
-                        yield service, way, "upgrade", "rejected"
+                for how, outcome in _attempts(service, way, setting, kit.tls):
+                    if (way.program, way.mechanism, how) not in _UNABLE:
+                        yield service, way, how, outcome
 
     def _task(
         self, number: int, service: Service, way: Way, how: str, outcome: str, certificate: str
     ) -> Task:
         account = self.mail.account
-        # swaks does not reach IPv6 with what its package requires.
-        ipv6 = number % 3 == 1 and way.program != "swaks" and KITS[self.name].ipv6
+        able = way.program in _IPV6["clear" if how == "clear" else "tls"]
+        ipv6 = KITS[self.name].ipv6 and able and number % 3 == 1
         return Task(
             way.program,
             service.protocol,
@@ -280,8 +302,9 @@ def read_logs(mail: Host, kit: Kit) -> dict[str, bytes]:
         before = now
         time.sleep(_QUIET)
         files = [mail.read(path) for path in kit.logs]
-    logs = {
+    if kit.logs:
+        return {path.rsplit("/", 1)[1]: text for path, text in zip(kit.logs, files, strict=True)}
+    return {
         name: mail.run(["journalctl", "--no-pager", "-o", form]).stdout
         for name, form in _FORMS.items()
     }
-    return logs | {path.rsplit("/", 1)[1]: text for path, text in zip(kit.logs, files, strict=True)}
