@@ -50,8 +50,10 @@ def read(text: str) -> list[Truth]:
 
 # -- what a view shows -----------------------------------------------------------------------------
 
+Document = Mapping[str, Any]
+"""What `mailseal wire` or `mailseal logs` gives with `--format json`."""
 Said = Mapping[str, Any]
-"""A login in the document: a `Login` of docs/reference/records.md."""
+"""A `Login` in it."""
 COMMANDS = frozenset({"HELO", "USER", "LOGIN command"})
 """Mechanisms that are commands of the protocols themselves."""
 _FIELDS = ("client", "user", "mechanism", "channel", "outcome")
@@ -170,18 +172,42 @@ def matched(
     return alone, [each for other, each in enumerate(right) if other not in partners]
 
 
-def disagreements(truths: Iterable[Truth], document: Mapping[str, Any], view: View) -> list[str]:
-    """What the list of logins (a document of `mailseal wire` or `mailseal logs`) missed, invented
-    or left out of the truth, in words; empty where it agrees.
-    """
+def _each(document: Document) -> list[Said]:
+    return [each["login"] for each in document["logins"] for _ in range(each["login"]["count"])]
+
+
+def disagreements(truths: Iterable[Truth], document: Document, view: View) -> list[str]:
+    """What the list missed of the truth or invented, in words; empty where it agrees."""
     shown = [truth for truth in truths if view.tells(truth) is not None]
-    listed = [each["login"] for each in document["logins"] for _ in range(each["login"]["count"])]
-    invented, missed = matched(listed, shown, lambda said, truth: not view.contradicts(said, truth))
+    invented, missed = matched(
+        _each(document), shown, lambda said, truth: not view.contradicts(said, truth)
+    )
     return [
         *(f"missed: {truth}" for truth in missed),
         *(f"invented: {said}" for said in invented),
         *(f"incomplete, though all was there: {each}" for each in document["partial"]),
     ]
+
+
+def between(logs: Document, wire: Document, view: View) -> list[str]:
+    """What the log says was done in cleartext and the wire does not show, in words."""
+    seen = [
+        Truth(
+            program="?",
+            protocol=said["protocol"],
+            server=said["endpoint"]["address"],
+            port=said["endpoint"]["port"],
+            client=said["client"],
+            user=said["user"],
+            mechanism=said["mechanism"],
+            channel=said["channel"],
+            outcome=said["outcome"],
+        )
+        for said in _each(wire)
+    ]
+    clear = [said for said in _each(logs) if said["channel"] == "clear"]
+    alone, _ = matched(clear, seen, lambda said, truth: not view.contradicts(said, truth))
+    return [f"not on the wire: {said}" for said in alone]
 
 
 # -- secrets ---------------------------------------------------------------------------------------
