@@ -6,10 +6,17 @@ without TLS. Across mechanisms the most telling evidence for exposure wins over 
 refusals, because one open way in is enough. `refused` needs a service that was recognised and said
 no, or that talks only inside TLS; everything that leaves a doubt is `inconclusive`, with the
 reason, and never counted as clean. Contradictions are kept as conflicts.
+
+What clients were seen to do (logins) shows what a look cannot: that a server treats others otherwise
+than the prober. A login in cleartext exposes; no login of another kind makes anything clean. Where a
+look and logins disagree the newer of them stands, the look only if it was made from another host.
+Logins give counts alone to a verdict: names and addresses of clients stay in the logins.
 """
 
 from __future__ import annotations
 
+import ipaddress
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -44,12 +51,18 @@ _STRENGTH: dict[Grade | None, int] = {
 }
 
 
-def assess(observations: Sequence[Observation], reported: Sequence[Reported] = ()) -> Assessment:
-    """The verdict on one endpoint from all looks at it, and what others report of it. Raises
-    ValueError for none at all or for different endpoints.
+def assess(
+    observations: Sequence[Observation],
+    reported: Sequence[Reported] = (),
+    logins: Sequence[Login] = (),
+) -> Assessment:
+    """The verdict on one endpoint from all looks at it, what others report of it, and the logins
+    that were seen there. Raises ValueError for none at all or for different endpoints.
     """
     if reported:
-        return _with_reports(observations, reported)
+        return _with_reports(observations, reported, logins)
+    if logins:
+        return _with_logins(observations, logins)
     if not observations or any(o.endpoint != observations[0].endpoint for o in observations[1:]):
         raise ValueError("one endpoint's looks are wanted")
     opinions = [_opinion(observation) for observation in observations]
@@ -83,19 +96,165 @@ def meaning(login: Login) -> Meaning:
     return Meaning.UNDECIDED if login.outcome is LoginOutcome.UNKNOWN else Meaning.CLEARTEXT
 
 
-def _with_reports(observations: Sequence[Observation], reported: Sequence[Reported]) -> Assessment:
-    """Hearsay yields to a look that decided; where none did, it stands."""
-    heard = _hearsay(reported)
+def crossed(login: Login) -> bool:
+    """Whether a login in cleartext crossed a network: what the host says to itself (a web mailer, a
+    terminator in front) can be read by nobody else.
+    """
+    try:
+        client = ipaddress.ip_address(login.client.partition("%")[0])
+    except ValueError:
+        return True
+    here = login.endpoint is not None and login.client == login.endpoint.address
+    return not (client.is_loopback or here)
+
+
+# -- logins ----------------------------------------------------------------------------------------
+
+_SEEN_IN = {Vantage.WIRE: "on the wire", Vantage.LOG: "in a log"}
+_LOGINS = {
+    Meaning.CLEARTEXT: "in cleartext",
+    Meaning.UNDECIDED: "of which it cannot be told whether they were in cleartext",
+    Meaning.WEAK: "without TLS, by a mechanism that hides the password badly",
+    Meaning.REFUSED: "in cleartext, refused by policy",
+    Meaning.SAFE: "inside TLS or without revealing the secret",
+}
+_INSIDE = "in cleartext from the host itself, which crossed no network"
+_NONE_SEEN = "no login in cleartext was seen, which does not say that none is taken: look there"
+
+
+def _with_logins(observations: Sequence[Observation], logins: Sequence[Login]) -> Assessment:
+    """Looks and logins: what is newer stands, and what disagrees is said."""
+    used = _use(logins)
     if not observations:
-        return heard
+        return used
     seen = assess(observations)
+    if seen.endpoint != used.endpoint:
+        raise ValueError("one endpoint's looks and logins are wanted")
+    decided = _decided(seen, observations)
+    looked, used_so = seen.verdict is Verdict.EXPOSED, used.verdict is Verdict.EXPOSED
+    contrary: list[Login] = []
+    if looked:
+        stands = used_so and _STRENGTH[used.grade] > _STRENGTH[seen.grade]
+        if not used_so:
+            contrary = [login for login in logins if meaning(login) is Meaning.REFUSED]
+    else:
+        if used_so and decided:
+            contrary = [login for login in logins if _exposing(login)]
+        stands = not decided or (used_so and not _mended(observations, contrary))
+    first, second = (used, seen) if stands else (seen, used)
+    both = looked == used_so and (looked or stands)
+    conflict = (_disagree(seen, observations, contrary),) if contrary else ()
+    return replace(
+        seen,
+        verdict=first.verdict,
+        grade=first.grade,
+        reasons=(*first.reasons, *second.reasons) if both else first.reasons,
+        protocol=first.protocol or second.protocol,
+        basis=(*seen.basis, *used.basis),
+        vantages=tuple(dict.fromkeys((*seen.vantages, *used.vantages))),
+        conflicts=(*seen.conflicts, *conflict),
+    )
+
+
+def _mended(observations: Sequence[Observation], contrary: Sequence[Login]) -> bool:
+    """Whether a look after the last of these logins, from another host, finds nothing exposed: what
+    a stranger can do is decided by strangers.
+    """
+    last = max(login.last for login in contrary)
+    return any(
+        look.vantage is Vantage.REMOTE and look.start > last and _decided(assess([look]), [look])
+        for look in observations
+    )
+
+
+def _disagree(
+    seen: Assessment, observations: Sequence[Observation], contrary: Sequence[Login]
+) -> str:
+    """Both sides with their moments and from where; the newer one last."""
+    looks = ", ".join(f"{look.vantage.value} at {look.start}" for look in observations)
+    sides = [
+        (max(look.start for look in observations), f"{seen.verdict.value} from {looks}"),
+        (max(login.last for login in contrary), "; ".join(_counted(contrary))),
+    ]
+    return "the look and the logins disagree: " + "; later ".join(
+        words for _, words in sorted(sides)
+    )
+
+
+def _exposing(login: Login) -> bool:
+    return meaning(login) is Meaning.CLEARTEXT and crossed(login)
+
+
+def _use(logins: Sequence[Login]) -> Assessment:
+    """What logins amount to by themselves."""
+    endpoint = logins[0].endpoint
+    if endpoint is None or any(login.endpoint != endpoint for login in logins[1:]):
+        raise ValueError("one endpoint's logins are wanted")
+    telling = [login for login in logins if _exposing(login)]
+    newest = max(telling or logins, key=lambda login: login.last)
+    # Of whom they are is no part of what a verdict rests on.
+    basis = [
+        replace(login, client="", user=None, software=(), notes=())
+        for login in sorted(telling or logins, key=lambda login: (login.last, login.count))
+    ]
+    return Assessment(
+        endpoint=endpoint,
+        protocol=newest.protocol or None,
+        verdict=Verdict.EXPOSED if telling else Verdict.INCONCLUSIVE,
+        grade=Grade.OBSERVED if telling else None,
+        reasons=_counted(telling) if telling else (_NONE_SEEN, *_counted(logins)),
+        basis=(digest(tuple(basis)),),
+        vantages=tuple(dict.fromkeys(login.vantage for login in logins)),
+    )
+
+
+def _counted(logins: Iterable[Login]) -> tuple[str, ...]:
+    """One line for each meaning and vantage: how often, of how many users, from when to when."""
+    kinds: dict[tuple[str, str], list[Login]] = defaultdict(list)
+    for login in logins:
+        what = _LOGINS[meaning(login)]
+        if meaning(login) is Meaning.CLEARTEXT and not crossed(login):
+            what = _INSIDE
+        kinds[what, _SEEN_IN.get(login.vantage, login.vantage.value)].append(login)
+    return tuple(
+        "%s %s, of %s, seen %s, %s" % (
+            _number(sum(login.count for login in those), "login"),
+            what,
+            _number(len({login.user for login in those}), "user"),
+            where,
+            _span(min(login.first for login in those), max(login.last for login in those)),
+        )
+        for (what, where), those in kinds.items()
+    )  # fmt: skip
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _span(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+# -- reports ---------------------------------------------------------------------------------------
+
+
+def _with_reports(
+    observations: Sequence[Observation], reported: Sequence[Reported], logins: Sequence[Login]
+) -> Assessment:
+    """Hearsay yields to a look that decided, and to logins; where there is none, it stands."""
+    heard = _hearsay(reported)
+    if not observations and not logins:
+        return heard
+    seen = assess(observations, (), logins)
     if seen.endpoint != heard.endpoint:
         raise ValueError("one endpoint's looks and reports are wanted")
     decided = _decided(seen, observations)
     if heard.verdict is Verdict.EXPOSED:
         stands, denied = not decided, decided and seen.verdict is not Verdict.EXPOSED
     else:
-        stands, denied = False, all(look.reach is Reach.CLOSED for look in observations)
+        closed = all(look.reach is Reach.CLOSED for look in observations)
+        stands, denied = False, seen.verdict is Verdict.ABSENT and closed
     conflict = "the look and the report disagree: {} by the look; {}".format(
         seen.verdict.value, "; ".join(heard.reasons)
     )
@@ -130,6 +289,9 @@ def _told(report: Reported) -> str:
     who = f"{report.source} {report.check}".strip()
     tail = "" if report.says is Claimed.PERMITTED else ": it listens, not looked at"
     return f"{who} reports {report.title}{tail}"
+
+
+# -- looks -----------------------------------------------------------------------------------------
 
 
 def _decided(seen: Assessment, observations: Sequence[Observation]) -> bool:
