@@ -7,10 +7,10 @@ refusals, because one open way in is enough. `refused` needs a service that was 
 no, or that talks only inside TLS; everything that leaves a doubt is `inconclusive`, with the
 reason, and never counted as clean. Contradictions are kept as conflicts.
 
-What clients were seen to do (logins) shows what a look cannot: that a server treats others otherwise
-than the prober. A login in cleartext exposes; no login of another kind makes anything clean. Where a
-look and logins disagree the newer of them stands, the look only if it was made from another host.
-Logins give counts alone to a verdict: names and addresses of clients stay in the logins.
+What clients were seen to do (logins) shows what a look cannot: that a server treats others
+otherwise than the prober. A login in cleartext exposes; no login of another kind makes anything
+clean. Where a look and logins disagree the newer of them stands, the look only if it was made from
+another host. Logins give counts alone to a verdict: names and addresses of clients stay in them.
 """
 
 from __future__ import annotations
