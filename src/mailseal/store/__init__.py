@@ -59,6 +59,8 @@ SECONDS = 1.0
 """Older ones are written with the next."""
 LOGINS = 4096
 """Kinds of logins that are written together."""
+HURRY = 500
+"""Milliseconds to wait for readers to let go of the write-ahead log."""
 PATIENCE = 10.0
 """Seconds to wait for another process that writes."""
 
@@ -177,6 +179,11 @@ class Store:
         with reading(self._path):
             yield from logins.logins(self._connection, asked)
 
+    def count(self, asked: LoginFilter) -> int:
+        """How many kinds of logins. Raises StoreError."""
+        with reading(self._path):
+            return logins.count(self._connection, asked)
+
     def users(self, asked: LoginFilter) -> int:
         """How many users; without a seen name, how many clients. Raises StoreError."""
         with reading(self._path):
@@ -186,7 +193,7 @@ class Store:
         """Deletes logins and overwrites them, here and in the write-ahead log as far as nobody else
         reads it now; how many kinds. Raises StoreError.
         """
-        if not self.users(asked):
+        if not self.count(asked):
             return 0  # Nobody waits for a lock where there is nothing to do.
         count = self._committed(lambda: logins.delete(self._connection, asked))
         self._emptied()
@@ -203,7 +210,10 @@ class Store:
     def _emptied(self) -> bool:
         """Empties the write-ahead log; whether nobody was in the way."""
         with told(self._path):
+            (patience,) = self._connection.execute("PRAGMA busy_timeout").fetchone()
+            self._connection.execute(f"PRAGMA busy_timeout = {HURRY}")
             busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._connection.execute(f"PRAGMA busy_timeout = {patience}")
             return not busy
 
     def _committed(self, work: Callable[[], _T]) -> _T:

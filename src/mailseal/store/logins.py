@@ -124,6 +124,12 @@ AND login.meaning = '{Meaning.CLEARTEXT.value}' AND login.last >= ?) END"""
 """Users in cleartext at a finding's endpoint since a moment; NULL where no login was ever seen."""
 
 
+def count(connection: sqlite3.Connection, asked: LoginFilter) -> int:
+    """How many kinds."""
+    where, values = _where(asked)
+    return int(connection.execute(f"SELECT count(*) {_FROM} {where}", values).fetchone()[0])
+
+
 def users(connection: sqlite3.Connection, asked: LoginFilter) -> int:
     """How many users."""
     where, values = _where(asked)

@@ -7,17 +7,16 @@ nothing was ever looked at, nothing is clean: that is inconclusive.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, KnownFinding
-from mailseal.model.moment import seconds
 from mailseal.report.known import Sum
 from mailseal.store import Filter, Store, StoreError, path_of
 from mailseal.workflow import BadInput
+from mailseal.workflow.words import moment, where
 
 AMBIGUOUS = 5
 """Ids that are named where a prefix stands for several."""
@@ -85,18 +84,10 @@ def shown(store: Store, prefix: str) -> tuple[FindingHistory, Sum]:
 
 def _filter(request: Request) -> Filter:
     _check_rules(request.rules)
-    network, name = None, ""
-    if request.where:
-        try:
-            network = ipaddress.ip_network(request.where, strict=False)
-        except ValueError:
-            if re.fullmatch(r"[\d.:/]+", request.where):
-                words = f"{request.where} is no address and no network: write 192.0.2.0/24"
-                raise BadInput(words) from None
-            name = request.where
+    network, name = where(request.where)
     return Filter(
         fixed=request.fixed,
-        fixed_since=_moment(request.fixed_since),
+        fixed_since=moment(request.fixed_since),
         site=request.site,
         rules=request.rules,
         severity=request.severity,
@@ -113,15 +104,3 @@ def _check_rules(names: tuple[str, ...]) -> None:
         unknown = [name for name in names if name not in BY_ID]
         if unknown:
             raise BadInput(f"there is no rule {unknown[0]!r}: choose of {', '.join(BY_ID)}")
-
-
-def _moment(words: str) -> str:
-    """A day (its beginning, UTC) or a moment in the form of the records. Raises BadInput."""
-    if not words:
-        return ""
-    moment = f"{words}T00:00:00.000Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", words) else words
-    try:
-        seconds(moment)
-    except ValueError:
-        raise BadInput(f"{words!r} is no day: write 2026-01-31") from None
-    return moment
