@@ -30,7 +30,7 @@ def users(path: Path) -> list[str | None]:
 
 def test_one_user_goes_and_nothing_of_the_name_is_left(path: Path):
     run = mailseal("purge", "--store", str(path), "--user", "Alice", "--yes")
-    assert (run.returncode, run.stdout) == (Exit.CLEAN, b"deleted 1 kinds of logins\n")
+    assert (run.returncode, run.stdout) == (Exit.CLEAN, b"deleted 1 kind of login\n")
     assert users(path) == ["bob"]
     assert b"alice" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
     run = mailseal("purge", "--store", str(path), "--user", "Alice")

@@ -270,7 +270,6 @@ def test_a_reader_in_the_way_is_noticed(path: Path, store: Store):
     with Store.open(str(path)) as other:
         reading = other.logins(ALL)
         next(reading)
-        store._connection.execute("PRAGMA busy_timeout = 50")
         store.forget(ALL)
         assert not store.erase()
         list(reading)

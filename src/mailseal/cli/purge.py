@@ -23,9 +23,9 @@ Examples:
   mailseal purge --all-logins --yes                everybody, without asking
 
 All that is given must fit. Findings stay: they hold counts and no names. What goes is overwritten.
-Logins that were not seen for 90 days, or for as many as MAILSEAL_KEEP_LOGINS says, go by themselves.
-Reading the same log again brings its logins back. Exit code 0: done; 6: nothing was deleted, because
-nobody said yes.
+Logins not seen for 90 days, or for as many as MAILSEAL_KEEP_LOGINS says, go by themselves. Reading
+the same log again brings its logins back. Exit code 0: done; 3: another process still holds what
+was deleted; 6: nobody said yes, nothing was deleted.
 """,
 )
 @click.option("--before", default="", metavar="DAY", help="Last seen before that day.")
@@ -50,15 +50,13 @@ def command(store: str | None, yes: bool, **options: Any) -> Exit:
             done = purge.purge(
                 there,
                 which,
-                lambda kinds, users: ask(f"Delete {kinds} kinds of logins of {users} users"),
+                lambda kinds, users: ask(f"Delete {_number(kinds)} of {users} users"),
             )
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None
     if done.kinds is None:
         raise Stop(Exit.REFUSED, "nothing was deleted")
-    click.echo(
-        f"deleted {done.kinds} kinds of logins" if done.kinds else "there are no such logins"
-    )
+    click.echo(f"deleted {_number(done.kinds)}" if done.kinds else "there are no such logins")
     if not done.whole:
         raise Stop(
             Exit.INCONCLUSIVE,
@@ -66,3 +64,7 @@ def command(store: str | None, yes: bool, **options: Any) -> Exit:
             "has ended",
         )
     return Exit.CLEAN
+
+
+def _number(kinds: int) -> str:
+    return "1 kind of login" if kinds == 1 else f"{kinds} kinds of logins"

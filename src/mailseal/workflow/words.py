@@ -13,8 +13,8 @@ _UNITS = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 def moment(words: str) -> str:
-    """A day (its beginning, UTC) or a moment, in the form of the records; nothing of nothing. Raises
-    BadInput.
+    """A day (its beginning, UTC) or a moment, in the form of the records; nothing of nothing.
+    Raises BadInput.
     """
     if not words:
         return ""
