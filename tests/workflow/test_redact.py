@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mailseal.model.known import KnownLogin
 from mailseal.model.login import JudgedLogin, Login, Meaning, TlsFailure
 from mailseal.model.look import Vantage
 from mailseal.report import logins as report
 from mailseal.report import records
 from mailseal.report.logins import Logins
+from mailseal.store import Store
 from mailseal.workflow import BadInput
 from mailseal.workflow.redact import NOTHING, Redaction, redaction
-from tests.store.make import AT, login, moment
+from tests.store.make import AT, judged, login, look, moment, record
 
 KEY = b"k" * 32
 USERS = Redaction(KEY, users=True)
@@ -109,7 +109,7 @@ def test_in_a_document_a_name_is_found_in_what_is_said_of_others():
         login("bob", notes=("after alice@mail.example",), software=("alice",)),
         sources=("/logs/alice/mail.log", "/logs/mail.log"),
         failures=(failure,),
-        partial=("/logs/alice/mail.log: it ends in the middle",),
+        partial=("/logs/alice/mail.log: it ends in the middle", "a packet is missing"),
         counts={"sessions": 3},
     )
     assert "alice" in text(seen).casefold()
@@ -117,14 +117,21 @@ def test_in_a_document_a_name_is_found_in_what_is_said_of_others():
     assert "alice" not in text(hidden).casefold()
     assert "198.51.100.7" not in text(hidden)
     assert hidden.sources == ("source 1", "/logs/mail.log")
-    assert len(hidden.partial) == 1
+    assert hidden.partial == ("left out: it holds a name", "a packet is missing")
     assert NOTHING.document(seen) == seen
 
 
-def test_a_login_of_the_store_and_its_source():
-    known = KnownLogin(ALICE, Meaning.CLEARTEXT, "/logs/alice.log")
-    assert "alice" not in records.line(USERS.known(known)).casefold()
-    assert NOTHING.known(known) == known
+def test_the_history_of_a_finding(tmp_path: Path):
+    with Store.open(str(tmp_path / "store.sqlite3")) as store:
+        record(store, look("exposed"))
+        seen = judged(ALICE, login("bob", notes=("alice@mail.example again",)))
+        store.record_logins(seen, "/logs/alicelogs")
+        history = store.history(store.ids("")[0])
+    assert "alice" in records.line(history).casefold()
+    hidden = BOTH.history(history)
+    assert "alice" not in records.line(hidden).casefold()
+    assert [each.source for each in hidden.logins] == ["", ""]
+    assert NOTHING.history(history) == history
 
 
 NAMES = some.text(some.characters(codec="utf-8", categories=("L", "N", "P")), min_size=3)

@@ -21,8 +21,8 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from mailseal.model.known import FindingHistory, KnownLogin
-from mailseal.model.login import JudgedLogin, Login, TlsFailure
+from mailseal.model.known import FindingHistory
+from mailseal.model.login import Login, TlsFailure
 from mailseal.report.logins import Logins
 from mailseal.store import StoreError, folder
 from mailseal.workflow import BadInput
@@ -66,14 +66,22 @@ class Redaction:
         """A client that fails at TLS; no user is known of it."""
         return replace(failure, client=self._client(failure.client, ()))
 
-    def known(self, known: KnownLogin) -> KnownLogin:
-        """A login of the store."""
-        hidden = _holds(known.source, self._names(known.login))
-        return replace(known, login=self.login(known.login), source="" if hidden else known.source)
-
     def history(self, history: FindingHistory) -> FindingHistory:
         """A finding with the logins at its endpoint."""
-        return replace(history, logins=tuple(map(self.known, history.logins)))
+        if self == NOTHING:
+            return history
+        names = self._all_names(each.login for each in history.logins)
+        return replace(
+            history,
+            logins=tuple(
+                replace(
+                    each,
+                    login=self._cleaned(each.login, names),
+                    source="" if _holds(each.source, names) else each.source,
+                )
+                for each in history.logins
+            ),
+        )
 
     def document(self, seen: Logins) -> Logins:
         """What `mailseal wire` and `mailseal logs` give. A name may also stand in a note about
@@ -81,31 +89,33 @@ class Redaction:
         """
         if self == NOTHING:
             return seen
-        names = {name.casefold() for each in seen.logins for name in self._names(each.login)}
+        names = self._all_names(each.login for each in seen.logins)
         if self.clients:
-            names |= {failure.client.casefold() for failure in seen.failures}
-
-        def clean(judged: JudgedLogin) -> JudgedLogin:
-            login = self.login(judged.login)
-            return replace(
-                judged,
-                login=replace(
-                    login,
-                    software=tuple(each for each in login.software if not _words(each) & names),
-                    notes=_kept(login.notes, names),
-                ),
-            )
-
+            names |= {failure.client.casefold() for failure in seen.failures if failure.client}
         return replace(
             seen,
             sources=tuple(
-                "source %d" % number if _words(each) & names else each
+                "source %d" % number if _holds(each, names) else each
                 for number, each in enumerate(seen.sources, 1)
             ),
-            logins=tuple(map(clean, seen.logins)),
+            logins=tuple(
+                replace(each, login=self._cleaned(each.login, names)) for each in seen.logins
+            ),
             failures=tuple(map(self.failure, seen.failures)),
-            partial=_kept(seen.partial, names),
+            partial=tuple(_LEFT_OUT if _holds(each, names) else each for each in seen.partial),
         )
+
+    def _cleaned(self, login: Login, names: set[str]) -> Login:
+        """A login among others, whose names are looked for word by word: there may be many."""
+        hidden = self.login(login)
+        return replace(
+            hidden,
+            software=tuple(each for each in hidden.software if not _words(each) & names),
+            notes=tuple(_LEFT_OUT if _words(each) & names else each for each in hidden.notes),
+        )
+
+    def _all_names(self, logins: Iterable[Login]) -> set[str]:
+        return {name.casefold() for login in logins for name in self._names(login)}
 
     def _names(self, login: Login) -> tuple[str, ...]:
         """What may stand nowhere: the user with and without the domain, the client."""
@@ -143,8 +153,8 @@ def _holds(text: str, names: Iterable[str]) -> bool:
     """Whether one of the names stands in a text, as a part of a word too; one of two letters stands
     in nearly every word, so it must be a word by itself.
     """
-    folded = text.casefold()
-    return any(name.casefold() in (folded if len(name) > 2 else _words(text)) for name in names)
+    folded, words = text.casefold(), _words(text)
+    return any(name.casefold() in (folded if len(name) > 2 else words) for name in names)
 
 
 def _words(text: str) -> set[str]:
@@ -152,10 +162,6 @@ def _words(text: str) -> set[str]:
     folded = text.casefold()
     long = {word.strip(".:") for word in re.findall(r"[^\s'\"<>(),;=/]+", folded)}
     return {*long, *re.findall(r"\w+", folded)}
-
-
-def _kept(texts: Iterable[str], names: set[str]) -> tuple[str, ...]:
-    return tuple(_LEFT_OUT if _words(each) & names else each for each in texts)
 
 
 # -- the key ---------------------------------------------------------------------------------------
