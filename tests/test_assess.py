@@ -317,7 +317,8 @@ def test_no_other_login_makes_an_endpoint_clean_or_exposed(other: Login):
 
 
 def test_what_the_host_says_to_itself_crosses_no_network():
-    inside = [login(client="127.0.0.1"), login(client="::1"), login(client=ENDPOINT.address)]
+    itself = ("127.0.0.1", "127.9.8.7", "::ffff:127.0.0.1", "::1", "localhost", ENDPOINT.address)
+    inside = [login(client=client) for client in itself]
     judged = assess((), (), inside)
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert "crossed no network" in judged.reasons[1]

@@ -15,7 +15,7 @@ another host. Logins give counts alone to a verdict: names and addresses of clie
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -100,12 +100,12 @@ def crossed(login: Login) -> bool:
     """Whether a login in cleartext crossed a network: what the host says to itself (a web mailer, a
     terminator in front) can be read by nobody else.
     """
-    try:
-        client = ipaddress.ip_address(login.client.partition("%")[0])
-    except ValueError:
-        return True
     here = login.endpoint is not None and login.client == login.endpoint.address
-    return not (client.is_loopback or here)
+    return not (here or _ITSELF.fullmatch(login.client))
+
+
+# A log may have the name in place of the address.
+_ITSELF = re.compile(r"(::ffff:)?127(\.\d{1,3}){3}|::1|localhost(\.localdomain)?", re.IGNORECASE)
 
 
 # -- logins ----------------------------------------------------------------------------------------
@@ -192,18 +192,14 @@ def _use(logins: Sequence[Login]) -> Assessment:
         raise ValueError("one endpoint's logins are wanted")
     telling = [login for login in logins if _exposing(login)]
     newest = max(telling or logins, key=lambda login: login.last)
-    # Of whom they are is no part of what a verdict rests on.
-    basis = [
-        replace(login, client="", user=None, software=(), notes=())
-        for login in sorted(telling or logins, key=lambda login: (login.last, login.count))
-    ]
+    counted = _counted(telling or logins)
     return Assessment(
         endpoint=endpoint,
         protocol=newest.protocol or None,
         verdict=Verdict.EXPOSED if telling else Verdict.INCONCLUSIVE,
         grade=Grade.OBSERVED if telling else None,
-        reasons=_counted(telling) if telling else (_NONE_SEEN, *_counted(logins)),
-        basis=(digest(tuple(basis)),),
+        reasons=counted if telling else (_NONE_SEEN, *counted),
+        basis=(digest(counted),),
         vantages=tuple(dict.fromkeys(login.vantage for login in logins)),
     )
 

@@ -215,11 +215,16 @@ def test_of_too_many_those_go_first_that_never_got_in(store: Store):
     assert users(store) == ["bob"]
 
 
-def test_a_damaged_row_is_said(store: Store):
+@pytest.mark.parametrize("column", ["what", "seen", "meaning"])
+@pytest.mark.parametrize("content", ['{"user":1}', "", "[]", b"\xff", 7, '{"count":"x","first":1}'])
+def test_a_damaged_row_is_said(store: Store, column: str, content: object):
     store.record_logins(judged(login()), "x")
-    store._connection.execute("UPDATE login SET record = '{}'")
+    store._connection.execute(f"UPDATE login SET {column} = ?", (content,))
     with pytest.raises(StoreError, match="damaged"):
         users(store)
+    if column == "seen":
+        with pytest.raises(StoreError, match="damaged"):
+            store.record_logins(judged(login()), "x")
 
 
 def test_days_that_are_no_number_are_refused():

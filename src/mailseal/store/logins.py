@@ -14,10 +14,13 @@ fill the disk: of too many rows those go first that never got in, then the oldes
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from mailseal.model import codec
 from mailseal.model.known import KnownLogin
@@ -103,14 +106,14 @@ _FROM = "FROM login LEFT JOIN endpoint ON endpoint.id = login.endpoint WHERE"
 def logins(connection: sqlite3.Connection, asked: LoginFilter) -> Iterator[KnownLogin]:
     """Newest first. Raises as reading does: a damaged file can hold anything."""
     where, values = _where(asked)
-    query = f"SELECT login.record, meaning, source {_FROM} {where} ORDER BY last DESC, login.id"
-    return map(known, connection.execute(query, values))
+    query = f"SELECT what, seen, meaning, source {_FROM} {where} ORDER BY last DESC, login.id"
+    return map(_known, connection.execute(query, values))
 
 
-def known(row: tuple[object, ...]) -> KnownLogin:
-    """One row: record, meaning, source."""
-    record, meaning, source = row
-    login = codec.loads(Login, text(record), lenient=True)
+def _known(row: tuple[object, ...]) -> KnownLogin:
+    what, seen, meaning, source = row
+    data = {**codec.parse(text(what)), **codec.parse(text(seen))}
+    login = codec.decode(Login, data, lenient=True)
     return KnownLogin(login, Meaning(text(meaning)), text(source))
 
 
@@ -146,11 +149,11 @@ def delete(connection: sqlite3.Connection, asked: LoginFilter) -> int:
 
 # -- writing ---------------------------------------------------------------------------------------
 
-_KNOWN = "SELECT id, record FROM login WHERE kind = ?"
-_UPDATE = "UPDATE login SET meaning = ?, last = ?, source = ?, record = ? WHERE id = ?"
+_KNOWN = "SELECT id, seen FROM login WHERE kind = ?"
+_UPDATE = "UPDATE login SET meaning = ?, last = ?, source = ?, seen = ? WHERE id = ?"
 _INSERT = """
 INSERT INTO login (kind, endpoint, host, protocol, user, client, packed, meaning, accepted, last,
-source, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+source, what, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _PLACE = "SELECT id FROM endpoint WHERE address = ? AND port = ? AND site = ?"
 _NEW_PLACE = "INSERT INTO endpoint (site, address, port, packed, name) VALUES (?, ?, ?, ?, '')"
 _FORGET = """
@@ -163,16 +166,52 @@ def write(connection: sqlite3.Connection, seen: Iterable[JudgedLogin], source: s
     places: dict[Endpoint, int] = {}
     for judged in seen:
         login, meaning = judged.login, judged.meaning.value
-        kind = bytes.fromhex(codec.digest(login.kind))[:16]
+        what = _json({name: getattr(login, name) for name in _WHAT} | {"endpoint": _at(login)})
+        kind = hashlib.sha256(what.encode("ascii")).digest()[:16]
         row = connection.execute(_KNOWN, (kind,)).fetchone()
         if row is None:
-            values = (*_columns(login, meaning), plain(source), codec.dumps(login))
-            connection.execute(_INSERT, (kind, _place(connection, login, places), *values))
+            place, columns = _place(connection, login, places), _columns(login, meaning)
+            written = (kind, place, *columns, plain(source), what, _json(_seen(login)))
+            connection.execute(_INSERT, written)
             continue
-        both = added(codec.loads(Login, text(row[1]), lenient=True), login)
-        record = codec.dumps(both)
-        if record != row[1]:
-            connection.execute(_UPDATE, (meaning, both.last, plain(source), record, row[0]))
+        both = added(_again(login, row[1]), login)
+        known = _json(_seen(both))
+        if known != row[1]:
+            connection.execute(_UPDATE, (meaning, both.last, plain(source), known, row[0]))
+
+
+_SEEN = ("count", "first", "last", "complete", "software", "notes")
+_WHAT = tuple(field.name for field in fields(Login) if field.name not in (*_SEEN, "endpoint"))
+
+
+def _json(value: dict[str, Any]) -> str:
+    """ASCII. Written without the codec, which is for records of any shape: there may be a hundred
+    thousand rows.
+    """
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+
+
+def _at(login: Login) -> dict[str, Any] | None:
+    return None if login.endpoint is None else vars(login.endpoint)
+
+
+def _seen(login: Login) -> dict[str, Any]:
+    return {name: getattr(login, name) for name in _SEEN}
+
+
+def _again(login: Login, seen: object) -> Login:
+    """The same kind as it is known. Raises as reading does."""
+    known = json.loads(text(seen))
+    software, notes = map(tuple, (known["software"], known["notes"]))
+    return replace(
+        login,
+        count=int(known["count"]),
+        first=text(known["first"]),
+        last=text(known["last"]),
+        complete=bool(known["complete"]),
+        software=software,
+        notes=notes,
+    )
 
 
 def bound(connection: sqlite3.Connection, most: int = MOST) -> int:

@@ -66,9 +66,9 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX finding_id ON finding (id)",
     ),
     (
-        # A row for each kind of login; `kind` is its hash, `record` the Login with all that is
-        # here. `endpoint` is NULL where no log told the server's address, `packed` (of the client)
-        # where no address of the client is known.
+        # A row for each kind of login: `what` has those fields of Login that make the kind, `seen`
+        # the others, `kind` is the hash of `what`. `endpoint` is NULL where no log told the
+        # server's address, `packed` (of the client) where no address of the client is known.
         """CREATE TABLE login (
             id INTEGER PRIMARY KEY,
             kind BLOB NOT NULL UNIQUE,
@@ -82,7 +82,8 @@ MIGRATIONS: Sequence[Sequence[str]] = (
             accepted INTEGER NOT NULL,
             last TEXT NOT NULL,
             source TEXT NOT NULL,
-            record TEXT NOT NULL
+            what TEXT NOT NULL,
+            seen TEXT NOT NULL
         )""",
         "CREATE INDEX login_endpoint ON login (endpoint, meaning, last)",
         "CREATE INDEX login_last ON login (last)",

@@ -70,10 +70,11 @@ class Recorder:
         for login in logins:
             if login.last < oldest:
                 too_old += login.count
-            else:
+                continue
+            if login.last > now:
                 # One in the future would outlast every look, and its own deletion.
-                past = replace(login, first=min(login.first, now), last=min(login.last, now))
-                taken.append(JudgedLogin(past, meaning(past)))
+                login = replace(login, first=min(login.first, now), last=now)
+            taken.append(JudgedLogin(login, meaning(login)))
         if too_old:
             self._tell(f"not recorded: {too_old} logins from more than {self._days} days ago")
         with self._guarded():
