@@ -1,17 +1,19 @@
 """Who logged in: what is read twice counts once, and what is deleted is gone to the last octet."""
 
+import dataclasses
 import ipaddress
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from mailseal.model.login import JudgedLogin, Login, LoginOutcome, Meaning
-from mailseal.model.look import Channel, Endpoint
+from mailseal.model.look import Channel, Endpoint, Vantage
 from mailseal.store import Filter, LoginFilter, Store, StoreError, kept_days, logins
 from tests.store.make import AT, judged, login, look, moment, record, rows
 
@@ -88,6 +90,21 @@ def test_another_outcome_client_or_server_is_another_login(store: Store):
     ]
     store.record_logins(judged(*seen), "x")
     assert len(list(store.logins(ALL))) == len(seen)
+
+
+CHANGES: dict[str, Any] = {
+    "endpoint": Endpoint("192.0.2.9", 1), "protocol": "imap", "client": "x", "user": "x",
+    "mechanism": "x", "channel": Channel.UNKNOWN, "outcome": LoginOutcome.UNKNOWN, "count": 9,
+    "first": moment(0), "last": moment(9), "vantage": Vantage.WIRE, "complete": False,
+    "software": ("x",), "host": "x", "daemon": "x", "notes": ("x",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Login)])
+def test_a_row_is_a_kind_as_the_model_has_it(store: Store, field: str):
+    other = replace(login(), **{field: CHANGES[field]})
+    store.record_logins(judged(login(), other), "x")
+    assert store.count(ALL) == len({login().kind, other.kind})
 
 
 @given(

@@ -31,8 +31,8 @@ Examples:
 Sends no packet: it tells what scans and imports have recorded. Exit code 1 says that something
 exposed is open, 3 that nothing is but an endpoint is undecided, or that nothing is known
 at all, 2 that there is no such finding or no store, 0 that nothing exposed is open. USERS is how
-many logged in in cleartext at the endpoint in the last 30 days; - where nobody looked (`mailseal
-wire`, `mailseal logs`). With --logins, 1 says that somebody logs in in cleartext.
+many logged in in cleartext at the endpoint in the last 30 days; - where nobody looked (the commands
+`wire` and `logs` do). With --logins, 1 says that somebody logs in in cleartext.
 """,
 )
 @click.argument("finding", required=False, metavar="[ID]")

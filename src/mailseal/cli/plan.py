@@ -25,7 +25,7 @@ Examples:
   mailseal plan --strategy retire ssh://mailhost   turn the service off
 
 Without root the plan is a draft that names what it could not read; `apply` refuses drafts. Its
-first lines name who was seen to log in and would be cut off (`mailseal wire`, `mailseal logs`).
+first lines name who would be cut off: who was seen to log in, by the commands `wire` and `logs`.
 """,
 )
 @click.argument("target", required=False, metavar="[TARGET|ssh://HOST]")
