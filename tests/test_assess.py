@@ -297,7 +297,8 @@ def test_its_words_count_people_and_name_none():
     judged = assess((), (), logins)
     assert judged.reasons == (
         SEEN,
-        f"4 logins in cleartext, of 2 users, seen on the wire, {at(10)} to {at(21)}",
+        f"4 logins in cleartext, of 2 names, 1 of them let in, seen on the wire, "
+        f"{at(10)} to {at(21)}",
     )
     for name in ("alice", "bob", "carol", "198.51.100.7"):
         assert name not in repr(judged)

@@ -205,7 +205,9 @@ def _use(logins: Sequence[Login]) -> Assessment:
 
 
 def _counted(logins: Iterable[Login]) -> tuple[str, ...]:
-    """One line for each meaning and vantage: how often, of how many users, from when to when."""
+    """One line for each meaning and vantage: how often, of how many users (of names that were only
+    ever rejected it is not known whether they are users), from when to when.
+    """
     kinds: dict[tuple[str, str], list[Login]] = defaultdict(list)
     for login in logins:
         what = _LOGINS[meaning(login)]
@@ -216,12 +218,20 @@ def _counted(logins: Iterable[Login]) -> tuple[str, ...]:
         "%s %s, of %s, seen %s, %s" % (
             _number(sum(login.count for login in those), "login"),
             what,
-            _number(len({login.user for login in those}), "user"),
+            _users(those),
             where,
             _span(min(login.first for login in those), max(login.last for login in those)),
         )
         for (what, where), those in kinds.items()
     )  # fmt: skip
+
+
+def _users(logins: Sequence[Login]) -> str:
+    names = len({login.user for login in logins})
+    users = len({login.user for login in logins if login.outcome is LoginOutcome.ACCEPTED})
+    if users == names:
+        return _number(names, "user")
+    return f"{_number(names, 'name')}, {users or 'none'} of them let in"
 
 
 def _number(count: int, what: str) -> str:

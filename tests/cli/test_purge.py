@@ -40,7 +40,7 @@ def test_one_user_goes_and_nothing_of_the_name_is_left(path: Path):
 def test_without_a_yes_nothing_goes(path: Path):
     run = mailseal("purge", "--store", str(path), "--all-logins")
     assert run.returncode == Exit.REFUSED
-    assert b"Delete 2 kinds of logins of 2 users? no: there is no terminal" in run.stderr
+    assert b"Delete 2 kinds of logins (users: 2)? no: there is no terminal" in run.stderr
     code, shown = on_terminal("purge", "--store", str(path), "--all-logins", types=b"n\n")
     assert (code, len(users(path))) == (Exit.REFUSED, 2), shown
     code, shown = on_terminal("purge", "--store", str(path), "--all-logins", types=b"y\n")

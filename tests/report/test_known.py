@@ -133,4 +133,4 @@ def test_that_nobody_looked_at_who_logs_in_is_said_of_what_is_open(tmp_path: Pat
 def test_users_without_a_place_are_told_at_the_end():
     total = Sum(0, 0, 4)
     assert total.doubtful
-    assert "4 users log in in cleartext at servers whose address is not known" in summary(total)
+    assert "users in cleartext at servers whose address is not known: 4" in summary(total)

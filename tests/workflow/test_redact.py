@@ -106,7 +106,7 @@ def test_in_a_document_a_name_is_found_in_what_is_said_of_others():
     )
     seen = document(
         ALICE,
-        login("bob", notes=("after alice@mail.example",), software=("alice",)),
+        login("bob", client="alice", notes=("after alice@mail.example",), software=("alice",)),
         sources=("/logs/alice/mail.log", "/logs/mail.log"),
         failures=(failure,),
         partial=("/logs/alice/mail.log: it ends in the middle", "a packet is missing"),
@@ -118,6 +118,7 @@ def test_in_a_document_a_name_is_found_in_what_is_said_of_others():
     assert "198.51.100.7" not in text(hidden)
     assert hidden.sources == ("source 1", "/logs/mail.log")
     assert hidden.partial == ("left out: it holds a name", "a packet is missing")
+    assert "alice" not in text(USERS.document(seen)).casefold()
     assert NOTHING.document(seen) == seen
 
 

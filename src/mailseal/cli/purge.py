@@ -50,7 +50,7 @@ def command(store: str | None, yes: bool, **options: Any) -> Exit:
             done = purge.purge(
                 there,
                 which,
-                lambda kinds, users: ask(f"Delete {_number(kinds)} of {users} users"),
+                lambda kinds, users: ask(f"Delete {_number(kinds)} (users: {users})"),
             )
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None

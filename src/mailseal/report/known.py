@@ -86,8 +86,8 @@ def summary(total: Sum) -> str:
     """One line; that nothing is known is not good news, and said."""
     unplaced = ""
     if total.unplaced:
-        unplaced = f"; {total.unplaced} users log in in cleartext at servers whose address is not "
-        unplaced += "known: mailseal findings --logins"
+        unplaced = f"; users in cleartext at servers whose address is not known: {total.unplaced}"
+        unplaced += " (mailseal findings --logins)"
     if not total.endpoints:
         return "nothing is known there: no endpoint was looked at or reported" + unplaced
     words = f"{total.open} open" + (f", {total.fixed} fixed" if total.fixed else "")

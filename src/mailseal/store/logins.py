@@ -39,7 +39,8 @@ class LoginFilter:
     """Which logins; empty means all, and all that is given must fit. `before` and `since` are
     moments, of the last time. `user` is compared without regard to case. `network` or `client` is
     where from; `server`, `host` (a name) or `endpoints` is where to, `site` in which network,
-    `unplaced` where no address is known. `meaning` as `assess` made it.
+    `unplaced` where no address is known. `accepted`: those that got in. `meaning` as `assess` made
+    it.
     """
 
     before: str = ""
@@ -52,6 +53,7 @@ class LoginFilter:
     site: str = ""
     endpoints: tuple[tuple[str, int], ...] = ()
     unplaced: bool = False
+    accepted: bool = False
     protocol: str = ""
     meaning: Meaning | None = None
 
@@ -87,6 +89,8 @@ def _where(asked: LoginFilter) -> _Where:
         words = " OR ".join(["(endpoint.address = ? AND endpoint.port = ?)"] * len(asked.endpoints))
         places = ((plain(address), port) for address, port in asked.endpoints)
         term(f"({words})", *itertools.chain.from_iterable(places))
+    if asked.accepted:
+        term("login.accepted")
     if asked.unplaced:
         term("login.endpoint IS NULL")
     if asked.protocol:
@@ -123,8 +127,10 @@ _WHO = "coalesce('u' || login.user, 'c' || login.client)"
 USERS = f"""
 CASE WHEN EXISTS (SELECT 1 FROM login WHERE login.endpoint = finding.endpoint) THEN
 (SELECT count(DISTINCT {_WHO}) FROM login WHERE login.endpoint = finding.endpoint
-AND login.meaning = '{Meaning.CLEARTEXT.value}' AND login.last >= ?) END"""
-"""Users in cleartext at a finding's endpoint since a moment; NULL where no login was ever seen."""
+AND login.meaning = '{Meaning.CLEARTEXT.value}' AND login.accepted AND login.last >= ?) END"""
+"""Users who got in in cleartext at a finding's endpoint since a moment (whoever was only rejected
+may have been guessing); NULL where no login was ever seen.
+"""
 
 
 def count(connection: sqlite3.Connection, asked: LoginFilter) -> int:

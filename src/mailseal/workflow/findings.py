@@ -73,6 +73,7 @@ def listed(
             LoginFilter(
                 unplaced=True,
                 meaning=Meaning.CLEARTEXT,
+                accepted=True,
                 since=asked.logins_since,
                 host=asked.name,
                 protocol=asked.protocol,
@@ -94,8 +95,10 @@ def logins(store: Store, request: Request) -> tuple[Sum, Logins]:
     known = list(store.logins(asked))
     counts = {
         "logins": sum(each.login.count for each in known),
-        "users": store.users(asked),
-        "of them in cleartext": store.users(replace(asked, meaning=Meaning.CLEARTEXT)),
+        "users": store.users(replace(asked, accepted=True)),
+        "of them in cleartext": store.users(
+            replace(asked, accepted=True, meaning=Meaning.CLEARTEXT)
+        ),
     }
     meanings = Counter(each.meaning for each in known)
     total = Sum(len(known), meanings[Meaning.UNDECIDED])

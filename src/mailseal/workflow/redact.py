@@ -108,6 +108,8 @@ class Redaction:
     def _cleaned(self, login: Login, names: set[str]) -> Login:
         """A login among others, whose names are looked for word by word: there may be many."""
         hidden = self.login(login)
+        if _words(hidden.client) & names:
+            hidden = replace(hidden, client=self._name("client", login.client))
         return replace(
             hidden,
             software=tuple(each for each in hidden.software if not _words(each) & names),
