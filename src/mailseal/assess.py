@@ -83,7 +83,10 @@ def assess(
 
 
 def meaning(login: Login) -> Meaning:
-    """What one kind of login means. A log that names no mechanism shows no safe one either."""
+    """What one kind of login means. A log that names no mechanism shows no safe one either. A login
+    from the host itself crosses no network, but whoever makes it (a terminator, a web mailer) may
+    pass on what came in whatever way.
+    """
     if login.channel is Channel.TLS:
         return Meaning.SAFE
     if login.channel is Channel.UNKNOWN:
@@ -93,13 +96,12 @@ def meaning(login: Login) -> Meaning:
     if login.mechanism and strength(login.mechanism) is not Strength.CLEARTEXT:
         weak = strength(login.mechanism) is Strength.WEAK
         return Meaning.WEAK if weak else Meaning.SAFE
-    return Meaning.UNDECIDED if login.outcome is LoginOutcome.UNKNOWN else Meaning.CLEARTEXT
+    told = login.outcome is not LoginOutcome.UNKNOWN and crossed(login)
+    return Meaning.CLEARTEXT if told else Meaning.UNDECIDED
 
 
 def crossed(login: Login) -> bool:
-    """Whether a login in cleartext crossed a network: what the host says to itself (a web mailer, a
-    terminator in front) can be read by nobody else.
-    """
+    """Whether a login came from another host, as far as its client tells."""
     here = login.endpoint is not None and login.client == login.endpoint.address
     return not (here or _ITSELF.fullmatch(login.client))
 
@@ -118,7 +120,7 @@ _LOGINS = {
     Meaning.REFUSED: "in cleartext, refused by policy",
     Meaning.SAFE: "inside TLS or without revealing the secret",
 }
-_INSIDE = "in cleartext from the host itself, which crossed no network"
+_INSIDE = "from the host itself, which may pass on those of others"
 _NONE_SEEN = "no login in cleartext was seen, which does not say that none is taken: look there"
 
 
@@ -139,7 +141,7 @@ def _with_logins(observations: Sequence[Observation], logins: Sequence[Login]) -
             contrary = [login for login in logins if meaning(login) is Meaning.REFUSED]
     else:
         if used_so and decided:
-            contrary = [login for login in logins if _exposing(login)]
+            contrary = [login for login in logins if meaning(login) is Meaning.CLEARTEXT]
         stands = not decided or (used_so and not _mended(observations, contrary))
     first, second = (used, seen) if stands else (seen, used)
     both = looked == used_so and (looked or stands)
@@ -181,16 +183,12 @@ def _disagree(
     )
 
 
-def _exposing(login: Login) -> bool:
-    return meaning(login) is Meaning.CLEARTEXT and crossed(login)
-
-
 def _use(logins: Sequence[Login]) -> Assessment:
     """What logins amount to by themselves."""
     endpoint = logins[0].endpoint
     if endpoint is None or any(login.endpoint != endpoint for login in logins[1:]):
         raise ValueError("one endpoint's logins are wanted")
-    telling = [login for login in logins if _exposing(login)]
+    telling = [login for login in logins if meaning(login) is Meaning.CLEARTEXT]
     newest = max(telling or logins, key=lambda login: login.last)
     counted = _counted(telling or logins)
     return Assessment(
@@ -210,9 +208,9 @@ def _counted(logins: Iterable[Login]) -> tuple[str, ...]:
     """
     kinds: dict[tuple[str, str], list[Login]] = defaultdict(list)
     for login in logins:
-        what = _LOGINS[meaning(login)]
-        if meaning(login) is Meaning.CLEARTEXT and not crossed(login):
-            what = _INSIDE
+        means = meaning(login)
+        told = means is not Meaning.UNDECIDED or crossed(login)
+        what = _LOGINS[means] if told else _INSIDE
         kinds[what, _SEEN_IN.get(login.vantage, login.vantage.value)].append(login)
     return tuple(
         "%s %s, of %s, seen %s, %s" % (

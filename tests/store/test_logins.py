@@ -147,7 +147,14 @@ def test_files_one_behind_the_other_count_in_full_and_again_for_nothing(sizes, r
 SEEN = [
     login("alice", 1, 2),
     login("Bob", 3, 4, client="203.0.113.9", channel=Channel.TLS),
-    login("carol", 5, 6, client="2001:db8::7", endpoint=Endpoint("192.0.2.8", 110, "lab")),
+    login(
+        "carol",
+        5,
+        6,
+        client="2001:db8::7",
+        endpoint=Endpoint("192.0.2.8", 110, "lab"),
+        outcome=LoginOutcome.REJECTED,
+    ),
     login("dave", 7, 8, client="pc.example", endpoint=None, host="Mail2", protocol="pop3"),
 ]
 
@@ -170,6 +177,7 @@ SEEN = [
         (LoginFilter(unplaced=True), ["dave"]),
         (LoginFilter(protocol="pop3"), ["dave"]),
         (LoginFilter(meaning=Meaning.SAFE), ["Bob"]),
+        (LoginFilter(accepted=True), ["dave", "Bob", "alice"]),
         (LoginFilter(user="alice", since=moment(5)), []),
     ],
 )  # fmt: skip
@@ -189,13 +197,14 @@ def test_a_finding_tells_how_many_log_in_there_and_its_history_who(store: Store)
     record(store, look("exposed", 1))
     (known,) = store.findings(Filter())
     assert known.users is None
-    store.record_logins(judged(*SEEN, login("eve", 1, 2)), "x")
+    guess = login("guess", 3, 4, outcome=LoginOutcome.REJECTED)
+    store.record_logins(judged(*SEEN, login("eve", 1, 2), guess), "x")
     (known,) = store.findings(Filter(logins_since=moment(2)))
     assert known.users == 2
     (known,) = store.findings(Filter(logins_since=moment(3)))
     assert known.users == 0
     found = store.history(known.finding.id, moment(2))
-    assert [each.login.user for each in found.logins] == ["Bob", "alice", "eve"]
+    assert [each.login.user for each in found.logins] == ["Bob", "guess", "alice", "eve"]
     assert found.known.users == 2
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from mailseal import rules
-from mailseal.assess import assess, crossed, meaning
+from mailseal.assess import assess, meaning
 from mailseal.model.login import JudgedLogin, Login, Meaning
 from mailseal.model.look import Endpoint
 from mailseal.model.moment import Clock, rfc3339
@@ -89,7 +89,7 @@ class Recorder:
         there: dict[Endpoint, list[Login]] = defaultdict(list)
         for judged in taken:
             login = judged.login
-            if login.endpoint and judged.meaning is Meaning.CLEARTEXT and crossed(login):
+            if login.endpoint and judged.meaning is Meaning.CLEARTEXT:
                 there[login.endpoint].append(login)
         for logins in there.values():
             assessment = assess((), (), logins)
