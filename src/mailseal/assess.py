@@ -133,18 +133,18 @@ def _with_logins(observations: Sequence[Observation], logins: Sequence[Login]) -
     if seen.endpoint != used.endpoint:
         raise ValueError("one endpoint's looks and logins are wanted")
     decided = _decided(seen, observations)
-    looked, used_so = seen.verdict is Verdict.EXPOSED, used.verdict is Verdict.EXPOSED
+    by_look, by_login = seen.verdict is Verdict.EXPOSED, used.verdict is Verdict.EXPOSED
     contrary: list[Login] = []
-    if looked:
-        stands = used_so and _STRENGTH[used.grade] > _STRENGTH[seen.grade]
-        if not used_so:
+    if by_look:
+        stands = by_login and _STRENGTH[used.grade] > _STRENGTH[seen.grade]
+        if not by_login:
             contrary = [login for login in logins if meaning(login) is Meaning.REFUSED]
     else:
-        if used_so and decided:
+        if by_login and decided:
             contrary = [login for login in logins if meaning(login) is Meaning.CLEARTEXT]
-        stands = not decided or (used_so and not _mended(observations, contrary))
+        stands = not decided or (by_login and not _mended(observations, contrary))
     first, second = (used, seen) if stands else (seen, used)
-    both = looked == used_so and (looked or stands)
+    both = by_look == by_login and (by_look or stands)
     conflict = (_disagree(seen, observations, contrary),) if contrary else ()
     return replace(
         seen,
