@@ -17,6 +17,7 @@ BENCHES = {
     "start": "bench.start",
     "store": "bench.store",
     "switch": "bench.switch",
+    "wire": "bench.wire",
 }
 
 

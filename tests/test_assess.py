@@ -5,9 +5,10 @@ import itertools
 
 import pytest
 
-from mailseal.assess import assess
+from mailseal.assess import assess, meaning
 from mailseal.model.codec import digest
 from mailseal.model.finding import Grade, Verdict
+from mailseal.model.login import Login, LoginOutcome, Meaning
 from mailseal.model.look import (
     Attempt,
     Channel,
@@ -241,3 +242,175 @@ def test_reports_of_other_endpoints_are_not_mixed():
     for looks, reports in (([], [report(), other]), ([look(ACCEPTED)], [other])):
         with pytest.raises(ValueError, match="one endpoint"):
             assess(looks, reports)
+
+
+# -- logins ----------------------------------------------------------------------------------------
+
+
+def at(day: int) -> str:
+    return f"2026-01-{day:02d}T12:00:00.000Z"
+
+
+def login(
+    user: str | None = "alice",
+    channel: Channel = Channel.CLEAR,
+    outcome: LoginOutcome = LoginOutcome.ACCEPTED,
+    first: int = 10,
+    last: int = 20,
+    mechanism: str = "PLAIN",
+    client: str = "198.51.100.7",
+    vantage: Vantage = Vantage.LOG,
+    endpoint: Endpoint | None = ENDPOINT,
+    count: int = 3,
+) -> Login:
+    return Login(
+        endpoint, "pop2", client, user, mechanism, channel, outcome, count, at(first), at(last),
+        vantage,
+    )  # fmt: skip
+
+
+def dated(seen: Observation, day: int) -> Observation:
+    return dataclasses.replace(seen, start=at(day), end=at(day))
+
+
+SAFE = login(channel=Channel.TLS)
+TURNED_DOWN = login(outcome=LoginOutcome.REFUSED)
+UNTOLD = login(channel=Channel.UNKNOWN)
+SPAN = f"{at(10)} to {at(20)}"
+SEEN = f"3 logins in cleartext, of 1 user, seen in a log, {SPAN}"
+
+
+def test_a_login_in_cleartext_exposes_by_itself():
+    judged = assess((), (), [login()])
+    assert (judged.verdict, judged.grade) == (Verdict.EXPOSED, Grade.OBSERVED)
+    assert (judged.protocol, judged.vantages) == ("pop2", (Vantage.LOG,))
+    assert judged.reasons == (SEEN,)
+
+
+def test_its_words_count_people_and_name_none():
+    logins = [
+        login("alice"),
+        login("bob", vantage=Vantage.WIRE, last=21),
+        login("carol", vantage=Vantage.WIRE, outcome=LoginOutcome.REJECTED, count=1),
+        login(None, channel=Channel.TLS),
+    ]
+    judged = assess((), (), logins)
+    assert judged.reasons == (
+        SEEN,
+        f"4 logins in cleartext, of 2 names, 1 of them let in, seen on the wire, "
+        f"{at(10)} to {at(21)}",
+    )
+    for name in ("alice", "bob", "carol", "198.51.100.7"):
+        assert name not in repr(judged)
+    others = [dataclasses.replace(each, user="x", client="192.0.2.9") for each in logins]
+    assert assess((), (), others[:1]).basis == assess((), (), logins[:1]).basis
+
+
+@pytest.mark.parametrize("other", [SAFE, TURNED_DOWN, UNTOLD, login(mechanism="CRAM-MD5")])
+def test_no_other_login_makes_an_endpoint_clean_or_exposed(other: Login):
+    alone = assess((), (), [other])
+    assert (alone.verdict, alone.grade) == (Verdict.INCONCLUSIVE, None)
+    assert "which does not say that none is taken" in alone.reasons[0]
+    assert assess([dated(look(REFUSED), 5)], (), [other]).verdict is Verdict.REFUSED
+    assert assess([dated(look(ACCEPTED), 5)], (), [other]).verdict is Verdict.EXPOSED
+    filtered = look(reach=Reach.FILTERED, protocol=None)
+    assert assess([filtered], (), [other]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_the_host_says_to_itself_cannot_be_told():
+    itself = ("127.0.0.1", "127.9.8.7", "::ffff:127.0.0.1", "::1", "localhost", ENDPOINT.address)
+    inside = [login(client=client) for client in itself]
+    judged = assess((), (), inside)
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "from the host itself" in judged.reasons[1]
+    assert {meaning(each) for each in inside} == {Meaning.UNDECIDED}
+    assert assess((), (), [*inside, login(client="mail.example")]).grade is Grade.OBSERVED
+
+
+@pytest.mark.parametrize(
+    ("attempt", "grade", "first"),
+    [(OFFERED, Grade.OBSERVED, SEEN), (ACCEPTED, Grade.OBSERVED, SEEN),
+     (PROVEN, Grade.PROVEN, "proven")],
+)  # fmt: skip
+def test_a_look_and_logins_that_agree(attempt: Attempt, grade: Grade, first: str):
+    judged = assess([dated(look(attempt), 5)], (), [login()])
+    assert (judged.verdict, judged.grade, judged.conflicts) == (Verdict.EXPOSED, grade, ())
+    assert judged.reasons[0] == first
+    assert len(judged.reasons) == len(judged.basis) == 2
+    assert judged.vantages == (Vantage.REMOTE, Vantage.LOG)
+
+
+DENIALS = [look(REFUSED), CLOSED, look(protocol="ssh")]
+
+
+@pytest.mark.parametrize("denial", DENIALS)
+def test_a_login_after_a_look_that_denies_it_stands_and_both_are_shown(denial: Observation):
+    judged = assess([dated(denial, 15)], (), [login()])
+    assert (judged.verdict, judged.grade) == (Verdict.EXPOSED, Grade.OBSERVED)
+    (conflict,) = judged.conflicts
+    before = assess([denial]).verdict.value
+    assert f"{before} from remote at {at(15)}; later {SEEN}" in conflict
+    assert judged.protocol == "pop2"
+
+
+@pytest.mark.parametrize("denial", DENIALS)
+def test_a_look_after_the_last_login_stands_and_both_are_shown(denial: Observation):
+    judged = assess([dated(denial, 25)], (), [login()])
+    assert judged.verdict is assess([denial]).verdict
+    (conflict,) = judged.conflicts
+    assert f"{SEEN}; later {judged.verdict.value} from remote at {at(25)}" in conflict
+
+
+def test_a_look_from_the_host_itself_undoes_no_login():
+    seen = dated(look(REFUSED, vantage=Vantage.SELF), 25)
+    judged = assess([seen], (), [login()])
+    assert judged.verdict is Verdict.EXPOSED
+    assert "refused from self" in judged.conflicts[0]
+
+
+@pytest.mark.parametrize("undecided", [look(UNCLEAR), look(reach=Reach.FILTERED, protocol=None)])
+def test_a_look_that_cannot_tell_denies_no_login(undecided: Observation):
+    judged = assess([dated(undecided, 25)], (), [login()])
+    assert (judged.verdict, judged.conflicts) == (Verdict.EXPOSED, ())
+
+
+def test_a_refused_login_where_a_look_is_let_in_is_shown():
+    judged = assess([dated(look(ACCEPTED), 25)], (), [TURNED_DOWN])
+    assert judged.verdict is Verdict.EXPOSED
+    assert "refused by policy" in judged.conflicts[0]
+
+
+def test_reports_yield_to_logins_and_stand_without_any_in_cleartext():
+    report = Reported(ENDPOINT, "nessus", "15854", "permitted", Claimed.PERMITTED, "pop2")
+    assert assess((), [report], [login()]).grade is Grade.OBSERVED
+    stands = assess((), [report], [SAFE])
+    assert (stands.verdict, stands.grade) == (Verdict.EXPOSED, Grade.REPORTED)
+    listens = dataclasses.replace(report, says=Claimed.LISTENS)
+    judged = assess((), [listens], [login()])
+    assert (judged.verdict, judged.conflicts) == (Verdict.EXPOSED, ())
+
+
+def test_logins_of_several_endpoints_or_of_none_are_no_evidence_for_one():
+    for logins in ([login(), login(endpoint=Endpoint("192.0.2.2", 109))], [login(endpoint=None)]):
+        with pytest.raises(ValueError, match="one endpoint"):
+            assess((), (), logins)
+    with pytest.raises(ValueError, match="one endpoint"):
+        assess([look(REFUSED)], (), [login(endpoint=Endpoint("192.0.2.2", 109))])
+
+
+@pytest.mark.parametrize(
+    ("seen", "means"),
+    [
+        (login(), Meaning.CLEARTEXT),
+        (login(outcome=LoginOutcome.REJECTED), Meaning.CLEARTEXT),
+        (login(outcome=LoginOutcome.UNKNOWN), Meaning.UNDECIDED),
+        (TURNED_DOWN, Meaning.REFUSED),
+        (UNTOLD, Meaning.UNDECIDED),
+        (login(mechanism="CRAM-MD5"), Meaning.WEAK),
+        (login(mechanism="SCRAM-SHA-256"), Meaning.SAFE),
+        (login(mechanism=""), Meaning.CLEARTEXT),
+        (SAFE, Meaning.SAFE),
+    ],
+)
+def test_what_a_login_means(seen: Login, means: Meaning):
+    assert meaning(seen) is means

@@ -6,10 +6,17 @@ without TLS. Across mechanisms the most telling evidence for exposure wins over 
 refusals, because one open way in is enough. `refused` needs a service that was recognised and said
 no, or that talks only inside TLS; everything that leaves a doubt is `inconclusive`, with the
 reason, and never counted as clean. Contradictions are kept as conflicts.
+
+What clients were seen to do (logins) shows what a look cannot: that a server treats others
+otherwise than the prober. A login in cleartext exposes; no login of another kind makes anything
+clean. Where a look and logins disagree the newer of them stands, the look only if it was made from
+another host. Logins give counts alone to a verdict: names and addresses of clients stay in them.
 """
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -44,12 +51,18 @@ _STRENGTH: dict[Grade | None, int] = {
 }
 
 
-def assess(observations: Sequence[Observation], reported: Sequence[Reported] = ()) -> Assessment:
-    """The verdict on one endpoint from all looks at it, and what others report of it. Raises
-    ValueError for none at all or for different endpoints.
+def assess(
+    observations: Sequence[Observation],
+    reported: Sequence[Reported] = (),
+    logins: Sequence[Login] = (),
+) -> Assessment:
+    """The verdict on one endpoint from all looks at it, what others report of it, and the logins
+    that were seen there. Raises ValueError for none at all or for different endpoints.
     """
     if reported:
-        return _with_reports(observations, reported)
+        return _with_reports(observations, reported, logins)
+    if logins:
+        return _with_logins(observations, logins)
     if not observations or any(o.endpoint != observations[0].endpoint for o in observations[1:]):
         raise ValueError("one endpoint's looks are wanted")
     opinions = [_opinion(observation) for observation in observations]
@@ -70,7 +83,10 @@ def assess(observations: Sequence[Observation], reported: Sequence[Reported] = (
 
 
 def meaning(login: Login) -> Meaning:
-    """What one kind of login means. A log that names no mechanism shows no safe one either."""
+    """What one kind of login means. A log that names no mechanism shows no safe one either. A login
+    from the host itself crosses no network, but whoever makes it (a terminator, a web mailer) may
+    pass on what came in whatever way.
+    """
     if login.channel is Channel.TLS:
         return Meaning.SAFE
     if login.channel is Channel.UNKNOWN:
@@ -80,22 +96,169 @@ def meaning(login: Login) -> Meaning:
     if login.mechanism and strength(login.mechanism) is not Strength.CLEARTEXT:
         weak = strength(login.mechanism) is Strength.WEAK
         return Meaning.WEAK if weak else Meaning.SAFE
-    return Meaning.UNDECIDED if login.outcome is LoginOutcome.UNKNOWN else Meaning.CLEARTEXT
+    told = login.outcome is not LoginOutcome.UNKNOWN and crossed(login)
+    return Meaning.CLEARTEXT if told else Meaning.UNDECIDED
 
 
-def _with_reports(observations: Sequence[Observation], reported: Sequence[Reported]) -> Assessment:
-    """Hearsay yields to a look that decided; where none did, it stands."""
-    heard = _hearsay(reported)
+def crossed(login: Login) -> bool:
+    """Whether a login came from another host, as far as its client tells."""
+    here = login.endpoint is not None and login.client == login.endpoint.address
+    return not (here or _ITSELF.fullmatch(login.client))
+
+
+# A log may have the name in place of the address.
+_ITSELF = re.compile(r"(::ffff:)?127(\.\d{1,3}){3}|::1|localhost(\.localdomain)?", re.IGNORECASE)
+
+
+# -- logins ----------------------------------------------------------------------------------------
+
+_SEEN_IN = {Vantage.WIRE: "on the wire", Vantage.LOG: "in a log"}
+_LOGINS = {
+    Meaning.CLEARTEXT: "in cleartext",
+    Meaning.UNDECIDED: "of which it cannot be told whether they were in cleartext",
+    Meaning.WEAK: "without TLS, by a mechanism that hides the password badly",
+    Meaning.REFUSED: "in cleartext, refused by policy",
+    Meaning.SAFE: "inside TLS or without revealing the secret",
+}
+_INSIDE = "from the host itself, which may pass on those of others"
+_NONE_SEEN = "no login in cleartext was seen, which does not say that none is taken: look there"
+
+
+def _with_logins(observations: Sequence[Observation], logins: Sequence[Login]) -> Assessment:
+    """Looks and logins: what is newer stands, and what disagrees is said."""
+    used = _use(logins)
     if not observations:
-        return heard
+        return used
     seen = assess(observations)
+    if seen.endpoint != used.endpoint:
+        raise ValueError("one endpoint's looks and logins are wanted")
+    decided = _decided(seen, observations)
+    by_look, by_login = seen.verdict is Verdict.EXPOSED, used.verdict is Verdict.EXPOSED
+    contrary: list[Login] = []
+    if by_look:
+        stands = by_login and _STRENGTH[used.grade] > _STRENGTH[seen.grade]
+        if not by_login:
+            contrary = [login for login in logins if meaning(login) is Meaning.REFUSED]
+    else:
+        if by_login and decided:
+            contrary = [login for login in logins if meaning(login) is Meaning.CLEARTEXT]
+        stands = not decided or (by_login and not _mended(observations, contrary))
+    first, second = (used, seen) if stands else (seen, used)
+    both = by_look == by_login and (by_look or stands)
+    conflict = (_disagree(seen, observations, contrary),) if contrary else ()
+    return replace(
+        seen,
+        verdict=first.verdict,
+        grade=first.grade,
+        reasons=(*first.reasons, *second.reasons) if both else first.reasons,
+        protocol=first.protocol or second.protocol,
+        basis=(*seen.basis, *used.basis),
+        vantages=tuple(dict.fromkeys((*seen.vantages, *used.vantages))),
+        conflicts=(*seen.conflicts, *conflict),
+    )
+
+
+def _mended(observations: Sequence[Observation], contrary: Sequence[Login]) -> bool:
+    """Whether a look after the last of these logins, from another host, finds nothing exposed: what
+    a stranger can do is decided by strangers.
+    """
+    last = max(login.last for login in contrary)
+    return any(
+        look.vantage is Vantage.REMOTE and look.start > last and _decided(assess([look]), [look])
+        for look in observations
+    )
+
+
+def _disagree(
+    seen: Assessment, observations: Sequence[Observation], contrary: Sequence[Login]
+) -> str:
+    """Both sides with their moments and from where; the newer one last."""
+    looks = ", ".join(f"{look.vantage.value} at {look.start}" for look in observations)
+    sides = [
+        (max(look.start for look in observations), f"{seen.verdict.value} from {looks}"),
+        (max(login.last for login in contrary), "; ".join(_counted(contrary))),
+    ]
+    return "the look and the logins disagree: " + "; later ".join(
+        words for _, words in sorted(sides)
+    )
+
+
+def _use(logins: Sequence[Login]) -> Assessment:
+    """What logins amount to by themselves."""
+    endpoint = logins[0].endpoint
+    if endpoint is None or any(login.endpoint != endpoint for login in logins[1:]):
+        raise ValueError("one endpoint's logins are wanted")
+    telling = [login for login in logins if meaning(login) is Meaning.CLEARTEXT]
+    newest = max(telling or logins, key=lambda login: login.last)
+    counted = _counted(telling or logins)
+    return Assessment(
+        endpoint=endpoint,
+        protocol=newest.protocol or None,
+        verdict=Verdict.EXPOSED if telling else Verdict.INCONCLUSIVE,
+        grade=Grade.OBSERVED if telling else None,
+        reasons=counted if telling else (_NONE_SEEN, *counted),
+        basis=(digest(counted),),
+        vantages=tuple(dict.fromkeys(login.vantage for login in logins)),
+    )
+
+
+def _counted(logins: Iterable[Login]) -> tuple[str, ...]:
+    """One line for each meaning and vantage: how often, of how many users (of names that were only
+    ever rejected it is not known whether they are users), from when to when.
+    """
+    kinds: dict[tuple[str, str], list[Login]] = defaultdict(list)
+    for login in logins:
+        means = meaning(login)
+        told = means is not Meaning.UNDECIDED or crossed(login)
+        what = _LOGINS[means] if told else _INSIDE
+        kinds[what, _SEEN_IN.get(login.vantage, login.vantage.value)].append(login)
+    return tuple(
+        "%s %s, of %s, seen %s, %s" % (
+            _number(sum(login.count for login in those), "login"),
+            what,
+            _users(those),
+            where,
+            _span(min(login.first for login in those), max(login.last for login in those)),
+        )
+        for (what, where), those in kinds.items()
+    )  # fmt: skip
+
+
+def _users(logins: Sequence[Login]) -> str:
+    names = len({login.user for login in logins})
+    users = len({login.user for login in logins if login.outcome is LoginOutcome.ACCEPTED})
+    if users == names:
+        return _number(names, "user")
+    return f"{_number(names, 'name')}, {users or 'none'} of them let in"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _span(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+# -- reports ---------------------------------------------------------------------------------------
+
+
+def _with_reports(
+    observations: Sequence[Observation], reported: Sequence[Reported], logins: Sequence[Login]
+) -> Assessment:
+    """Hearsay yields to a look that decided, and to logins; where there is none, it stands."""
+    heard = _hearsay(reported)
+    if not observations and not logins:
+        return heard
+    seen = assess(observations, (), logins)
     if seen.endpoint != heard.endpoint:
         raise ValueError("one endpoint's looks and reports are wanted")
     decided = _decided(seen, observations)
     if heard.verdict is Verdict.EXPOSED:
         stands, denied = not decided, decided and seen.verdict is not Verdict.EXPOSED
     else:
-        stands, denied = False, all(look.reach is Reach.CLOSED for look in observations)
+        closed = all(look.reach is Reach.CLOSED for look in observations)
+        stands, denied = False, seen.verdict is Verdict.ABSENT and closed
     conflict = "the look and the report disagree: {} by the look; {}".format(
         seen.verdict.value, "; ".join(heard.reasons)
     )
@@ -130,6 +293,9 @@ def _told(report: Reported) -> str:
     who = f"{report.source} {report.check}".strip()
     tail = "" if report.says is Claimed.PERMITTED else ": it listens, not looked at"
     return f"{who} reports {report.title}{tail}"
+
+
+# -- looks -----------------------------------------------------------------------------------------
 
 
 def _decided(seen: Assessment, observations: Sequence[Observation]) -> bool:

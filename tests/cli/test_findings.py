@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from mailseal.cli.exits import Exit
-from mailseal.model.look import Endpoint
+from mailseal.model.look import Channel, Endpoint
 from mailseal.store import Filter, Store
 from tests.cli.program import mailseal, on_terminal
 from tests.project.tree import ROOT
-from tests.store.make import look, record
+from tests.store.make import judged, login, look, record
 
 PAGE = ROOT / "docs/howto/keep-track.md"
 
@@ -39,7 +39,7 @@ def test_what_is_open_is_a_line_and_exit_1(path: Path):
     first, last = run.stdout.decode().splitlines()
     assert first.split() == [
         *ids(path), "high", "192.0.2.7:109", "pop2-cleartext-login", "accepted",
-        "2026-01-15", "2026-01-15", "open",
+        "2026-01-15", "2026-01-15", "-", "open",
     ]  # fmt: skip
     assert last == "1 open; 2 endpoints known, 0 of them undecided"
 
@@ -121,3 +121,54 @@ def test_the_commands_of_the_page_are_understood(path: Path):
     assert [run.returncode for run in runs] == [
         Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN,
     ]  # fmt: skip
+
+
+# -- logins ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def used(path: Path) -> Path:
+    seen = login("alice", client="198.51.100.77", notes=("alice came twice",))
+    with Store.open(str(path)) as store:
+        store.record_logins(judged(seen, login("bob", channel=Channel.TLS)), "/logs/alice.log")
+    return path
+
+
+def test_who_logs_in_is_listed(used: Path):
+    run = mailseal("findings", "--store", str(used), "--logins")
+    assert (run.returncode, run.stderr) == (Exit.EXPOSED, b"")
+    assert run.stdout.startswith(b"Logins in cleartext\n")
+    assert run.stdout.endswith(b"6 logins, 2 users, 1 of them in cleartext\n")
+    run = mailseal("findings", "--store", str(used), "--logins", "--format", "json")
+    assert json.loads(run.stdout)["type"] == "Logins"
+    run = mailseal("findings", "--store", str(used), "--logins", "--format", "ndjson")
+    kinds = [json.loads(line)["type"] for line in run.stdout.splitlines()]
+    assert kinds == ["JudgedLogin", "JudgedLogin", "Logins"]
+    run = mailseal("findings", "--store", str(used), "--logins", "--site", "lab")
+    assert run.returncode == Exit.INCONCLUSIVE
+    run = mailseal("findings", "--store", str(used), "--logins", ids(used)[0])
+    assert run.returncode == Exit.USAGE
+
+
+@pytest.mark.parametrize("form", ["text", "json", "ndjson"])
+def test_nothing_of_a_name_leaves_where_it_is_hidden(used: Path, form: str):
+    env = {"XDG_DATA_HOME": str(used.parent), "MAILSEAL_STORE": str(used)}
+    pseudonyms = set()
+    for words in (["--logins"], ids(used), []):
+        run = mailseal("findings", *words, "--format", form, env=env)
+        assert (b"alice" in run.stdout) is bool(words)
+        hidden = ["--redact-users", "--redact-clients", "--format", form]
+        run = mailseal("findings", *words, *hidden, env=env)
+        assert run.returncode == Exit.EXPOSED, run.stderr
+        for name in (b"alice", b"bob", b"198.51.100.7"):
+            assert name not in run.stdout + run.stderr
+        pseudonyms |= set(re.findall(rb"user-[0-9a-f]{8}", run.stdout))
+    assert len(pseudonyms) == 2
+
+
+def test_a_key_that_is_none_is_one_line_and_exit_2(used: Path):
+    (used.parent / "mailseal").mkdir()
+    (used.parent / "mailseal" / "redaction.key").touch()
+    env = {"XDG_DATA_HOME": str(used.parent), "MAILSEAL_STORE": str(used)}
+    run = mailseal("findings", "--redact-users", env=env)
+    assert (run.returncode, run.stderr.count(b"\n")) == (Exit.USAGE, 1)

@@ -1,14 +1,20 @@
 """Plans on the command line: the text for people, the file for `apply`, and what is refused."""
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mailseal.facts.gather import gather
 from mailseal.model import codec
+from mailseal.model.look import Endpoint
+from mailseal.model.moment import rfc3339
+from mailseal.store import Store
 from tests.cli.program import mailseal
 from tests.plan import hosts
+from tests.store.make import judged, login
 
 GOLDEN = Path(__file__).parent / "golden"
 CUT_OFF = "EVERY EXISTING CLEARTEXT CLIENT OF 192.0.2.10:109, [2001:db8:1::10]:109 STOPS WORKING."
@@ -94,3 +100,43 @@ def test_facts_are_one_record(tmp_path: Path):
     record = json.loads(line)
     assert record["type"] == "HostFacts"
     assert str(tmp_path) in [each["path"] for each in record["files"]]
+
+
+# -- who logs in -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    path = tmp_path / "store.sqlite3"
+    now = rfc3339(time.time())
+    seen = replace(login("al\x1bice"), endpoint=Endpoint("192.0.2.10", 109), first=now, last=now)
+    with Store.open(str(path)) as there:
+        there.record_logins(judged(seen), "x")
+    return str(path)
+
+
+def test_its_first_lines_name_who_logs_in(facts: str, store: str, tmp_path: Path):
+    plan = str(tmp_path / "plan.json")
+    done = mailseal("plan", "--facts", facts, "--store", store, "-o", plan)
+    first_lines = done.stdout.decode().splitlines()[:8]
+    assert len([line for line in first_lines if "al\\x1bice: 3 times" in line]) == 1
+    asked = mailseal("apply", plan)
+    assert "al\\x1bice: 3 times" in asked.stdout.decode()
+    assert b"\x1b" not in asked.stdout
+    hidden = ["--redact-users", "--redact-clients"]
+    env = {"XDG_DATA_HOME": str(tmp_path)}
+    done = mailseal("plan", "--facts", facts, "--store", store, *hidden, env=env)
+    assert b"  user-" in done.stdout
+    assert b"198.51.100.0/24" in done.stdout
+    assert b"x1bice" not in done.stdout
+
+
+def test_who_came_before_is_not_named(facts: str, store: str):
+    done = mailseal("plan", "--facts", facts, "--store", store, "--logins-since", "0h")
+    assert b"Nobody was seen to log in here since" in done.stdout
+
+
+@pytest.mark.parametrize("words", [("--logins-since", "soon"), ("--store", "/nonexistent/x")])
+def test_a_time_or_a_store_that_is_none_is_one_line_and_exit_2(facts: str, words: tuple[str, ...]):
+    done = mailseal("plan", "--facts", facts, *words)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)

@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from mailseal.model import codec
-from mailseal.model.known import FindingHistory, KnownFinding, KnownFindings
+from mailseal.model.known import FindingHistory, KnownFinding, KnownFindings, KnownLogin
+from mailseal.model.login import Meaning
+from mailseal.model.look import Channel, Vantage
 from mailseal.report import records
-from mailseal.report.known import WRITERS, Run, Sum, history, line
+from mailseal.report.known import WRITERS, Run, Sum, history, line, summary
 from mailseal.report.style import Style
 from mailseal.store import Store
 from tests.report.make import HOSTILE, hostile
 from tests.report.make import result as scanned
-from tests.store.make import NESSUS, look, moment, record
+from tests.store.make import NESSUS, judged, login, look, moment, record
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -22,8 +24,15 @@ def told(tmp_path: Path) -> FindingHistory:
         record(store, reported=[replace(NESSUS, when=moment(1))])
         for minute, kind in ((2, "exposed"), (3, "refused"), (4, "exposed"), (5, "exposed")):
             record(store, look(kind, minute))
+        seen = [
+            login(last=4, software=("mutt 2.2",)),
+            login("bob", 5, 6, vantage=Vantage.WIRE, host=""),
+            login("carol", 6, 7, channel=Channel.TLS),
+            login(None, 7, 8, channel=Channel.UNKNOWN, notes=("this log shows no TLS",)),
+        ]
+        store.record_logins(judged(*seen), "mail.log")
         (finding,) = store.ids("")
-        return store.history(finding)
+        return store.history(finding, moment(5))
 
 
 def known(**changes) -> KnownFinding:
@@ -44,7 +53,7 @@ def written(form: str, *findings: KnownFinding, endpoints: int = 3, live: bool =
 
 
 def test_a_list_and_a_history_as_text(tmp_path: Path):
-    fixed = known(fixed=moment(9))
+    fixed = known(fixed=moment(9), users=12)
     text = written("text", known(), fixed, live=True)
     found = told(tmp_path)
     text += "\n\n" + "\n".join(history(found)) + "\n"
@@ -98,3 +107,30 @@ def test_hostile_text_does_not_get_through(tmp_path: Path):
 
 def test_colour_where_it_is_wanted():
     assert "\x1b[" in line(known(), Style(True))
+
+
+def test_many_logins_are_cut_off_and_those_in_cleartext_come_first(tmp_path: Path):
+    found = told(tmp_path)
+    (alice,) = [each for each in found.logins if each.login.user == "alice"]
+    safe = [
+        KnownLogin(replace(alice.login, user=f"user{number}"), Meaning.SAFE, "x")
+        for number in range(60)
+    ]
+    text = "\n".join(history(replace(found, logins=(*safe, alice))))
+    assert "alice" in text
+    assert "11 more kinds of logins" in text
+    assert text.count("user") < 60
+
+
+def test_that_nobody_looked_at_who_logs_in_is_said_of_what_is_open(tmp_path: Path):
+    found = replace(told(tmp_path), logins=())
+    words = "nobody looked at who logs in"
+    assert words in "\n".join(history(found))
+    fixed = replace(found, known=replace(found.known, fixed=moment(9)))
+    assert words not in "\n".join(history(fixed))
+
+
+def test_users_without_a_place_are_told_at_the_end():
+    total = Sum(0, 0, 4)
+    assert total.doubtful
+    assert "users in cleartext at servers whose address is not known: 4" in summary(total)

@@ -14,16 +14,19 @@ from mailseal.model.known import (
     FindingHistory,
     KnownFinding,
     KnownFindings,
+    KnownLogin,
     LookPeriod,
     ReportPeriod,
     VerdictPeriod,
 )
 from mailseal.model.local import Holder, LocalHost, LocalListener, Program, Source
+from mailseal.model.login import JudgedLogin, Login, TlsFailure
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
 from mailseal.model.reported import Reported
 from mailseal.report import records
 from mailseal.report.local import Local
+from mailseal.report.logins import Logins
 from mailseal.report.result import Origin, Reference, Scan, ScanResult
 from tests.project.tree import ROOT
 from tests.report.make import mixed, result, written
@@ -34,7 +37,7 @@ DOCUMENTED = (
     Attempt, TlsFacts, Reported,
     Local, LocalHost, LocalListener, Holder, Program, Source,
     KnownFindings, KnownFinding, FindingHistory, Appearance, VerdictPeriod, LookPeriod,
-    ReportPeriod,
+    ReportPeriod, KnownLogin, Logins, JudgedLogin, Login, TlsFailure,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
 )  # fmt: skip
 

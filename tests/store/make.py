@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mailseal.assess import assess
-from mailseal.model.look import Endpoint, Observation, Reach, Vantage
+from mailseal.assess import assess, meaning
+from mailseal.model.login import JudgedLogin, Login, LoginOutcome
+from mailseal.model.look import Channel, Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.model.reported import Claimed, Reported
 from mailseal.report.result import ScanResult
@@ -81,13 +82,36 @@ def record(store: Store, *observations: Observation, reported: Sequence[Reported
     store.flush()
 
 
+def login(user: str | None = "alice", first: float = 1, last: float = 2, **changes) -> Login:
+    """Three logins in cleartext at `AT`, as a log shows them, between two minutes."""
+    made = Login(
+        endpoint=AT,
+        protocol="pop2",
+        client="198.51.100.7",
+        user=user,
+        mechanism="HELO",
+        channel=Channel.CLEAR,
+        outcome=LoginOutcome.ACCEPTED,
+        count=3,
+        first=moment(first),
+        last=moment(last),
+        vantage=Vantage.LOG,
+        host="mail",
+    )
+    return replace(made, **changes)
+
+
+def judged(*logins: Login) -> list[JudgedLogin]:
+    return [JudgedLogin(each, meaning(each)) for each in logins]
+
+
 def rows(path: Path) -> list[tuple[object, ...]]:
     """Everything that the file holds."""
     connection = sqlite3.connect(path)
     try:
         return [
             row
-            for table in ("endpoint", "period", "finding")
+            for table in ("endpoint", "period", "finding", "login")
             for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1")
         ]
     finally:

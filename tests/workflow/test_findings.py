@@ -1,15 +1,18 @@
 """`findings` as a function: what it refuses, and what its sum says."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mailseal.model.look import Endpoint
+from mailseal.model.finding import Severity
+from mailseal.model.look import Channel, Endpoint
+from mailseal.model.moment import seconds
 from mailseal.store import Store
 from mailseal.workflow import BadInput
-from mailseal.workflow.findings import Request, listed, opened, shown
-from tests.store.make import look, record
+from mailseal.workflow.findings import Request, listed, logins, opened, shown
+from tests.store.make import judged, login, look, moment, record
 
 
 @pytest.fixture
@@ -97,3 +100,70 @@ def test_what_is_found_wrong_while_reading_is_bad_input(store: Store, tmp_path: 
     path = str(tmp_path / "store.sqlite3")
     with pytest.raises(BadInput, match="damaged"), opened(path, {}) as there:
         list(listed(there, Request())[1])
+
+
+# -- logins ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "stands"), [(1, "later refused"), (9, "later 3 logins")])
+def test_a_look_and_logins_that_disagree_are_shown_whichever_came_last(
+    store: Store, first: int, stands: str
+):
+    record(store, look("exposed", 0))
+    record(store, look("refused", 5))
+    store.record_logins(judged(login(first=first, last=first + 1)), "x")
+    history, _ = shown(store, store.ids("")[0])
+    (conflict,) = history.conflicts
+    assert stands in conflict
+
+
+def test_where_they_agree_there_is_no_conflict(store: Store):
+    record(store, look("exposed", 5))
+    store.record_logins(judged(login()), "x")
+    history, _ = shown(store, store.ids("")[0])
+    assert history.conflicts == ()
+
+
+def test_users_of_the_last_thirty_days_are_counted(store: Store):
+    record(store, look("exposed", 5))
+    store.record_logins(judged(login(first=1, last=2)), "x")
+    for days, users in ((29, 1), (31, 0)):
+        _, found = listed(store, Request(), functools.partial(seconds, moment(days * 1440)))
+        assert [known.users for known in found] == [users]
+
+
+def test_users_at_servers_without_an_address_leave_a_doubt(store: Store):
+    record(store, look("refused", 5))
+    store.record_logins(judged(login(endpoint=None)), "x")
+
+    def unplaced(**asked) -> tuple[int, bool]:
+        total, _ = listed(store, Request(**asked), lambda: seconds(moment(9)))
+        return total.unplaced, total.doubtful
+
+    assert unplaced() == unplaced(where="mail") == unplaced(protocol="pop2") == (1, True)
+    assert unplaced(where="other")[0] == unplaced(where="192.0.2.7")[0] == 0
+    assert unplaced(protocol="imap")[0] == unplaced(site="lab")[0] == 0
+
+
+def test_who_logs_in_everywhere(store: Store):
+    total, found = logins(store, Request())
+    assert (total.exposed, total.doubtful, found.logins) == (False, True, ())
+    seen = [login(), login("bob", 5, 6, endpoint=None), login("eve", 8, 9, channel=Channel.TLS)]
+    store.record_logins(judged(*seen), "mail.log")
+    total, found = logins(store, Request())
+    assert (total.exposed, total.doubtful) == (True, False)
+    assert [each.login.user for each in found.logins] == ["eve", "bob", "alice"]
+    assert found.counts == {"logins": 9, "users": 3, "of them in cleartext": 2}
+    assert found.sources == ("mail.log",)
+    _, found = logins(store, Request(where="mail"))
+    assert [each.login.user for each in found.logins] == ["eve", "bob", "alice"]
+    _, found = logins(store, Request(where="192.0.2.0/24", protocol="pop2", site="default"))
+    assert [each.login.user for each in found.logins] == ["eve", "alice"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"fixed": True}, {"rules": ("tls-version",)}, {"severity": Severity.HIGH}]
+)
+def test_what_chooses_among_findings_does_not_choose_among_people(store: Store, asked):
+    with pytest.raises(BadInput, match="--logins lists people"):
+        logins(store, Request(**asked))

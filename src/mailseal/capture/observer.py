@@ -43,6 +43,9 @@ BEHIND = 1 << 14
 SECONDS = 5.0
 """How long the name of a client that has logged in is waited for: octets, and seconds."""
 
+RECENT = 4
+"""Events that may still be told otherwise."""
+
 _OUTCOMES = {
     Outcome.PROVEN: LoginOutcome.ACCEPTED,
     Outcome.ACCEPTED: LoginOutcome.REJECTED,
@@ -125,13 +128,12 @@ class _Ear:
 
     __slots__ = (
         "_behind",
-        "_count",
+        "_events",
         "_given",
         "_held",
         "_observer",
         "_session",
         "_size",
-        "_times",
         "ends",
         "protocol",
         "server",
@@ -149,7 +151,7 @@ class _Ear:
         self._size = 0
         self._behind = -1
         self._given = 0
-        self._times: list[float] = []
+        self._events: list[tuple[LoginEvent, float]] = []
 
     # -- what is heard -------------------------------------------------------------------------
 
@@ -198,37 +200,54 @@ class _Ear:
         return name in DIALOGUES and self._begin(name, time)
 
     def _picked_up(self, time: float) -> bool:
-        """In the middle of a session. What is held may begin in the middle of a line."""
+        """In the middle of a session. What is held may begin in the middle of a line, so the first
+        one tells nothing.
+        """
         for direction in (0, 1):
-            for line in self._held[direction].split(b"\n")[1:-1]:
-                found = overheard(line.rstrip(b"\r"))
-                name = self._by_port(direction, found[1] if found else None)
-                if found is not None and name in ("", found[0]):
-                    server = direction if found[1] is Side.SERVER else 1 - direction
-                    if self.server in (-1, server):
-                        self.server = server
-                        return self._begin(found[0], time)
+            at = self._held[direction].find(b"\n") + 1
+            while at and (end := self._held[direction].find(b"\n", at)) >= 0:
+                found = overheard(self._held[direction][at:end].rstrip(b"\r"))
+                if found is not None and self._fits(direction, *found):
+                    return self._taken_up(found[0], direction, at, time)
+                at = end + 1
         return max(map(len, self._held)) < LINE_LIMIT
 
-    def _by_port(self, direction: int, side: Side | None) -> str:
-        """What speaks as a rule at the port of the side that would be the server."""
+    def _fits(self, direction: int, protocol: str, side: Side) -> bool:
+        """Whether that can be, by the port and by who began; it tells who is the server."""
         server = direction if side is Side.SERVER else 1 - direction
-        return PORTS.get(self.ends[server][1], "")
+        usual = PORTS.get(self.ends[server][1], protocol)
+        if usual != protocol or self.server not in (-1, server):
+            return False
+        self.server = server
+        return True
 
-    def _begin(self, name: str, time: float) -> bool:
+    def _taken_up(self, name: str, direction: int, at: int, time: float) -> bool:
+        """Reads on from a line of one direction; what came before it is past."""
+        rest, other = self._held[direction][at:], self._held[1 - direction]
+        self._held = [b"", b""]
+        session = self._made(name)
+        self.torn = session.torn = session.greeted = True
+        self._observer.counts.torn += 1
+        if not other.endswith(b"\n"):
+            session.lost(self._side(1 - direction))
+        return self._read(session, direction, rest, time)
+
+    def _made(self, name: str) -> TextSession:
         self._observer.counts.mail += 1
         self.protocol = name
-        self._session = session = DIALOGUES[name].session(False)
-        if self.torn:
-            self._observer.counts.torn += 1
-            session.greeted = True
-            for side in Side:
-                session.lost(side)
-        held, self._held = self._held, [b"", b""]
-        # The server greets before it hears.
-        return all(
-            self._read(session, direction, held[direction], time)
-            for direction in (self.server, 1 - self.server)
+        self._session = DIALOGUES[name].session(False)
+        return self._session
+
+    def _begin(self, name: str, time: float) -> bool:
+        """The server greets, and answers what clients may have said too early behind that."""
+        session, held = self._made(name), self._held
+        self._held = [b"", b""]
+        server, client = held[self.server], held[1 - self.server]
+        greeting = server.find(b"\n") + 1
+        return (
+            self._read(session, self.server, server[:greeting], time)
+            and self._read(session, 1 - self.server, client, time)
+            and self._read(session, self.server, server[greeting:], time)
         )
 
     # -- the session ---------------------------------------------------------------------------
@@ -254,7 +273,8 @@ class _Ear:
         if session.overflow or self._size > OCTETS:
             return False
         if self._behind < 0:
-            if not session.logins or session.logins[-1].outcome is not Outcome.PROVEN:
+            done = session.logins and session.logins[-1].outcome is Outcome.PROVEN
+            if not done or session.undecided:
                 return True
             self._behind = self._size
             self._observer.late(self, time)
@@ -263,9 +283,13 @@ class _Ear:
         return waits and self._size < self._behind + BEHIND
 
     def _stamp(self, session: TextSession, time: float) -> None:
-        """When each event was decided."""
-        while len(self._times) < len(session.logins):
-            self._times.append(time)
+        """When each event was decided. The answer to PASS takes the place of that to USER."""
+        for index in range(max(0, len(self._events) - RECENT), len(session.logins)):
+            event = session.logins[index]
+            if index == len(self._events):
+                self._events.append((event, time))
+            elif self._events[index][0] is not event:
+                self._events[index] = (event, time)
 
     def give(self) -> None:
         """Tells the logins that were not told yet."""
@@ -273,7 +297,9 @@ class _Ear:
         session = self._session
         if session is None:
             return
-        for event, time in list(zip(session.logins, self._times, strict=True))[self._given :]:
-            if event.sent or event.outcome is Outcome.REFUSED:
+        for event, time in self._events[self._given :]:
+            # An unclear answer in a torn session may be that to something else.
+            clear = event.outcome is not Outcome.UNCLEAR or not session.torn
+            if event.outcome is Outcome.REFUSED or (event.sent and clear):
                 self._observer.login(self, event, time)
-        self._given = len(session.logins)
+        self._given = len(self._events)

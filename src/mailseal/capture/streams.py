@@ -20,7 +20,7 @@ from mailseal.capture.frames import ACK, FIN, RST, SYN, Segment
 
 FLOWS = 1 << 16
 """Connections that are followed at a time, and ended ones that are remembered."""
-SEGMENTS = 64
+SEGMENTS = 256
 """Segments of a connection that wait, and octets, and seconds of the capture's time."""
 OCTETS = 1 << 18
 PATIENCE = 2.0
@@ -309,7 +309,7 @@ class Streams:
                         break
                     self._deliver(flow, direction)
                     moved = True
-                if half.end is not None and half.place == half.end - 1 and not half.waiting:
+                if half.anchored and half.end is not None and half.place == half.end - 1:
                     half.move(half.end)
                     moved = True
         if all(half.done for half in flow.halves) and not flow.held:

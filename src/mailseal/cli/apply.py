@@ -17,6 +17,7 @@ from mailseal.cli.hostcommon import (
     tell,
 )
 from mailseal.cli.output import Output, terminal_style
+from mailseal.report.style import harmless
 
 
 @click.command(
@@ -49,7 +50,7 @@ def command(
     with host_errors():
         made, payload = plans.read_file(text)
         for line in made.headline:
-            out.line(line)
+            out.line(harmless(line))
         ask = asker(yes)
         if not ask("Apply this plan to %s" % made.host):
             raise Stop(Exit.REFUSED, "nothing was changed")

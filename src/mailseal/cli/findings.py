@@ -11,6 +11,7 @@ import click
 from mailseal import __version__
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.output import ReaderGone, opened, output_options
+from mailseal.cli.redactoption import redaction, redaction_options
 from mailseal.cli.storeoption import store_option
 from mailseal.model.finding import Severity
 from mailseal.report.style import harmless
@@ -24,11 +25,14 @@ Examples:
   mailseal findings --network 192.0.2.0/24 --severity medium
   mailseal findings --fixed-since 2026-01-31       what was fixed since then
   mailseal findings --all --format ndjson > findings.ndjson
-  mailseal findings 3f2a                           one, with its history and evidence
+  mailseal findings 3f2a                           one, with its history, evidence and users
+  mailseal findings --logins --redact-users        who logs in, for a report that leaves the house
 
 Sends no packet: it tells what scans and imports have recorded. Exit code 1 says that something
 exposed is open, 3 that nothing is but an endpoint is undecided, or that nothing is known
-at all, 2 that there is no such finding or no store, 0 that nothing exposed is open.
+at all, 2 that there is no such finding or no store, 0 that nothing exposed is open. USERS is how
+many logged in in cleartext at the endpoint in the last 30 days; - where nobody looked (the commands
+`wire` and `logs` do). With --logins, 1 says that somebody logs in in cleartext.
 """,
 )
 @click.argument("finding", required=False, metavar="[ID]")
@@ -52,6 +56,8 @@ at all, 2 that there is no such finding or no store, 0 that nothing exposed is o
     metavar="WHERE",
     help="An address, a network or a name that was scanned.",
 )
+@click.option("--logins", is_flag=True, help="Who logs in, in place of findings.")
+@redaction_options
 @store_option
 @output_options("text", "json", "ndjson")
 def command(
@@ -61,21 +67,33 @@ def command(
     output: str | None,
     overwrite: bool,
     severity: str,
+    logins: bool,
+    redact_users: bool,
+    redact_clients: bool,
     **options: Any,
 ) -> Exit:
     """What is known: open findings, or the one that begins with ID."""
     from mailseal.report import records
     from mailseal.report.known import WRITERS, Run
     from mailseal.report.known import history as shown
+    from mailseal.report.logins import FORMS
     from mailseal.workflow import BadInput, findings
 
     request = findings.Request(severity=Severity(severity), **options)
+    redact = redaction(redact_users, redact_clients)
+    if logins and finding is not None:
+        raise Stop(Exit.USAGE, "--logins lists everybody: leave %s out, or --logins" % finding)
     live = output is None and sys.stdout.isatty()
     try:
         with findings.opened(store, os.environ) as there:
             for note in there.notes:
                 click.echo(f"mailseal: {harmless(note)}", err=True)
-            if finding is None:
+            if logins:
+                total, seen = findings.logins(there, request)
+                with opened(output, overwrite) as out:
+                    for line in FORMS[form](redact.document(seen), out.style):
+                        out.line(line)
+            elif finding is None:
                 total, results = findings.listed(there, request)
                 with opened(output, overwrite) as out:
                     writer = WRITERS[form](Run(out.line, __version__, out.style, live))
@@ -85,8 +103,9 @@ def command(
             else:
                 history, total = findings.shown(there, finding)
                 with opened(output, overwrite) as out:
-                    text = shown(history, out.style)
-                    for line in text if form == "text" else [records.line(history)]:
+                    hidden = redact.history(history)
+                    text = shown(hidden, out.style)
+                    for line in text if form == "text" else [records.line(hidden)]:
                         out.line(line)
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None

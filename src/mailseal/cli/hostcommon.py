@@ -7,6 +7,7 @@ gives it, so that no command words it anew.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.redactoption import redaction, redaction_options
+from mailseal.cli.storeoption import store_option
 
 if TYPE_CHECKING:
     from mailseal.model.plan import Receipt
     from mailseal.workflow.hosts import Host
+    from mailseal.workflow.logins import Asked
     from mailseal.workflow.plans import Wish
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,6 +96,15 @@ _PLAN_OPTIONS = (
         metavar="N",
         help="Port of the service, for ssh://. Default: 109.",
     ),
+    click.option(
+        "--logins-since",
+        default="30d",
+        show_default=True,
+        metavar="TIME",
+        help="Name who logged in since then: 30d, 12h, 4w or a day.",
+    ),
+    store_option,
+    redaction_options,
 )
 
 
@@ -133,6 +146,17 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
         ),
         protocol,
     )
+
+
+def asked(options: dict[str, Any]) -> Asked:
+    """How the plan asks who logs in. Raises Stop."""
+    from mailseal.workflow import BadInput, logins
+
+    hidden = redaction(options["redact_users"], options["redact_clients"])
+    try:
+        return logins.asked(options["store"], os.environ, options["logins_since"], hidden)
+    except BadInput as error:
+        raise Stop(Exit.USAGE, str(error)) from None
 
 
 def tell(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.hostcommon import host_errors, host_of, plan_options, service_of, wish
+from mailseal.cli.hostcommon import asked, host_errors, host_of, plan_options, service_of, wish
 from mailseal.cli.output import Output, opened, terminal_style
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ Examples:
   mailseal plan --stage offer ssh://mailhost       TLS beside cleartext, nobody is cut off
   mailseal plan --strategy retire ssh://mailhost   turn the service off
 
-Without root the plan is a draft that names what it could not read; `apply` refuses drafts.
+Without root the plan is a draft that names what it could not read; `apply` refuses drafts. Its
+first lines name who would be cut off: who was seen to log in, by the commands `wire` and `logs`.
 """,
 )
 @click.argument("target", required=False, metavar="[TARGET|ssh://HOST]")
@@ -53,16 +54,18 @@ def command(
 
     if facts_file is not None and target is not None:
         raise Stop(Exit.USAGE, "--facts names the host already: leave %s out" % target)
+    logins = asked(options)
     try:
         with host_errors():
             if facts_file is not None:
                 facts = codec.loads(HostFacts, _read(facts_file), lenient=True)
-                made = plans.from_facts(facts, wish(options, port or 109, protocol))
+                wanted = wish(options, port or 109, protocol)
+                made = plans.from_facts(facts, wanted, logins)
             else:
                 with host_of(target) as host:
                     service, name = service_of(target, port, host)
                     wanted = wish(options, service, protocol, name)
-                    made, facts = plans.make(host, wanted)
+                    made, facts = plans.make(host, wanted, logins)
     except AlreadySealed as sealed:
         click.echo("mailseal: %s: there is nothing to plan" % sealed, err=True)
         return Exit.CLEAN

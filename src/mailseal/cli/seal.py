@@ -9,6 +9,7 @@ import click
 
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.hostcommon import (
+    asked,
     asker,
     change_options,
     exit_of,
@@ -56,10 +57,11 @@ def command(
     from mailseal.workflow.seal import Talk, seal
 
     out = Output(sys.stdout, terminal_style(sys.stdout))
+    logins = asked(options)
     try:
         with host_errors(), host_of(target) as host:
             service, name = service_of(target, port, host)
-            made, facts = plans.make(host, wish(options, service, name=name))
+            made, facts = plans.make(host, wish(options, service, name=name), logins)
             contents = {fact.path: fact.content for fact in facts.files if fact.content is not None}
 
             def show(shown: Plan) -> None:

@@ -1,14 +1,16 @@
 """What is known over time: findings and their history, as the store gives them to readers.
 
-Moments are RFC 3339 UTC, those of the looks (their start), not of the recording.
+Moments are RFC 3339 UTC, those of the looks (their start), not of the recording. Who logs in is
+personal data: it stands in KnownLogin alone, and everything else holds counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import ClassVar, Optional, Tuple
 
 from mailseal.model.finding import Assessment, Finding
+from mailseal.model.login import Login, Meaning
 from mailseal.model.look import Observation
 from mailseal.model.reported import Reported
 
@@ -17,7 +19,8 @@ from mailseal.model.reported import Reported
 class KnownFinding:
     """A finding with its newest evidence. `first` and `last` are when it was seen since it last
     appeared, `fixed` the moment of the look that found it gone (None: it is open). `found_from` are
-    the vantages that saw it; `report` stands for what others say.
+    the vantages that saw it; `report` stands for what others say. `users` is how many logged in in
+    cleartext at its endpoint in the last 30 days; None: nobody ever looked at who logs in there.
     """
 
     finding: Finding
@@ -25,6 +28,21 @@ class KnownFinding:
     last: str
     fixed: Optional[str]
     found_from: Tuple[str, ...]
+    users: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class KnownLogin:
+    """Logins of one kind, added up over all that was read. `login.count` is a least number: what
+    was read twice counts once, and where that could not be told it counts as read twice. `source`
+    is the file or interface that told of it last.
+    """
+
+    login: Login
+    meaning: Meaning
+    source: str
+
+    RECORD: ClassVar[str] = "KnownLogin"
 
 
 @dataclass(frozen=True)
@@ -75,22 +93,29 @@ class ReportPeriod:
 
 @dataclass(frozen=True)
 class FindingHistory:
-    """One finding, and all that is known of its endpoint; newest first in every list."""
+    """One finding, and all that is known of its endpoint; newest first in every list. `conflicts`
+    are those between the newest look and the logins.
+    """
 
     known: KnownFinding
     appearances: Tuple[Appearance, ...]
     verdicts: Tuple[VerdictPeriod, ...]
     looks: Tuple[LookPeriod, ...]
     reports: Tuple[ReportPeriod, ...]
+    logins: Tuple[KnownLogin, ...] = ()
+    conflicts: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class KnownFindings:
-    """A list of findings as one document. `endpoints` is how many endpoints were looked at or
-    reported within what was asked for, `undecided` of how many the newest verdict is inconclusive.
+    """A list of findings as one document. `endpoints` is how many endpoints were looked at,
+    reported or logged in to within what was asked for, `undecided` of how many the newest verdict
+    is inconclusive or there is none. `unplaced` is how many users logged in in cleartext, in the
+    last 30 days, at servers whose address no log tells.
     """
 
     mailseal: str
     findings: Tuple[KnownFinding, ...]
     endpoints: int
     undecided: int
+    unplaced: int = 0

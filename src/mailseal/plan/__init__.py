@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from mailseal.plan.base import Cannot, Given, Options
 from mailseal.plan.make import AlreadySealed, make
+from mailseal.plan.seen import Seen
 
-__all__ = ["AlreadySealed", "Cannot", "Given", "Options", "make"]
+__all__ = ["AlreadySealed", "Cannot", "Given", "Options", "Seen", "make"]

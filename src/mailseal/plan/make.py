@@ -11,6 +11,7 @@ from mailseal.model.look import Endpoint
 from mailseal.model.plan import ClaimKind, Plan, Scope
 from mailseal.plan import retire, wrap
 from mailseal.plan.base import Cannot, Options, Request, Steps, claims, served
+from mailseal.plan.seen import Seen, lines
 
 _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
     "wrap": wrap.steps,
@@ -18,8 +19,11 @@ _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
 }
 
 
-def make(facts: HostFacts, port: int, protocol: str, options: Options) -> Plan:
-    """The plan for the service on a port of the host that `facts` describe.
+def make(
+    facts: HostFacts, port: int, protocol: str, options: Options, seen: Seen | None = None
+) -> Plan:
+    """The plan for the service on a port of the host that `facts` describe. `seen` are the logins
+    there; None: nobody was asked about them.
 
     Raises Cannot where there is nothing to fix, or no way that is safe.
     """
@@ -51,7 +55,7 @@ def make(facts: HostFacts, port: int, protocol: str, options: Options) -> Plan:
         made=facts.taken,
         facts_digest=digest(facts, scope),
         scope=scope,
-        headline=steps.headline,
+        headline=(*steps.headline, *(lines(seen, options.strategy == "retire") if seen else ())),
         gap=steps.gap,
         risks=steps.risks,
         ops=steps.ops,

@@ -107,6 +107,7 @@ class TextSession:
 
     __slots__ = (
         "_asked",
+        "_blind",
         "_client",
         "_collected",
         "_exchange",
@@ -148,6 +149,7 @@ class TextSession:
         self._client = LineBuffer()
         self._server = LineBuffer()
         self._asked: Deque[Asked] = collections.deque()
+        self._blind = False
         self._exchange: Optional[Asked] = None
         self._collected: List[bytes] = []
 
@@ -184,13 +186,14 @@ class TextSession:
             # An overlong line of a message, or a token: it is let go, and the next one taken up.
             self.lost(side)
             buffer.torn = data[start - 1 : start] != b"\n"
+            self._blind = False
             behind = self.feed(side, data[start:])
             return None if behind is None else start + behind
         return None
 
     def lost(self, side: Side, octets: int = 0) -> None:
-        """So many octets of one side were not seen (0: not known how many). What follows is picked
-        up at the next line, and never taken for the continuation of anything: after a gap a
+        """So many octets of one side were not seen (0: not known how many). What follows is never
+        taken for the continuation of anything, and its first line names nobody: after a gap a
         password looks like a name.
         """
         buffer = self._server if side is Side.SERVER else self._client
@@ -200,7 +203,9 @@ class TextSession:
         buffer.tear()
         self._forget(side)
         if side is Side.CLIENT:
-            self.torn = True
+            # Of an exchange the next line is a response; else a command, or the rest of one.
+            exchange = any(asked.exchange is not None for asked in self._asked)
+            buffer.torn, self._blind, self.torn = exchange, True, True
             for asked in self._asked:
                 if asked.exchange is not None:
                     asked.exchange.blind = True
@@ -209,6 +214,11 @@ class TextSession:
             self._asked.clear()
             self._collected.clear()
         self._exchange = None
+
+    @property
+    def undecided(self) -> bool:
+        """A login waits for its answer."""
+        return any(asked.mechanism for asked in self._asked)
 
     def unanswered(self) -> List[LoginEvent]:
         """The logins whose secret was sent and whose answer has not come."""
@@ -242,8 +252,23 @@ class TextSession:
         elif self._exchange is not None:
             self._response(self._exchange, line)
         else:
+            known = len(self._asked)
             self._command(line)
+            if self._blind:
+                self._blind = False
+                self._unnamed(known)
         return self.sealed
+
+    def _unnamed(self, known: int) -> None:
+        """What was asked with a line that may not be whole names nobody: the name may be a part of
+        something else.
+        """
+        for asked in list(self._asked)[known:]:
+            asked.user = None
+            self._exchange = None
+            if asked.exchange is not None:
+                asked.exchange.user = None
+                asked.exchange.blind = True
 
     @property
     def overflow(self) -> bool:

@@ -92,9 +92,9 @@ class Session(TextSession):
         elif found.group(2):
             self._collect(line)
         else:
-            if self._mail and self.torn:
-                # The dot was not seen, and it is answered.
-                self._mail = False
+            if self.torn and self._waiting is None:
+                # Of DATA or of the dot behind the message only the answer was seen.
+                self._mail = line.startswith(b"354")
             self._replied(_answer(found.group(1)), line)
 
     def _forget(self, side: Side) -> None:

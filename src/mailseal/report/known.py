@@ -2,7 +2,8 @@
 
 Strategy: the lines have columns of fixed least widths, so that they can be written as findings are
 read, on a terminal under a header, and cut apart by tools where there is none. Only the newest look
-and the last one that differs are shown whole: what changed is in them.
+and the last one that differs are shown whole: what changed is in them. Of people the list has a
+number alone: how many would be cut off.
 """
 
 from __future__ import annotations
@@ -14,23 +15,29 @@ from typing import NamedTuple, Protocol
 from mailseal.model import codec
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, KnownFinding, KnownFindings, LookPeriod
-from mailseal.report import records
+from mailseal.model.login import JudgedLogin, Meaning
+from mailseal.report import logins, records
 from mailseal.report.layout import labelled
 from mailseal.report.style import PLAIN, Style, harmless
 
-_WIDTHS = (12, 8, 24, 24, 9, 10, 10)
-_HEADER = ("ID", "SEVERITY", "ENDPOINT", "RULE", "GRADE", "FIRST", "LAST", "STATE")
+_WIDTHS = (12, 8, 24, 24, 9, 10, 10, 5)
+_HEADER = ("ID", "SEVERITY", "ENDPOINT", "RULE", "GRADE", "FIRST", "LAST", "USERS", "STATE")
+LOGINS = 50
+"""Kinds of logins that are shown of one finding, those in cleartext first."""
+_MEANINGS = tuple(Meaning)
 _COLOURS = {Severity.HIGH: "red", Severity.CRITICAL: "red", Severity.MEDIUM: "yellow"}
 
 
 class Sum:
     """Counts findings as they pass. `endpoints` are known within what was asked for, `undecided` of
-    them have an inconclusive newest verdict.
+    them have an inconclusive newest verdict; `unplaced` users log in in cleartext at servers whose
+    address is not known.
     """
 
-    def __init__(self, endpoints: int, undecided: int) -> None:
+    def __init__(self, endpoints: int, undecided: int, unplaced: int = 0) -> None:
         self.endpoints = endpoints
         self.undecided = undecided
+        self.unplaced = unplaced
         self.open = 0
         self.fixed = 0
         self.exposed = False
@@ -46,7 +53,7 @@ class Sum:
     @property
     def doubtful(self) -> bool:
         """Something is undecided, or nothing is known at all."""
-        return self.undecided > 0 or self.endpoints == 0
+        return self.undecided > 0 or self.unplaced > 0 or self.endpoints == 0
 
 
 def header(style: Style = PLAIN) -> str:
@@ -67,6 +74,7 @@ def line(known: KnownFinding, style: Style = PLAIN) -> str:
             grade.value if grade else "-",
             _day(known.first),
             _day(known.last),
+            "-" if known.users is None else str(known.users),
             f"fixed {_day(known.fixed)}" if known.fixed else "open",
         )
     )
@@ -76,10 +84,15 @@ def line(known: KnownFinding, style: Style = PLAIN) -> str:
 
 def summary(total: Sum) -> str:
     """One line; that nothing is known is not good news, and said."""
+    unplaced = ""
+    if total.unplaced:
+        unplaced = f"; users in cleartext at servers whose address is not known: {total.unplaced}"
+        unplaced += " (mailseal findings --logins)"
     if not total.endpoints:
-        return "nothing is known there: no endpoint was looked at or reported"
+        return "nothing is known there: no endpoint was looked at or reported" + unplaced
     words = f"{total.open} open" + (f", {total.fixed} fixed" if total.fixed else "")
-    return f"{words}; {total.endpoints} endpoints known, {total.undecided} of them undecided"
+    known = f"{total.endpoints} endpoints known, {total.undecided} of them undecided"
+    return f"{words}; {known}{unplaced}"
 
 
 def history(found: FindingHistory, style: Style = PLAIN) -> Iterator[str]:
@@ -91,7 +104,8 @@ def history(found: FindingHistory, style: Style = PLAIN) -> Iterator[str]:
     title = f"{finding.severity.value}  {finding.title}  [{finding.rule}]"
     yield from labelled("finding", (title,))
     yield from labelled("why", finding.evidence)
-    yield from labelled("conflict", finding.assessment.conflicts)
+    conflicts = dict.fromkeys((*finding.assessment.conflicts, *found.conflicts))
+    yield from labelled("conflict", conflicts)
     yield from labelled("seen", (_span(known.first, known.last),))
     yield from labelled("from", (", ".join(known.found_from),))
     earlier = (
@@ -116,10 +130,28 @@ def history(found: FindingHistory, style: Style = PLAIN) -> Iterator[str]:
             for each in found.reports
         ),
     )
+    yield from _logins(found, style)
     for label, look in zip(("newest", "other"), _telling(found.looks), strict=False):
         yield from _look(label, look)
     yield from labelled("advice", textwrap.wrap(finding.advice, 88, break_on_hyphens=False))
     yield from labelled("next", (_next(known),))
+
+
+def _logins(found: FindingHistory, style: Style) -> Iterator[str]:
+    if not found.logins:
+        exposed = found.known.finding.assessment.verdict is Verdict.EXPOSED
+        if exposed and found.known.fixed is None:
+            yield from labelled("logins", ("none known: nobody looked at who logs in here",))
+        return
+    by_meaning = sorted(found.logins, key=lambda each: _MEANINGS.index(each.meaning))
+    judged = tuple(JudgedLogin(each.login, each.meaning) for each in by_meaning[:LOGINS])
+    left = len(found.logins) - len(judged)
+    partial = (f"{left} more kinds of logins: --format json has them",) if left else ()
+    counts = {"logins": sum(each.login.count for each in found.logins)}
+    yield ""
+    for line in logins.text(logins.Logins("", (), judged, (), counts, partial), style):
+        yield "  " + line if line else ""
+    yield ""
 
 
 def _telling(looks: Sequence[LookPeriod]) -> list[LookPeriod]:
@@ -230,7 +262,8 @@ class _Document:
         self._findings.end()
         self._line("],")
         self._line(records.member("endpoints", total.endpoints) + ",")
-        self._line(records.member("undecided", total.undecided))
+        self._line(records.member("undecided", total.undecided) + ",")
+        self._line(records.member("unplaced", total.unplaced))
         self._line("}")
 
 

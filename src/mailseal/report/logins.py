@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mailseal.model import codec
 from mailseal.model.login import JudgedLogin, Login, Meaning, TlsFailure
 from mailseal.report import records
 from mailseal.report.layout import labelled, table
@@ -94,8 +95,20 @@ def _minute(moment: str) -> str:
 
 
 def json(seen: Logins, style: Style = PLAIN) -> Iterator[str]:
-    """One indented document."""
-    yield records.document(seen)
+    """One document, a login a line: there may be very many."""
+    plain = codec.record(seen)
+    several = {"logins", "failures"}
+    head = [
+        records.member(name, value) + "," for name, value in plain.items() if name not in several
+    ]
+    lines = ["{", *head]
+    for name, after in (("logins", ","), ("failures", "")):
+        array = records.Array(lines.append, [records.compact(name) + ": ["])
+        for each in plain[name]:
+            array.add(each)
+        array.end()
+        lines.append("]" + after)
+    yield from [*lines, "}"]
 
 
 def ndjson(seen: Logins, style: Style = PLAIN) -> Iterator[str]:

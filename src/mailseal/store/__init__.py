@@ -4,36 +4,63 @@ Strategy: one SQLite file through the standard library. (An object mapper and a 
 second kind of database, which nobody asks for, with a dependency and 0.2 s of each start.) Results
 gather in memory and are written together in a short transaction, so that two scans at once wait for
 each other by milliseconds, and a scan that waits for its network holds no lock. Whatever was
-committed survives a kill or a power loss. Text of others goes in as parameters only.
+committed survives a kill or a power loss. Text of others goes in as parameters only. What is
+deleted is overwritten: logins are personal data.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
+from typing import TypeVar
 
 from mailseal.model.finding import Assessment, Finding
-from mailseal.model.known import FindingHistory, KnownFinding
+from mailseal.model.known import FindingHistory, KnownFinding, KnownLogin
+from mailseal.model.login import JudgedLogin
 from mailseal.model.look import Observation
 from mailseal.model.reported import Reported
-from mailseal.store import place, read, schema
-from mailseal.store.entry import Entry, Kept, entry
+from mailseal.store import logins, place, read, schema
+from mailseal.store.entry import Entry, Kept, Network, entry, observed
 from mailseal.store.errors import StoreError, told
 from mailseal.store.errors import read as reading
+from mailseal.store.logins import LoginFilter
 from mailseal.store.read import Filter
 from mailseal.store.write import write
 
-__all__ = ["Filter", "Kept", "Store", "StoreError", "path_of"]
+__all__ = [
+    "KEPT_DAYS",
+    "Filter",
+    "Kept",
+    "LoginFilter",
+    "Network",
+    "Store",
+    "StoreError",
+    "folder",
+    "kept_days",
+    "path_of",
+]
 
 path_of = place.path_of
+folder = place.folder
+kept_days = place.kept_days
+KEPT_DAYS = place.KEPT_DAYS
+
+_T = TypeVar("_T")
 
 BATCH = 512
 """Results that are written together."""
 SECONDS = 1.0
 """Older ones are written with the next."""
+LOGINS = 4096
+"""Kinds of logins that are written together."""
+HURRY = 500
+"""Milliseconds to wait for readers to let go of the write-ahead log."""
 PATIENCE = 10.0
 """Seconds to wait for another process that writes."""
 
@@ -65,8 +92,10 @@ class Store:
                     "trusted_schema = OFF",
                     "cell_size_check = ON",
                     "synchronous = FULL",
+                    "secure_delete = ON",
                 ):
                     connection.execute("PRAGMA " + setting)
+                connection.create_function("casefold", 1, _casefold, deterministic=True)
                 schema.migrate(connection, path, migrations)
                 _write_ahead(connection, patience)
             except BaseException:
@@ -120,12 +149,81 @@ class Store:
         batch, self._batch = self._batch, []
         if not batch:
             return
+
+        def work() -> None:
+            for each in batch:
+                write(self._connection, each)
+
+        self._committed(work)
+
+    def record_logins(self, seen: Iterable[JudgedLogin], source: str) -> int:
+        """Adds up who logged in; how many kinds there was no room for. What was recorded before,
+        from this source or another, counts once. Moments are RFC 3339 UTC. Raises StoreError.
+        """
+        left = iter(seen)
+        while batch := list(itertools.islice(left, LOGINS)):
+            self._committed(functools.partial(logins.write, self._connection, batch, source))
+        return self._committed(lambda: logins.bound(self._connection))
+
+    def record_observed(
+        self, assessment: Assessment, findings: Sequence[Finding], moments: Iterable[str]
+    ) -> None:
+        """Takes in a verdict that rests on logins alone, as of these moments. Raises StoreError,
+        ValueError for a moment that is none.
+        """
+        self._batch += [observed(assessment, findings, moment) for moment in moments]
+        self.flush()
+
+    def logins(self, asked: LoginFilter) -> Iterator[KnownLogin]:
+        """Who logged in, newest first. Raises StoreError."""
+        with reading(self._path):
+            yield from logins.logins(self._connection, asked)
+
+    def count(self, asked: LoginFilter) -> int:
+        """How many kinds of logins. Raises StoreError."""
+        with reading(self._path):
+            return logins.count(self._connection, asked)
+
+    def users(self, asked: LoginFilter) -> int:
+        """How many users; without a seen name, how many clients. Raises StoreError."""
+        with reading(self._path):
+            return logins.users(self._connection, asked)
+
+    def forget(self, asked: LoginFilter) -> int:
+        """Deletes logins and overwrites them, here and in the write-ahead log as far as nobody else
+        reads it now; how many kinds. Raises StoreError.
+        """
+        if not self.count(asked):
+            return 0  # Nobody waits for a lock where there is nothing to do.
+        count = self._committed(lambda: logins.delete(self._connection, asked))
+        self._emptied()
+        return count
+
+    def erase(self) -> bool:
+        """Writes the whole file anew without anything that was deleted; False where another process
+        still reads the write-ahead log, which then holds it until that ends. Raises StoreError.
+        """
+        with told(self._path):
+            self._connection.execute("VACUUM")
+            return self._emptied()
+
+    def _emptied(self) -> bool:
+        """Empties the write-ahead log; whether nobody was in the way."""
+        with told(self._path):
+            (patience,) = self._connection.execute("PRAGMA busy_timeout").fetchone()
+            self._connection.execute(f"PRAGMA busy_timeout = {HURRY}")
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._connection.execute(f"PRAGMA busy_timeout = {patience}")
+            return not busy
+
+    def _committed(self, work: Callable[[], _T]) -> _T:
+        """Does it in one transaction."""
         with reading(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                for each in batch:
-                    write(self._connection, each)
+                made = work()
                 self._connection.execute("COMMIT")
+                return made
             finally:
                 # Some errors (a full disk) have undone it already.
                 if self._connection.in_transaction:
@@ -151,10 +249,19 @@ class Store:
         with reading(self._path):
             return read.ids(self._connection, prefix, most)
 
-    def history(self, finding: str) -> FindingHistory:
-        """All that is known of a finding, by its whole id as `ids` gives it. Raises StoreError."""
+    def history(self, finding: str, logins_since: str = "") -> FindingHistory:
+        """All that is known of a finding, by its whole id as `ids` gives it; its users are counted
+        from `logins_since` on. Raises StoreError.
+        """
         with reading(self._path):
-            return read.history(self._connection, finding)
+            found = read.history(self._connection, finding, logins_since)
+        endpoint = found.known.finding.endpoint
+        there = LoginFilter(endpoints=((endpoint.address, endpoint.port),), site=endpoint.site)
+        return replace(found, logins=tuple(self.logins(there)))
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
 
 
 def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:

@@ -100,8 +100,6 @@ def entry(
     if observations:
         periods.append(_look(observations, moment))
     periods.append(_verdict(assessment, source, moment, clears))
-    protocol = plain(assessment.protocol or "")
-    exposed = assessment.verdict is Verdict.EXPOSED
     return Entry(
         address=plain(assessment.endpoint.address),
         port=assessment.endpoint.port,
@@ -114,13 +112,42 @@ def entry(
         sources=frozenset((REPORT,) if heard else (look.vantage.value for look in observations)),
         clears=clears,
         periods=tuple(periods),
-        found=tuple(
-            Found(
-                plain(f.id), plain(f.rule), f.severity.value, protocol, exposed, codec.dumps(f)
-            ) for f in findings
-        ),
+        found=_found(assessment, findings),
         kept=kept,
-    )  # fmt: skip
+    )
+
+
+def observed(assessment: Assessment, findings: Sequence[Finding], moment: str) -> Entry:
+    """The rows of a verdict that rests on logins alone, at the moment of one of them: it fixes
+    nothing. Raises ValueError for a moment that is none.
+    """
+    sources = {vantage.value for vantage in assessment.vantages}
+    source = sources.pop() if len(sources) == 1 else _MIXED
+    when = usual(moment)
+    return Entry(
+        address=plain(assessment.endpoint.address),
+        port=assessment.endpoint.port,
+        site=plain(assessment.endpoint.site),
+        name="",
+        opens=True,
+        moment=when,
+        timeless=False,
+        vantage=source,
+        sources=frozenset(vantage.value for vantage in assessment.vantages),
+        clears=NOTHING,
+        periods=(_verdict(assessment, source, when, NOTHING),),
+        found=_found(assessment, findings),
+        kept=lambda rule, name: False,
+    )
+
+
+def _found(assessment: Assessment, findings: Sequence[Finding]) -> tuple[Found, ...]:
+    protocol = plain(assessment.protocol or "")
+    exposed = assessment.verdict is Verdict.EXPOSED
+    return tuple(
+        Found(plain(f.id), plain(f.rule), f.severity.value, protocol, exposed, codec.dumps(f))
+        for f in findings
+    )
 
 
 _USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -134,6 +161,21 @@ def usual(moment: str) -> str:
 def plain(text: str) -> str:
     """Text that UTF-8 can write."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def text(value: object) -> str:
+    """A column that must hold text. Raises TypeError."""
+    if type(value) is not str:
+        raise TypeError("text is wanted, not %s" % type(value).__name__)
+    return value
+
+
+def maybe(value: object) -> str | None:
+    """A column that may hold text. Raises TypeError."""
+    return None if value is None else text(value)
 
 
 def packed(address: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 
@@ -22,8 +23,11 @@ def path_of(option: str | None, environment: Mapping[str, str]) -> str:
     folder (XDG Base Directory Specification 0.8: a relative XDG_DATA_HOME does not count).
     """
     named = option or environment.get("MAILSEAL_STORE")
-    if named:
-        return os.path.abspath(named)
+    return os.path.abspath(named) if named else os.path.join(folder(environment), "store.sqlite3")
+
+
+def folder(environment: Mapping[str, str]) -> str:
+    """mailseal's own in the user's data folder. Raises StoreError where the user has none."""
     data = environment.get("XDG_DATA_HOME", "")
     if not os.path.isabs(data):
         home = environment.get("HOME") or os.path.expanduser("~")
@@ -32,7 +36,21 @@ def path_of(option: str | None, environment: Mapping[str, str]) -> str:
                 "in the home folder", "this user has no home folder: name a file (--store)"
             )
         data = os.path.join(home, ".local", "share")
-    return os.path.join(data, "mailseal", "store.sqlite3")
+    return os.path.join(data, "mailseal")
+
+
+KEPT_DAYS = 90
+"""Logins are kept for so long after they were last seen, unless the environment says otherwise."""
+
+
+def kept_days(environment: Mapping[str, str]) -> int:
+    """Days of MAILSEAL_KEEP_LOGINS, else `KEPT_DAYS`. Raises ValueError for what is no number."""
+    words = environment.get("MAILSEAL_KEEP_LOGINS", "")
+    if not words:
+        return KEPT_DAYS
+    if not re.fullmatch(r"[0-9]{1,5}", words):
+        raise ValueError("MAILSEAL_KEEP_LOGINS is %r: write a number of days, as 90" % words)
+    return int(words)
 
 
 def prepare(path: str, make: bool) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ for. Whatever a row holds is decoded strictly by type, because a damaged file ca
 
 from __future__ import annotations
 
-import ipaddress
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,18 +21,18 @@ from mailseal.model.known import (
     VerdictPeriod,
 )
 from mailseal.model.reported import Reported
-from mailseal.store.entry import looks_of, packed, plain
+from mailseal.store.entry import Network, looks_of, maybe, packed, plain, text
+from mailseal.store.logins import USERS
 
 SEVERITIES = tuple(severity.value for severity in Severity)
 """Least to most severe."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
 class Filter:
     """What to list; empty means all. `fixed`: fixed ones too; `fixed_since`: those fixed at that
     moment or later, and no others. `severity` is the least. `network` or `name` is where.
+    `logins_since` is the moment from which users are counted.
     """
 
     fixed: bool = False
@@ -44,6 +43,7 @@ class Filter:
     protocol: str = ""
     network: Network | None = None
     name: str = ""
+    logins_since: str = ""
 
 
 _Where = tuple[list[str], list[object]]
@@ -82,6 +82,7 @@ def _of_finding(asked: Filter) -> _Where:
 
 
 _COLUMNS = "finding.record, finding.first, finding.last, finding.fixed, finding.found_from"
+_COLUMNS += f", {USERS}"
 _NEWEST = "NOT EXISTS (SELECT 1 FROM finding AS n WHERE n.endpoint = finding.endpoint"
 _NEWEST += " AND n.id = finding.id AND n.first > finding.first)"
 _RANK = "CASE finding.severity " + "".join(
@@ -97,23 +98,22 @@ def findings(connection: sqlite3.Connection, asked: Filter) -> Iterator[KnownFin
         f"SELECT {_COLUMNS} FROM finding JOIN endpoint ON endpoint.id = finding.endpoint"
         f" WHERE {' AND '.join([*terms, _NEWEST])} ORDER BY {_ORDER}"
     )
-    return map(_known, connection.execute(query, values))
+    return map(_known, connection.execute(query, [asked.logins_since, *values]))
 
 
 def endpoints(connection: sqlite3.Connection, asked: Filter) -> tuple[int, int]:
     """How many are known within what was asked for, and of how many the newest verdict is
-    inconclusive.
+    inconclusive or there is none (only logins that say nothing of cleartext were seen).
     """
     terms, values = _of_endpoint(asked)
     newest = (
         "SELECT state LIKE 'inconclusive %' FROM period WHERE period.endpoint = endpoint.id"
         " AND kind = 'verdict' ORDER BY last DESC, period.id DESC LIMIT 1"
     )
-    query = (
-        f"SELECT count(*), coalesce(sum(({newest})), 0) FROM endpoint WHERE {' AND '.join(terms)}"
-    )
-    known, undecided = connection.execute(query, values).fetchone()
-    return int(known), int(undecided)
+    undecided = f"coalesce(sum(coalesce(({newest}), 1)), 0)"
+    query = f"SELECT count(*), {undecided} FROM endpoint WHERE {' AND '.join(terms)}"
+    known, doubtful = connection.execute(query, values).fetchone()
+    return int(known), int(doubtful)
 
 
 def ids(connection: sqlite3.Connection, prefix: str, most: int) -> list[str]:
@@ -122,16 +122,18 @@ def ids(connection: sqlite3.Connection, prefix: str, most: int) -> list[str]:
     return [str(row[0]) for row in connection.execute(query, (prefix, prefix + "g", most))]
 
 
-def history(connection: sqlite3.Connection, finding: str) -> FindingHistory:
-    """All that is known of one finding. Raises ValueError where there is none of that id."""
+def history(connection: sqlite3.Connection, finding: str, logins_since: str) -> FindingHistory:
+    """All that is known of one finding, without the logins themselves. Raises ValueError where
+    there is none of that id.
+    """
     query = f"SELECT {_COLUMNS}, endpoint FROM finding WHERE id = ? ORDER BY first DESC"
-    rows = connection.execute(query, (finding,)).fetchall()
+    rows = connection.execute(query, (logins_since, finding)).fetchall()
     if not rows:
         raise ValueError("no finding %r" % finding)
-    endpoint = rows[0][5]
+    endpoint = rows[0][6]
     return FindingHistory(
-        known=_known(rows[0][:5]),
-        appearances=tuple(Appearance(_text(r[1]), _text(r[2]), _maybe(r[3])) for r in rows),
+        known=_known(rows[0][:6]),
+        appearances=tuple(Appearance(text(r[1]), text(r[2]), maybe(r[3])) for r in rows),
         verdicts=tuple(
             VerdictPeriod(*span, codec.loads(Assessment, record, lenient=True))
             for span, record in _periods(connection, endpoint, "verdict")
@@ -155,25 +157,16 @@ def _periods(
         " ORDER BY last DESC, id DESC"
     )
     for source, first, last, seen, record in connection.execute(query, (endpoint, kind)):
-        yield (_text(source), _text(first), _text(last), int(seen)), _text(record)
+        yield (text(source), text(first), text(last), int(seen)), text(record)
 
 
 def _known(row: tuple[object, ...]) -> KnownFinding:
-    record, first, last, fixed, found_from = row
+    record, first, last, fixed, found_from, users = row
     return KnownFinding(
-        finding=codec.loads(Finding, _text(record), lenient=True),
-        first=_text(first),
-        last=_text(last),
-        fixed=_maybe(fixed),
-        found_from=tuple(_text(found_from).split(",")),
+        finding=codec.loads(Finding, text(record), lenient=True),
+        first=text(first),
+        last=text(last),
+        fixed=maybe(fixed),
+        found_from=tuple(text(found_from).split(",")),
+        users=None if users is None else int(str(users)),
     )
-
-
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise TypeError("text is wanted, not %s" % type(value).__name__)
-    return value
-
-
-def _maybe(value: object) -> str | None:
-    return None if value is None else _text(value)

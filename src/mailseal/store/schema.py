@@ -65,6 +65,29 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX finding_endpoint ON finding (endpoint, id, first)",
         "CREATE INDEX finding_id ON finding (id)",
     ),
+    (
+        # A row for each kind of login: `what` has those fields of Login that make the kind, `seen`
+        # the others, `kind` is the hash of `what`. `endpoint` is NULL where no log told the
+        # server's address, `packed` (of the client) where no address of the client is known.
+        """CREATE TABLE login (
+            id INTEGER PRIMARY KEY,
+            kind BLOB NOT NULL UNIQUE,
+            endpoint INTEGER REFERENCES endpoint,
+            host TEXT NOT NULL,
+            protocol TEXT NOT NULL,
+            user TEXT,
+            client TEXT NOT NULL,
+            packed BLOB,
+            meaning TEXT NOT NULL,
+            accepted INTEGER NOT NULL,
+            last TEXT NOT NULL,
+            source TEXT NOT NULL,
+            what TEXT NOT NULL,
+            seen TEXT NOT NULL
+        )""",
+        "CREATE INDEX login_endpoint ON login (endpoint, meaning, last)",
+        "CREATE INDEX login_last ON login (last)",
+    ),
 )
 
 

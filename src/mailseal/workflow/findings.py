@@ -1,24 +1,33 @@
 """`mailseal findings`: what is known, from the store alone; no packet is sent.
 
 Strategy: words of the command line become one `Filter`; findings come as they are read. Where
-nothing was ever looked at, nothing is clean: that is inconclusive.
+nothing was ever looked at, nothing is clean: that is inconclusive. What looks and logins say of the
+same endpoint is held against each other when it is asked for: either may have come last.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import re
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mailseal import __version__
+from mailseal.assess import assess
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, KnownFinding
-from mailseal.model.moment import seconds
+from mailseal.model.login import JudgedLogin, Meaning
+from mailseal.model.moment import Clock, rfc3339
 from mailseal.report.known import Sum
-from mailseal.store import Filter, Store, StoreError, path_of
+from mailseal.report.logins import Logins
+from mailseal.store import Filter, LoginFilter, Store, StoreError, path_of
 from mailseal.workflow import BadInput
+from mailseal.workflow.words import moment, where
 
+USERS_DAYS = 30
+"""Users who logged in in cleartext within so many days are counted."""
 AMBIGUOUS = 5
 """Ids that are named where a prefix stands for several."""
 
@@ -51,13 +60,56 @@ def opened(option: str | None, environment: Mapping[str, str]) -> Iterator[Store
         raise BadInput(str(error)) from None
 
 
-def listed(store: Store, request: Request) -> tuple[Sum, Iterator[KnownFinding]]:
+def listed(
+    store: Store, request: Request, now: Clock = time.time
+) -> tuple[Sum, Iterator[KnownFinding]]:
     """The findings as they are read, the most severe first, and their sum, which grows with them.
     Raises BadInput at once.
     """
-    asked = _filter(request)
-    total = Sum(*store.endpoints(asked))
+    asked = _filter(request, now)
+    unplaced = 0
+    if not (asked.site or asked.network or asked.rules):
+        unplaced = store.users(
+            LoginFilter(
+                unplaced=True,
+                meaning=Meaning.CLEARTEXT,
+                accepted=True,
+                since=asked.logins_since,
+                host=asked.name,
+                protocol=asked.protocol,
+            )
+        )
+    total = Sum(*store.endpoints(asked), unplaced)
     return total, _counted(store.findings(asked), total)
+
+
+def logins(store: Store, request: Request) -> tuple[Sum, Logins]:
+    """Who logs in, at every server that was asked for; somebody in cleartext is exposed, and what
+    could not be told is undecided. Raises BadInput for what chooses among findings and not among
+    people.
+    """
+    if request != Request(site=request.site, protocol=request.protocol, where=request.where):
+        raise BadInput("--logins lists people: --site, --protocol and --host choose among them")
+    network, name = where(request.where)
+    asked = LoginFilter(server=network, host=name, site=request.site, protocol=request.protocol)
+    known = list(store.logins(asked))
+    counts = {
+        "logins": sum(each.login.count for each in known),
+        "users": store.users(replace(asked, accepted=True)),
+        "of them in cleartext": store.users(
+            replace(asked, accepted=True, meaning=Meaning.CLEARTEXT)
+        ),
+    }
+    meanings = Counter(each.meaning for each in known)
+    total = Sum(len(known), meanings[Meaning.UNDECIDED])
+    total.exposed = meanings[Meaning.CLEARTEXT] > 0
+    return total, Logins(
+        mailseal=__version__,
+        sources=tuple(dict.fromkeys(each.source for each in known)),
+        logins=tuple(JudgedLogin(each.login, each.meaning) for each in known),
+        failures=(),
+        counts=counts,
+    )
 
 
 def _counted(found: Iterator[KnownFinding], total: Sum) -> Iterator[KnownFinding]:
@@ -66,7 +118,7 @@ def _counted(found: Iterator[KnownFinding], total: Sum) -> Iterator[KnownFinding
         yield known
 
 
-def shown(store: Store, prefix: str) -> tuple[FindingHistory, Sum]:
+def shown(store: Store, prefix: str, now: Clock = time.time) -> tuple[FindingHistory, Sum]:
     """One finding by its id or the beginning of it. Raises BadInput for none or several."""
     if not re.fullmatch(r"[0-9a-f]{1,12}", prefix):
         raise BadInput(f"{prefix!r} is no id: `mailseal findings --all` lists them")
@@ -76,33 +128,34 @@ def shown(store: Store, prefix: str) -> tuple[FindingHistory, Sum]:
     if len(ids) > 1:
         more = " and more" if len(ids) == AMBIGUOUS else ""
         raise BadInput(f"{prefix} stands for {', '.join(ids)}{more}: write more of it")
-    history = store.history(ids[0])
+    history = store.history(ids[0], _recently(now))
+    if history.looks and history.logins:
+        looks = history.looks[0].observations
+        judged = assess(looks, (), [each.login for each in history.logins])
+        history = replace(history, conflicts=judged.conflicts)
     newest = history.verdicts[0].assessment.verdict if history.verdicts else None
     total = Sum(1, int(newest is Verdict.INCONCLUSIVE))
     total.add(history.known)
     return history, total
 
 
-def _filter(request: Request) -> Filter:
+def _recently(now: Clock) -> str:
+    return rfc3339(now() - USERS_DAYS * 86400)
+
+
+def _filter(request: Request, now: Clock) -> Filter:
     _check_rules(request.rules)
-    network, name = None, ""
-    if request.where:
-        try:
-            network = ipaddress.ip_network(request.where, strict=False)
-        except ValueError:
-            if re.fullmatch(r"[\d.:/]+", request.where):
-                words = f"{request.where} is no address and no network: write 192.0.2.0/24"
-                raise BadInput(words) from None
-            name = request.where
+    network, name = where(request.where)
     return Filter(
         fixed=request.fixed,
-        fixed_since=_moment(request.fixed_since),
+        fixed_since=moment(request.fixed_since),
         site=request.site,
         rules=request.rules,
         severity=request.severity,
         protocol=request.protocol,
         network=network,
         name=name,
+        logins_since=_recently(now),
     )
 
 
@@ -113,15 +166,3 @@ def _check_rules(names: tuple[str, ...]) -> None:
         unknown = [name for name in names if name not in BY_ID]
         if unknown:
             raise BadInput(f"there is no rule {unknown[0]!r}: choose of {', '.join(BY_ID)}")
-
-
-def _moment(words: str) -> str:
-    """A day (its beginning, UTC) or a moment in the form of the records. Raises BadInput."""
-    if not words:
-        return ""
-    moment = f"{words}T00:00:00.000Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", words) else words
-    try:
-        seconds(moment)
-    except ValueError:
-        raise BadInput(f"{words!r} is no day: write 2026-01-31") from None
-    return moment

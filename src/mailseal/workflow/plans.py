@@ -21,6 +21,7 @@ from mailseal.plan.base import loopback, served
 from mailseal.probe.look import Question
 from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
 from mailseal.workflow.hosts import Host
+from mailseal.workflow.logins import Asked
 
 _PROTOCOLS = {109: "pop2"}
 """What is taken to be served on a port where no look can tell."""
@@ -39,15 +40,18 @@ class Wish:
     protocol: str = ""
 
 
-def make(host: Host, wish: Wish) -> tuple[Plan, HostFacts]:
-    """Plans for a host that can be asked. Raises Cannot, HostUnreachable, Refused."""
+def make(host: Host, wish: Wish, asked: Asked | None = None) -> tuple[Plan, HostFacts]:
+    """Plans for a host that can be asked; `asked` tells who logs in there. Raises Cannot,
+    HostUnreachable, Refused.
+    """
     given = wish.options.given
     paths = [path for path in (given.certificate, given.authority) if path] if given else []
     facts = host.facts((wish.port,), paths)
     protocol = wish.protocol or _protocol(host, facts, wish)
     options = replace(wish.options, also=(*wish.options.also, *_names(host)))
     try:
-        return plan.make(facts, wish.port, protocol, options), facts
+        seen = asked and asked(facts, wish.port, protocol, _called(options))
+        return plan.make(facts, wish.port, protocol, options, seen), facts
     except AlreadySealed as sealed:
         if facts.privileged:
             _refuse_unfinished(host, str(sealed))
@@ -64,8 +68,8 @@ def _refuse_unfinished(host: Host, sealed: str) -> None:
             raise Refused([words % (sealed, run, receipt.state.value, run, run)])
 
 
-def from_facts(facts: HostFacts, wish: Wish) -> Plan:
-    """Plans for the host that the facts describe. Raises Cannot."""
+def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan:
+    """Plans for the host that the facts describe; `asked` tells who logs in. Raises Cannot."""
     given = wish.options.given
     if given and facts.file(given.certificate) is None:
         raise Cannot(
@@ -77,7 +81,13 @@ def from_facts(facts: HostFacts, wish: Wish) -> Plan:
         raise Cannot(
             "which protocol port %d serves cannot be told from facts: give --protocol" % wish.port
         )
-    return plan.make(facts, wish.port, protocol, wish.options)
+    seen = asked and asked(facts, wish.port, protocol, _called(wish.options))
+    return plan.make(facts, wish.port, protocol, wish.options, seen)
+
+
+def _called(options: Options) -> tuple[str, ...]:
+    """Names that the operator gives the host."""
+    return tuple(filter(None, (options.name, *options.also)))
 
 
 def _names(host: Host) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 Strategy: a Recorder stands between whoever makes results and whoever writes them. The store is
 opened before the first packet, so that what is wrong with it is found then. What goes wrong later
 (the disk fills up) ends the recording and not the scan: results are worth more than their memory.
+
+Who logs in is personal data and is not kept for ever: whoever opens the store for writing forgets
+what is older than the environment allows, and does not take it in anew from an old file either.
 """
 
 from __future__ import annotations
@@ -10,26 +13,38 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from mailseal import rules
+from mailseal.assess import assess, meaning
+from mailseal.model.login import JudgedLogin, Login, Meaning
+from mailseal.model.look import Endpoint
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.report.result import ScanResult
-from mailseal.store import Store, StoreError, path_of
+from mailseal.store import KEPT_DAYS, LoginFilter, Store, StoreError, kept_days, path_of
 from mailseal.workflow import BadInput
 
 Tell = Callable[[str], None]
 
+DAY = 86400.0
+"""Seconds."""
+
 
 class Recorder:
     """Records into a store, or with None into nothing. `failed`: not all could be recorded, which
-    `tell` has heard once; a command that would exit 0, 1 or 3 then exits 2.
+    `tell` has heard once; a command that would exit 0, 1 or 3 then exits 2. `days` is how long
+    logins are kept.
     """
 
-    def __init__(self, store: Store | None, tell: Tell, now: Clock = time.time) -> None:
+    def __init__(
+        self, store: Store | None, tell: Tell, now: Clock = time.time, days: int = KEPT_DAYS
+    ) -> None:
         self._store = store
         self._tell = tell
         self._now = now
+        self._days = days
         self.failed = False
 
     @property
@@ -41,6 +56,46 @@ class Recorder:
         """Records a result; before it is handed on, so that what was read is known."""
         with self._guarded():
             self._record(result)
+
+    def take_logins(self, logins: Iterable[Login], source: str) -> None:
+        """Records who logged in, and what that makes of the servers. `source` is the file or the
+        interface, for people. Give all sightings of a kind added up (`gathering`), again and again
+        if need be: what was recorded before counts once. Too old ones are left out, which `tell`
+        hears.
+        """
+        if self._store is None:
+            return
+        now, oldest = rfc3339(self._now()), _oldest(self._now(), self._days)
+        taken, too_old = list[JudgedLogin](), 0
+        for login in logins:
+            if login.last < oldest:
+                too_old += login.count
+                continue
+            if login.last > now:
+                # One in the future would outlast every look, and its own deletion.
+                login = replace(login, first=min(login.first, now), last=now)
+            taken.append(JudgedLogin(login, meaning(login)))
+        if too_old:
+            self._tell(f"not recorded: {too_old} logins from more than {self._days} days ago")
+        with self._guarded():
+            left_out = self._store.record_logins(taken, source)
+            self._observe(taken)
+            if left_out:
+                self._tell(f"not kept: {left_out} kinds of logins, for which the store has no room")
+
+    def _observe(self, taken: Iterable[JudgedLogin]) -> None:
+        """Servers that were seen to take logins in cleartext."""
+        assert self._store is not None
+        there: dict[Endpoint, list[Login]] = defaultdict(list)
+        for judged in taken:
+            login = judged.login
+            if login.endpoint and judged.meaning is Meaning.CLEARTEXT:
+                there[login.endpoint].append(login)
+        for logins in there.values():
+            assessment = assess((), (), logins)
+            moments = {min(each.first for each in logins), max(each.last for each in logins)}
+            found = rules.findings(assessment, ())
+            self._store.record_observed(assessment, found, sorted(moments))
 
     def finish(self) -> None:
         """Writes what is not written yet."""
@@ -99,11 +154,22 @@ def recorder(
     if not wanted:
         yield Recorder(None, tell)
         return
-    try:
-        store = Store.open(path_of(option, environment))
-    except StoreError as error:
-        raise BadInput(f"{error}; or go without one (--no-store)") from None
-    with contextlib.closing(store):
+    with contextlib.ExitStack() as stack:
+        try:
+            days = kept_days(environment)
+            store = stack.enter_context(
+                contextlib.closing(Store.open(path_of(option, environment)))
+            )
+            store.forget(LoginFilter(before=_oldest(time.time(), days)))
+        except StoreError as error:
+            raise BadInput(f"{error}; or go without one (--no-store)") from None
+        except ValueError as error:
+            raise BadInput(str(error)) from None
         for note in store.notes:
             tell(note)
-        yield Recorder(store, tell)
+        yield Recorder(store, tell, days=days)
+
+
+def _oldest(now: float, days: int) -> str:
+    """The moment before which logins are too old to be kept."""
+    return rfc3339(max(0.0, now - days * DAY))

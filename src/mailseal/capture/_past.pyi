@@ -1,0 +1,6 @@
+def pcap(
+    data: bytes, at: int, end: int, kind: int, big: bool, table: bytes, /
+) -> tuple[int, int]: ...
+def pcapng(
+    data: bytes, at: int, end: int, kind: int, big: bool, table: bytes, numbers: bytes, /
+) -> tuple[int, int]: ...
