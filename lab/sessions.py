@@ -179,17 +179,20 @@ class Stage:
     programs: Host
     keyboard: Host
     wrong: str = field(default_factory=lambda: "wrong" + secrets.token_hex(6))
+    seen: set[tuple[str, ...]] = field(default_factory=set)
+    """Kinds of logins that were done."""
 
     def tasks(self, setting: str, brief: bool) -> list[Task]:
         """What is done in the setting."""
         certificate = self.mail.read("/etc/ssl/mail.pem").decode() if KITS[self.name].tls else ""
-        seen: set[tuple[object, ...]] = set()
         tasks = []
         for number, (service, way, how, outcome) in enumerate(self._plan(setting)):
-            kind = (service.protocol, how, outcome) + ((way.mechanism, way.form) * (how == "clear"))
-            if brief and kind in seen:
+            kind: tuple[str, ...] = (service.protocol, how, outcome)
+            if how == "clear":
+                kind += (way.mechanism, way.form)
+            if brief and kind in self.seen:
                 continue
-            seen.add(kind)
+            self.seen.add(kind)
             tasks.append(self._task(number, service, way, how, outcome, certificate))
         return tasks
 
@@ -293,7 +296,14 @@ value = array.array("B", struct.pack("II", 0x17, 0))
 request = struct.pack("16sP", b"eth0", value.buffer_info()[0])
 fcntl.ioctl(socket.socket(), 0x8946, request)
 """
-_FORMS = {"journal.export": "export", "journal.json": "json", "mail.log": "short-iso"}
+# As rsyslog would write it: facility mail (popa3d has another), in its old and its new form.
+_MAIL = ("SYSLOG_FACILITY=2", "+", "SYSLOG_IDENTIFIER=popa3d")
+_FORMS: Mapping[str, tuple[str, ...]] = {
+    "journal.export": ("-o", "export"),
+    "journal.json": ("-o", "json"),
+    "syslog": ("-o", "short", *_MAIL),
+    "mail.log": ("-o", "short-iso", *_MAIL),
+}
 _QUIET = 1.0
 _PATIENCE = 20.0
 """Seconds without a new line after which a daemon has said all, and how long that is waited for."""
@@ -315,6 +325,6 @@ def read_logs(mail: Host, kit: Kit) -> dict[str, bytes]:
     if kit.logs:
         return {path.rsplit("/", 1)[1]: text for path, text in zip(kit.logs, files, strict=True)}
     return {
-        name: mail.run(["journalctl", "--no-pager", "-o", form]).stdout
-        for name, form in _FORMS.items()
+        name: mail.run(["journalctl", "--no-pager", *options]).stdout
+        for name, options in _FORMS.items()
     }

@@ -38,14 +38,16 @@ class Truth:
     message: bool = False
 
 
-def write(truths: Iterable[Truth]) -> str:
-    """JSON, one login a line."""
-    return "[\n" + ",\n".join(json.dumps(asdict(each)) for each in truths) + "\n]\n"
+def write(truths: Iterable[Truth], secrets: Iterable[str]) -> str:
+    """JSON, a login a line, and the passwords that must never be seen again."""
+    logins = ",\n".join("  " + json.dumps(asdict(each)) for each in truths)
+    return f'{{"secrets": {json.dumps(list(secrets))},\n "logins": [\n{logins}\n]}}\n'
 
 
-def read(text: str) -> list[Truth]:
+def read(text: str) -> tuple[list[Truth], list[str]]:
     """What `write` wrote."""
-    return [Truth(**each) for each in json.loads(text)]
+    said = json.loads(text)
+    return [Truth(**each) for each in said["logins"]], said["secrets"]
 
 
 # -- what a view shows -----------------------------------------------------------------------------
@@ -74,7 +76,10 @@ class View:
         if said["protocol"] != truth.protocol:
             return True
         endpoint = said["endpoint"]
-        if endpoint and (endpoint["address"], endpoint["port"]) != (truth.server, truth.port):
+        if endpoint and endpoint["address"] != truth.server:
+            return True
+        # No log tells the port. That of TLS from the first octet goes by the other's number.
+        if endpoint and truth.channel == "clear" and endpoint["port"] != truth.port:
             return True
         true = asdict(truth)
         if self.names and truth.mechanism in COMMANDS:
