@@ -8,8 +8,6 @@ stands beside it.
 """
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,25 +17,12 @@ import pytest
 
 from lab import missing
 from lab.sessions import KITS, Session, make
-from lab.truth import LOGS, WIRE, between, disagreements, leaks
+from lab.truth import LOGS, WIRE, between, disagreements
+from tests.lab.listing import listed
 
 PAGE = Path(__file__).parents[2] / "docs/reference/who-logs-in.md"
-FORMS = ("json", "ndjson", "csv", "text")
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-def listed(session: Session, *words: str) -> dict[str, Any]:
-    """The document of `mailseal ...`; no form of the same has a secret in it."""
-    said = {}
-    for form in FORMS:
-        command = [sys.executable, "-m", "mailseal", *words, "--format", form]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert done.returncode in (0, 1, 3), done.stderr
-        assert leaks(session.secrets, done.stdout + done.stderr) == [], words
-        said[form] = done.stdout
-    document: dict[str, Any] = json.loads(said["json"])
-    return document
 
 
 def counts(document: dict[str, Any]) -> Counter[str]:
@@ -72,12 +57,12 @@ def test_packets_and_logs_show_every_login_that_was_done_and_no_other(
     session = make(name)
     capture = tmp_path / "session.pcap"
     capture.write_bytes(session.capture)
-    wire = listed(session, "wire", str(capture))
+    wire = listed(session.secrets, "wire", str(capture))
     wrong = {"wire": disagreements(session.truths, wire, WIRE)}
     for form, text in session.logs.items():
         log = tmp_path / form
         log.write_bytes(text)
-        logs = listed(session, "logs", "--zone", "UTC", str(log))
+        logs = listed(session.secrets, "logs", "--zone", "UTC", str(log))
         wrong[form] = disagreements(session.truths, logs, LOGS[name])
         wrong[f"{form} and wire"] = between(logs, wire, LOGS[name])
     rows = table(session, wire, logs)
