@@ -65,7 +65,9 @@ def test_both_pass_the_same(frames, noise: bytes, big: bool, at: int, cut: int):
         (b"", 0, 0, 12, False, TABLE),
     ],
 )
-def test_promises_that_are_not_kept_are_refused(arguments):
+def test_promises_that_are_not_kept_are_refused(
+    arguments: tuple[bytes, int, int, int, bool, bytes],
+):
     with pytest.raises(ValueError, match="not as large as was said"):
         past.pcap(*arguments)
     with pytest.raises(ValueError, match="not as large as was said"):
