@@ -101,13 +101,13 @@ def test_what_passes_an_interface_is_heard_once():
             began = time.time()
             frames = Frames((port,))
             while payloads.count(b"USER x\r\n") < 1 and time.time() < began + 5:
-                for packet in interface.read(0.2):
+                for packet in interface.read(0.2) or ():
                     assert abs(packet.time - began) < 5
                     segment = frames.segment(packet.link, packet.data)
                     payloads += [segment.payload] if segment and segment.payload else []
             payloads += [
                 segment.payload
-                for packet in interface.read(0.2)
+                for packet in interface.read(0.2) or ()
                 if (segment := frames.segment(packet.link, packet.data)) and segment.payload
             ]
             assert payloads == [b"+OK\r\n", b"USER x\r\n"]
