@@ -6,6 +6,8 @@ import io
 import json
 import lzma
 import os
+import re
+import shlex
 import signal
 import socket
 import struct
@@ -20,6 +22,7 @@ from mailseal.cli.exits import Exit
 from mailseal.protocols.base import Side
 from tests.capture import make
 from tests.cli.program import PROGRAM, environment, mailseal, on_terminal
+from tests.project.tree import ROOT as SOURCE
 
 FRAMES = make.frames_of(make.conversation(make.POP3))
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="a packet socket needs root")
@@ -260,3 +263,28 @@ def test_who_reads_no_further_is_no_fault(tmp_path: Path):
     done = subprocess.run(["bash", "-c", shell], capture_output=True, env=environment())
     assert int(done.stdout) in (Exit.EXPOSED, Exit.INCONCLUSIVE)
     assert b"Traceback" not in done.stderr
+
+
+PAGE = SOURCE / "docs/howto/listen-on-the-wire.md"
+
+
+def test_the_page_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put(tmp_path, "mail.pcap", make.pcap(FRAMES))
+    lines = re.findall(r"^\$ mailseal (.+)$", PAGE.read_text(), re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    codes = [mailseal(*shlex.split(line)).returncode for line in lines]
+    assert codes == [Exit.EXPOSED] * 4
+    assert "user-" in (tmp_path / "report.csv").read_text()
+
+
+@ROOT
+def test_the_page_s_other_lines_are_understood(tmp_path: Path):
+    """tcpdump takes the filter; the live line runs, with another interface and a short time."""
+    tcpdump, ours = re.findall(r"^```sh\n(.+)\n```$", PAGE.read_text(), re.MULTILINE)
+    checked = subprocess.run([*shlex.split(tcpdump)[:1], "-d", shlex.split(tcpdump)[-1]])
+    assert checked.returncode == 0
+    words = shlex.split(ours)[2:]
+    words[words.index("eth0")], words[words.index("86400")] = "lo", "0.5"
+    words[words.index("logins.ndjson")] = str(tmp_path / "logins.ndjson")
+    assert mailseal(*words).returncode in (Exit.CLEAN, Exit.INCONCLUSIVE, Exit.EXPOSED)
+    assert '"type":"Logins"' in (tmp_path / "logins.ndjson").read_text()
