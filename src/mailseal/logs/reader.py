@@ -1,0 +1,612 @@
+"""The reader of logs: blocks of octets in, Logins and TlsFailures out, in any dialect.
+
+Strategy: lines that say the same of the same people are counted before anything is made of them; a
+Login is made once for each kind, where the counting ends. So a line costs two matches and a look
+into a dictionary. Lines that need others go through a session, the few that seem to come from the
+host itself through `fronts`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+
+from mailseal.daemons import DAEMONS
+from mailseal.daemons.dialect import COMMAND, Dialect, Line, Says, Service
+from mailseal.logs import cutting, header
+from mailseal.logs.fronts import LOCAL, NOBODY, Connection, Fronts, local
+from mailseal.logs.header import EXPORT, SYSLOG, Message, Times
+from mailseal.logs.reasons import UNTOLD, reason
+from mailseal.logs.sessions import Session, Sessions
+from mailseal.model.login import Login, LoginOutcome, TlsFailure
+from mailseal.model.look import Channel, Endpoint, Vantage
+from mailseal.model.moment import rfc3339
+from mailseal.protocols import sasl
+from mailseal.protocols.base import printable
+
+NAMES = tuple(daemon.name for daemon in DAEMONS if daemon.logs)
+"""The dialects, by the names of their daemons."""
+KINDS = 20_000
+"""Kinds of lines that are counted before they are given away."""
+PROGRAMS = 10_000
+"""Names of programs that are remembered."""
+
+_COMMANDS = {"pop2": "HELO", "pop3": "USER", "imap": "LOGIN command"}
+_COMMAND_WORDS = {COMMAND, "plaintext"}
+"""What a record, or Cyrus, calls a protocol's own command."""
+_NAMED = re.compile("|".join(sorted(sasl.KNOWN - {"HELO", "USER"}, key=len, reverse=True)), re.I)
+
+UNENDED = "the session's end is not in the log"
+NO_USER = "the log does not name the user"
+
+
+@dataclass(frozen=True)
+class Options:
+    """`dialects` are names of `NAMES` (empty: all). `zone` is that of moments without one (None:
+    this machine's). `address` is the server's where a log has none. Lines before `since` and from
+    `until` on (seconds since the epoch) do not count.
+    """
+
+    dialects: tuple[str, ...] = ()
+    zone: datetime.tzinfo | None = None
+    address: str = ""
+    since: float = -math.inf
+    until: float = math.inf
+
+
+class _Rule:
+    """A line of a dialect, ready for use."""
+
+    __slots__ = ("daemon", "dialect", "groups", "line", "match", "whole")
+
+    def __init__(self, daemon: str, dialect: Dialect, line: Line) -> None:
+        self.daemon = daemon
+        self.dialect = dialect
+        self.line = line
+        self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
+        self.groups = line.pattern.groupindex
+        # It needs no other line, so equal ones are counted without a look at what they say.
+        self.whole = (
+            line.says is Says.LOGIN
+            and line.channel is not Channel.UNKNOWN
+            and not dialect.settles
+            and not dialect.reuses
+        )
+
+    def __call__(self, found: re.Match[bytes], name: str) -> bytes:
+        """A group's octets; empty where there is none of that name."""
+        return (found[name] or b"") if name in self.groups else b""
+
+
+class _Counted:
+    """Sightings of one kind: how many, the moments of the first and the last as they stand."""
+
+    __slots__ = ("count", "first", "last", "seen")
+
+    def __init__(self, seen: Login | TlsFailure, stamp: bytes) -> None:
+        self.seen = seen
+        self.count = 0
+        self.first = self.last = stamp
+
+
+class Reader:
+    """Reads a set of files that belong together, one after the other: `begin` each, `feed` it,
+    `end` it; `drain` gives what was seen. `lines` counts those that said something of logins.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        rules: list[tuple[Dialect, tuple[_Rule, ...]]] = []
+        for daemon in DAEMONS:
+            if not options.dialects or daemon.name in options.dialects:
+                for dialect in daemon.logs:
+                    made = tuple(_Rule(daemon.name, dialect, line) for line in dialect.lines)
+                    rules.append((dialect, made))
+        self._rules = rules
+        anchors = (anchor for dialect, _ in rules for anchor in dialect.anchors)
+        self._anchors = cutting.needed(anchors)
+        self._by_program: dict[bytes, tuple[_Rule, ...]] = {}
+        self._bounded = options.since > -math.inf or options.until < math.inf
+        self._counted: dict[Hashable, _Counted] = {}
+        self._given: list[Login | TlsFailure] = []
+        self._sessions: Sessions[_Counted] = Sessions(self._lost)
+        self._fronts = Fronts()
+        self._tellers: set[tuple[str, bytes]] = set()
+        self._times = Times(options.zone, 0.0)
+        self._cutter = cutting.Cutter(b"\n")
+        self._head: bytes | None = None
+        self._export = False
+        self.lines = 0
+        self.overlong = 0
+        self.undated = 0
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def begin(self, reference: float) -> None:
+        """A file begins; none of its lines is later than `reference` (seconds since the epoch)."""
+        self._times = Times(self._options.zone, reference)
+        self._head = b""
+
+    def feed(self, block: bytes) -> None:
+        """Takes the next octets of the file."""
+        if self._head is not None:
+            block = self._head = self._head + block
+            if len(block) < len(EXPORT) and EXPORT.startswith(block):
+                return
+            self._open(block.startswith(EXPORT))
+        data, stop = self._cutter.feed(block)
+        self._read(data, stop)
+
+    def _open(self, export: bool) -> None:
+        self._head, self._export = None, export
+        self._cutter = cutting.Cutter(b"\n\n" if export else b"\n")
+
+    def end(self) -> None:
+        """The file ends, with a line end or without. Sessions go on in the next one."""
+        if self._head is not None:
+            head = self._head
+            self._open(False)
+            data, stop = self._cutter.feed(head)
+            self._read(data, stop)
+        rest = self._cutter.rest()
+        self._read(rest, len(rest))
+        self._count_out()
+
+    def drain(self, last: bool = False) -> list[Login | TlsFailure]:
+        """What was seen since the last time. `last`: nothing follows, so nothing waits any more."""
+        if last:
+            for session in self._sessions.all():
+                self._lost(session)
+        for login in self._fronts.placed():
+            self._given.append(login)
+        self._count_out()
+        given, self._given = self._given, []
+        return given
+
+    # -- lines -------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes, stop: int) -> None:
+        separator = b"\n\n" if self._export else b"\n"
+        done = 0
+        for at in cutting.hits(data, stop, self._anchors):
+            if at < done:
+                continue
+            start, end = cutting.bounds(data, at, separator)
+            done = end
+            if start < 0:
+                self.overlong += 1
+                continue
+            if data.endswith(b"\r", start, end):
+                end -= 1
+            if not self._export:
+                found = SYSLOG.match(data, start, end)
+                if found:
+                    stamp, host, program, pid = found.groups()
+                    self._message(stamp, host or b"", program, pid or b"", data, found.end(), end)
+                    continue
+            said = (header.export if self._export else header.message)(data, start, end)
+            if said is not None:
+                self._message(*said)
+        if len(self._counted) > KINDS:
+            self._count_out()
+
+    def _message(
+        self, stamp: bytes, host: bytes, program: bytes, pid: bytes, data: bytes, at: int, end: int
+    ) -> None:
+        rules = self._by_program.get(program)
+        if rules is None:
+            rules = self._of(program)
+        for rule in rules:
+            found = rule.match(data, at, end)
+            if found:
+                self._said(rule, found, Message(stamp, host, program, pid, data, at, end), 1)
+                return
+        folded = header.repeated(data, at, end) if rules else None
+        if folded:
+            count, text = folded
+            for rule in rules:
+                found = rule.match(text, 0, len(text))
+                if found:
+                    whole = Message(stamp, host, program, pid, text, 0, len(text))
+                    self._said(rule, found, whole, count)
+                    return
+
+    def _of(self, program: bytes) -> tuple[_Rule, ...]:
+        if len(self._by_program) >= PROGRAMS:
+            self._by_program.clear()
+        rules = self._by_program[program] = tuple(
+            rule
+            for dialect, made in self._rules
+            if dialect.programs.fullmatch(program)
+            for rule in made
+        )
+        return rules
+
+    def _said(self, rule: _Rule, found: re.Match[bytes], line: Message, count: int) -> None:
+        if self._bounded and not self._in_time(line.stamp):
+            return
+        self.lines += 1
+        if rule.whole:
+            key = (rule, line.host, line.program, found.groups())
+            known = self._counted.get(key)
+            if known is not None:
+                known.count += count
+                known.last = line.stamp
+                return
+        else:
+            key = None
+        _SAYS[rule.line.says](self, rule, found, line, count, key)
+
+    def _in_time(self, stamp: bytes) -> bool:
+        seconds = self._times.seconds(stamp)
+        return seconds is not None and self._options.since <= seconds < self._options.until
+
+    # -- what a line says --------------------------------------------------------------------------
+
+    def _login(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        count: int,
+        key: Hashable,
+    ) -> None:
+        """Somebody logged in, or tried to."""
+        session = self._session(rule, found, line)
+        service = self._service(rule, found, line, session)
+        if service is None:
+            return
+        login = self._made(rule, found, line, service, session)
+        if rule.dialect.settles and session is not None:
+            if login.outcome is not LoginOutcome.ACCEPTED:
+                session.failures += count
+            elif (login.user, login.mechanism) in session.seen:
+                return
+            else:
+                session.seen.add((login.user, login.mechanism))
+        channel = self._channel(rule, found, service, session)
+        if channel is Channel.UNKNOWN and rule.dialect.settles and session is not None:
+            session.held.append(self._counted_once(login, line.stamp, count))
+            return
+        self._tell(rule, login, channel, line.stamp, count, key)
+
+    def _channel(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        service: Service,
+        session: Session[_Counted] | None,
+    ) -> Channel:
+        if rule(found, "tls") or service.implicit:
+            channel = Channel.TLS
+        elif rule.line.channel is not Channel.UNKNOWN:
+            channel = rule.line.channel
+        elif session is None or not session.tls:
+            channel = rule.dialect.default
+        else:
+            # The process may serve somebody else by now.
+            channel = Channel.UNKNOWN if session.used else Channel.TLS
+        if rule.dialect.reuses and session is not None:
+            session.used = True
+            if rule.line.outcome is LoginOutcome.ACCEPTED:
+                session.tls = session.used = False
+        return channel
+
+    def _begins(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        key = self._key(rule, found, line)
+        if key is not None:
+            session = self._sessions.begin(key)
+            session.client = rule(found, "client")
+            session.service = rule(found, "service")
+            session.begun = line.stamp if rule.dialect.front else b""
+
+    def _tls(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        self._tellers.add((rule.daemon, line.host))
+        key = self._key(rule, found, line)
+        if key is not None:
+            session = self._sessions.get(key) or self._sessions.begin(key)
+            session.tls, session.used = True, False
+
+    def _failure(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, _: object
+    ) -> None:
+        session = self._session(rule, found, line, begin=True)
+        service = self._service(rule, found, line, session)
+        if service is None:
+            return
+        said = rule(found, "reason")
+        failure = TlsFailure(
+            self._endpoint(rule, found, service),
+            service.protocol,
+            self._client(rule, found, session),
+            reason(said) if said else UNTOLD,
+            0,
+            "",
+            "",
+            Vantage.LOG,
+            _text(line.host),
+            rule.daemon,
+        )
+        if not said and session is not None and rule.dialect.settles:
+            # The line that says why comes next.
+            session.failed = self._counted_once(failure, line.stamp, count)
+        else:
+            self._add(failure, line.stamp, count)
+
+    def _reason(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        session = self._session(rule, found, line)
+        if session is not None and session.failed is not None:
+            failed, session.failed = session.failed, None
+            if isinstance(failed.seen, TlsFailure):
+                seen = replace(failed.seen, reason=reason(rule(found, "reason")))
+                self._add(seen, failed.first, failed.count)
+
+    def _ends(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        key = self._key(rule, found, line)
+        session = None if key is None else self._sessions.pop(key)
+        session = session or Session()
+        if rule.dialect.front:
+            self._carried(session, line)
+            return
+        service = self._service(rule, found, line, session)
+        if service is None:
+            return
+        if rule(found, "tls") or service.implicit or session.tls:
+            channel = Channel.TLS
+        else:
+            told = "told" in rule.groups and found["told"] is not None
+            channel = Channel.CLEAR if told and self._surely(rule, line) else Channel.UNKNOWN
+        self._unnamed(rule, found, line, service, session)
+        self._settle(rule, session, channel, ())
+
+    def _surely(self, rule: _Rule, line: Message) -> bool:
+        """Whether TLS would have been told."""
+        return (
+            rule.dialect.plain.match(line.program) is not None
+            or (rule.daemon, line.host) in self._tellers
+        )
+
+    def _unnamed(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        service: Service,
+        session: Session[_Counted],
+    ) -> None:
+        """Logins that only the session's end tells of."""
+        if rule(found, "mechanism"):
+            login = self._made(rule, found, line, service, session)
+            if (login.user, login.mechanism) not in session.seen:
+                session.held.append(self._counted_once(login, line.stamp, 1))
+            return
+        good = int(rule(found, "good") or 0)
+        tried = int(rule(found, "tried") or good)
+        if not tried:
+            return
+        login = replace(self._made(rule, found, line, service, session), notes=(NO_USER,))
+        others = {
+            LoginOutcome.ACCEPTED: good - len(session.seen),
+            LoginOutcome.REFUSED: tried - good - session.failures,
+        }
+        for outcome, count in others.items():
+            if count > 0:
+                seen = replace(login, outcome=outcome)
+                session.held.append(self._counted_once(seen, line.stamp, count))
+
+    # -- what becomes of it ------------------------------------------------------------------------
+
+    def _lost(self, session: Session[_Counted]) -> None:
+        """A session whose end is not in the log."""
+        if session.begun:
+            self._carried(session, None)
+        self._settle(None, session, Channel.TLS if session.tls else Channel.UNKNOWN, (UNENDED,))
+
+    def _settle(
+        self,
+        rule: _Rule | None,
+        session: Session[_Counted],
+        channel: Channel,
+        notes: tuple[str, ...],
+    ) -> None:
+        for held in session.held:
+            login = held.seen
+            if isinstance(login, Login):
+                login = replace(
+                    login, notes=login.notes + notes, complete=login.complete and not notes
+                )
+                self._tell(rule, login, channel, held.first, held.count, None)
+        if session.failed is not None:
+            self._add(session.failed.seen, session.failed.first, session.failed.count)
+
+    def _tell(
+        self,
+        rule: _Rule | None,
+        login: Login,
+        channel: Channel,
+        stamp: bytes,
+        count: int,
+        key: Hashable,
+    ) -> None:
+        behind = local(login.client) and channel is not Channel.TLS
+        notes = login.notes
+        if behind:
+            notes = (*notes, LOCAL if login.client else NOBODY)
+        elif channel is Channel.UNKNOWN and rule is not None and rule.dialect.cannot:
+            notes = (*notes, rule.dialect.cannot)
+        login = replace(login, channel=Channel.UNKNOWN if behind else channel, notes=notes)
+        seconds = self._times.seconds(stamp) if behind else None
+        if seconds is not None:
+            moment = rfc3339(seconds)
+            if self._fronts.wait(seconds, replace(login, count=count, first=moment, last=moment)):
+                return
+        self._add(login, stamp, count, key)
+
+    def _add(
+        self, seen: Login | TlsFailure, stamp: bytes, count: int, key: Hashable = None
+    ) -> None:
+        if key is None:
+            key = (seen.kind, seen.notes if isinstance(seen, Login) else ())
+        known = self._counted.get(key)
+        if known is None:
+            known = self._counted[key] = _Counted(seen, stamp)
+        known.count += count
+        known.last = stamp
+
+    def _count_out(self) -> None:
+        """Makes records of what was counted."""
+        for counted in self._counted.values():
+            moments = [self._times.seconds(stamp) for stamp in (counted.first, counted.last)]
+            known = sorted(each for each in moments if each is not None)
+            if not known:
+                self.undated += counted.count
+                continue
+            self._given.append(
+                replace(
+                    counted.seen,
+                    count=counted.count,
+                    first=rfc3339(known[0]),
+                    last=rfc3339(known[-1]),
+                )
+            )
+        self._counted.clear()
+
+    def _carried(self, session: Session[_Counted], line: Message | None) -> None:
+        begun = self._times.seconds(session.begun)
+        ended = self._times.seconds(line.stamp) if line else None
+        if begun is None:
+            return
+        service = next(
+            (
+                each
+                for dialect, _ in self._rules
+                if dialect.front
+                for each in dialect.services
+                if each.pattern.search(session.service)
+            ),
+            None,
+        )
+        self._fronts.carried(
+            Connection(
+                begun,
+                math.inf if ended is None else ended,
+                "",
+                service.protocol if service else "",
+                _address(session.client),
+            )
+        )
+
+    # -- parts of a record -------------------------------------------------------------------------
+
+    def _key(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Hashable:
+        """What lines of one session have in common; None where nothing tells."""
+        number = rule(found, "session")
+        return (rule.daemon, line.host, line.pid, number) if line.pid or number else None
+
+    def _session(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, begin: bool = False
+    ) -> Session[_Counted] | None:
+        key = self._key(rule, found, line)
+        if key is None:
+            return None
+        session = self._sessions.get(key)
+        if session is None and (begin or rule.dialect.settles or rule.dialect.reuses):
+            session = self._sessions.begin(key)
+        return session
+
+    def _service(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        session: Session[_Counted] | None,
+    ) -> Service | None:
+        name = rule(found, "service") or (session.service if session else b"")
+        return rule.dialect.service(name or line.program)
+
+    def _made(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        service: Service,
+        session: Session[_Counted] | None,
+    ) -> Login:
+        user = rule(found, "user")
+        mechanism = rule(found, "mechanism").decode("latin-1") or rule.line.mechanism
+        return Login(
+            self._endpoint(rule, found, service),
+            service.protocol,
+            self._client(rule, found, session),
+            printable(user) if user else None,
+            _mechanism(mechanism, service.protocol),
+            rule.line.channel,
+            rule.line.outcome,
+            0,
+            "",
+            "",
+            Vantage.LOG,
+            host=_text(line.host),
+            daemon=rule.daemon,
+            notes=(rule.line.note,) if rule.line.note else (),
+        )
+
+    def _client(
+        self, rule: _Rule, found: re.Match[bytes], session: Session[_Counted] | None
+    ) -> str:
+        told = rule(found, "client") or (session.client if session else b"")
+        return _address(told) or _text(rule(found, "name"))
+
+    def _endpoint(self, rule: _Rule, found: re.Match[bytes], service: Service) -> Endpoint | None:
+        address = _address(rule(found, "local")) or self._options.address
+        port = rule(found, "port")
+        if not address:
+            return None
+        known = int(port) if port and 0 < int(port[:9]) < 65536 else service.port
+        return Endpoint(address, known)
+
+    @staticmethod
+    def _counted_once(seen: Login | TlsFailure, stamp: bytes, count: int) -> _Counted:
+        counted = _Counted(seen, stamp)
+        counted.count = count
+        return counted
+
+
+_SAYS: dict[Says, Callable[..., None]] = {
+    Says.LOGIN: Reader._login,
+    Says.BEGINS: Reader._begins,
+    Says.TLS: Reader._tls,
+    Says.FAILURE: Reader._failure,
+    Says.REASON: Reader._reason,
+    Says.ENDS: Reader._ends,
+}
+
+
+def _text(octets: bytes) -> str:
+    return printable(octets) if octets else ""
+
+
+def _address(octets: bytes) -> str:
+    """An address in its usual form; empty for what is none."""
+    try:
+        found = ipaddress.ip_address(octets.decode("ascii").partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
+
+
+def _mechanism(word: str, protocol: str) -> str:
+    """A mechanism's name as `sasl` knows it; empty where the word is none. Exim gives the name of
+    an authenticator, which as a rule has the mechanism's in it.
+    """
+    if word in _COMMAND_WORDS:
+        return _COMMANDS.get(protocol, "")
+    if word.upper() in sasl.KNOWN:
+        return word.upper()
+    found = _NAMED.search(word.replace("_", "-"))
+    return found[0].upper() if found else ""
