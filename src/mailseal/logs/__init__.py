@@ -6,6 +6,7 @@ daemons' records (`mailseal.daemons.dialect`) what the message says. `reader` pu
 names gets out of a line, and nothing of a line gets into a message of ours.
 """
 
+from mailseal.logs.fronts import Fronts
 from mailseal.logs.reader import NAMES, Options, Reader
 
-__all__ = ["NAMES", "Options", "Reader"]
+__all__ = ["NAMES", "Fronts", "Options", "Reader"]

@@ -84,6 +84,7 @@ class Fronts:
                 login,
                 client=clients.pop(),
                 channel=Channel.TLS,
-                notes=(*(note for note in login.notes if note not in (LOCAL, NOBODY)), GIVEN),
+                # What the daemon could not tell is told now.
+                notes=(GIVEN,),
             )
         return replace(login, notes=(*login.notes, SEVERAL)) if clients else login

@@ -95,11 +95,14 @@ class _Counted:
 
 class Reader:
     """Reads a set of files that belong together, one after the other: `begin` each, `feed` it,
-    `end` it; `drain` gives what was seen. `lines` counts those that said something of logins.
+    `end` it; `drain` gives what was seen, but for those who wait in `fronts`. `lines` counts those
+    that said something of logins, `overlong` those that were too long to be read, `undated` the
+    sightings whose moment is none.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, fronts: Fronts) -> None:
         self._options = options
+        self._fronts = fronts
         rules: list[tuple[Dialect, tuple[_Rule, ...]]] = []
         for daemon in DAEMONS:
             if not options.dialects or daemon.name in options.dialects:
@@ -114,7 +117,6 @@ class Reader:
         self._counted: dict[Hashable, _Counted] = {}
         self._given: list[Login | TlsFailure] = []
         self._sessions: Sessions[_Counted] = Sessions(self._lost)
-        self._fronts = Fronts()
         self._tellers: set[tuple[str, bytes]] = set()
         self._times = Times(options.zone, 0.0)
         self._cutter = cutting.Cutter(b"\n")
@@ -128,8 +130,13 @@ class Reader:
 
     def begin(self, reference: float) -> None:
         """A file begins; none of its lines is later than `reference` (seconds since the epoch)."""
-        self._times = Times(self._options.zone, reference)
+        self.at(reference)
         self._head = b""
+
+    def at(self, reference: float) -> None:
+        """Time has passed, in a file that grows."""
+        self._count_out()
+        self._times = Times(self._options.zone, reference)
 
     def feed(self, block: bytes) -> None:
         """Takes the next octets of the file."""
@@ -157,12 +164,10 @@ class Reader:
         self._count_out()
 
     def drain(self, last: bool = False) -> list[Login | TlsFailure]:
-        """What was seen since the last time. `last`: nothing follows, so nothing waits any more."""
+        """What was seen since the last time. `last`: nothing follows, no session is waited for."""
         if last:
             for session in self._sessions.all():
                 self._lost(session)
-        for login in self._fronts.placed():
-            self._given.append(login)
         self._count_out()
         given, self._given = self._given, []
         return given
@@ -227,9 +232,9 @@ class Reader:
         return rules
 
     def _said(self, rule: _Rule, found: re.Match[bytes], line: Message, count: int) -> None:
+        self.lines += 1
         if self._bounded and not self._in_time(line.stamp):
             return
-        self.lines += 1
         if rule.whole:
             key = (rule, line.host, line.program, found.groups())
             known = self._counted.get(key)
@@ -434,10 +439,10 @@ class Reader:
     ) -> None:
         behind = local(login.client) and channel is not Channel.TLS
         notes = login.notes
+        if channel is Channel.UNKNOWN and rule is not None and rule.dialect.cannot:
+            notes = (*notes, rule.dialect.cannot)
         if behind:
             notes = (*notes, LOCAL if login.client else NOBODY)
-        elif channel is Channel.UNKNOWN and rule is not None and rule.dialect.cannot:
-            notes = (*notes, rule.dialect.cannot)
         login = replace(login, channel=Channel.UNKNOWN if behind else channel, notes=notes)
         seconds = self._times.seconds(stamp) if behind else None
         if seconds is not None:
