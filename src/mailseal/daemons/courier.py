@@ -55,7 +55,7 @@ def _file(reader: Reader, path: str) -> Iterator[Declared]:
 
 
 _FROM = rb",\ ip=\[(?P<client>[^\]\s]+)\](?:,\ port=\[(?P<session>\d+)\])?"
-_TLS = rb"(?:[^<]*?,\ (?P<tls>(?:starttls|stls|tls)=1))?"
+_TLS = rb"(?:.*,\ (?P<tls>(?:starttls|stls|tls)=1))?"
 
 _LOGS = Dialect(
     anchors=(b"ip=[", b"couriertls: "),

@@ -135,13 +135,13 @@ def _settings(reader: Reader, path: str, seen: List[str], depth: int) -> Iterato
 _WHO = rb"(?:(?P<service>imap|pop3|managesieve|submission)-login:\ )?(?:Info:\ )?"
 _WHERE = rb"""
     ,\ rip=(?P<client>[^,\s]*) (?:,\ lip=(?P<local>[^,\s]*))?
-    (?: [^<]*?,\ (?P<tls>T(?:LS|SL))\b )?
+    (?: [^<]*,\ (?P<tls>T(?:LS|SL))\b )?
 """
 _USER = rb":\ user=<(?P<user>.*)>"
 _METHOD = rb",\ method=(?P<mechanism>[\w-]+)"
 
 _LOGS = Dialect(
-    anchors=(b"-login: ",),
+    anchors=(b": user=<",),
     programs=re.compile(rb"dovecot|(?:imap|pop3|managesieve|submission)-login"),
     services=services(b"imap", b"pop3", b"managesieve", b"smtp"),
     lines=(

@@ -43,29 +43,30 @@ _REPEATED = re.compile(rb"message repeated (\d{1,9}) times: \[ ?(.*)\]\Z", re.DO
 
 
 class Message(NamedTuple):
-    """A message, `data[at:end]`; who wrote it, and when, as it stands there."""
+    """Who wrote a message, and when, as it stands there."""
 
     stamp: bytes
     host: bytes
     program: bytes
     pid: bytes
-    data: bytes
-    at: int
-    end: int
 
 
-def message(data: bytes, start: int, end: int) -> Message | None:
+Found = tuple[bytes, bytes, bytes, bytes, bytes, int, int]
+"""The fields of a Message; then `data, at, end`: the message is `data[at:end]`."""
+
+
+def message(data: bytes, start: int, end: int) -> Found | None:
     """What stands in a line that is not of syslog's usual form; None where no form is known."""
     if data.startswith(b"{", start, end):
         return _json(data[start:end])
     found = _RFC5424.match(data, start, end)
     if found:
         stamp, host, program, pid = (b"" if each == b"-" else each for each in found.groups())
-        return Message(stamp, host, program, pid, data, found.end(), end)
+        return stamp, host, program, pid, data, found.end(), end
     for pattern, program in _OWN:
         found = pattern.match(data, start, end)
         if found:
-            return Message(found[1], b"", program, found[2] or b"", data, found.end(), end)
+            return found[1], b"", program, found[2] or b"", data, found.end(), end
     return None
 
 
@@ -81,7 +82,7 @@ _FIELDS = (
 )
 
 
-def _json(line: bytes) -> Message | None:
+def _json(line: bytes) -> Found | None:
     """A line of `journalctl -o json`."""
     try:
         entry = json.loads(line)
@@ -101,7 +102,7 @@ def _octets(value: object) -> bytes:
     return b""
 
 
-def export(data: bytes, start: int, end: int) -> Message | None:
+def export(data: bytes, start: int, end: int) -> Found | None:
     """An entry of `journalctl -o export`: lines NAME=value; or NAME, then the value's length in
     eight octets, the value, and a line end.
     """
@@ -121,13 +122,13 @@ def export(data: bytes, start: int, end: int) -> Message | None:
     return _entry(fields)
 
 
-def _entry(fields: dict[str, bytes]) -> Message | None:
+def _entry(fields: dict[str, bytes]) -> Found | None:
     text, stamp = fields["MESSAGE"], fields["__REALTIME_TIMESTAMP"]
     if not text or not stamp.isdigit():
         return None
     program = fields["SYSLOG_IDENTIFIER"] or fields["_COMM"]
     pid = fields["SYSLOG_PID"] or fields["_PID"]
-    return Message(stamp, fields["_HOSTNAME"], program, pid, text, 0, len(text))
+    return stamp, fields["_HOSTNAME"], program, pid, text, 0, len(text)
 
 
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()

@@ -208,7 +208,18 @@ class Reader:
         for rule in rules:
             found = rule.match(data, at, end)
             if found:
-                self._said(rule, found, Message(stamp, host, program, pid, data, at, end), 1)
+                self.lines += 1
+                if rule.whole and not self._bounded:
+                    # Nearly every line that matters says what another has said before.
+                    key = (rule, host, program, found.groups())
+                    known = self._counted.get(key)
+                    if known is not None:
+                        known.count += 1
+                        known.last = stamp
+                        return
+                else:
+                    key = None
+                self._said(rule, found, Message(stamp, host, program, pid), 1, key)
                 return
         folded = header.repeated(data, at, end) if rules else None
         if folded:
@@ -216,8 +227,8 @@ class Reader:
             for rule in rules:
                 found = rule.match(text, 0, len(text))
                 if found:
-                    whole = Message(stamp, host, program, pid, text, 0, len(text))
-                    self._said(rule, found, whole, count)
+                    self.lines += count
+                    self._said(rule, found, Message(stamp, host, program, pid), count, None)
                     return
 
     def _of(self, program: bytes) -> tuple[_Rule, ...]:
@@ -231,20 +242,11 @@ class Reader:
         )
         return rules
 
-    def _said(self, rule: _Rule, found: re.Match[bytes], line: Message, count: int) -> None:
-        self.lines += 1
-        if self._bounded and not self._in_time(line.stamp):
-            return
-        if rule.whole:
-            key = (rule, line.host, line.program, found.groups())
-            known = self._counted.get(key)
-            if known is not None:
-                known.count += count
-                known.last = line.stamp
-                return
-        else:
-            key = None
-        _SAYS[rule.line.says](self, rule, found, line, count, key)
+    def _said(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
+    ) -> None:
+        if not self._bounded or self._in_time(line.stamp):
+            _SAYS[rule.line.says](self, rule, found, line, count, key)
 
     def _in_time(self, stamp: bytes) -> bool:
         seconds = self._times.seconds(stamp)

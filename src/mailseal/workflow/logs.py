@@ -25,7 +25,7 @@ from mailseal.model.moment import Clock
 from mailseal.report.logins import Logins
 from mailseal.workflow import BadInput, rotation
 from mailseal.workflow.gathering import Gathering
-from mailseal.workflow.opened import SIZE, STDIN, CannotRead, blocks, name_of
+from mailseal.workflow.opened import SIZE, STDIN, CannotRead, blocks
 
 DIALECTS = NAMES
 INTERVAL = 0.5
