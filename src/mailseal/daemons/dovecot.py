@@ -156,7 +156,7 @@ _LOGS = Dialect(
             octets(
                 _WHO
                 + rb"[^<]*:\ user=<[^<>]*>(?:,\ method=[\w-]+)?,\ rip=(?P<client>[^,\s]*)"
-                + rb"(?:,\ lip=(?P<local>[^,\s]*))?,\ TLS\ handshaking(?:: (?P<reason>[^,]*))?"
+                + rb"(?:,\ lip=(?P<local>[^,\s]*))?,\ TLS\ handshaking(?::\ (?P<reason>[^,]*))?"
             ),
         ),
         Line(

@@ -46,6 +46,6 @@ DAEMON = Daemon(
     title="Qpopper",
     executables=("*/qpopper", "*/in.qpopper", "*/popper"),
     declares=nothing,
-    signs=(Sign(("pop3",), text(r"^\+OK Q(UAL)?COMM Qpop.*\(version (?P<version>\d[\w.]*)\)")),),
+    signs=(Sign(("pop3",), text(r"^\+OK Qpop(per)? \(version (?P<version>\d[\w.]*)\)")),),
     logs=(_LOGS,),
 )

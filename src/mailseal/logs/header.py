@@ -16,6 +16,9 @@ from typing import NamedTuple
 EXPORT = b"__CURSOR="
 """How journald's export format begins (https://systemd.io/JOURNAL_EXPORT_FORMATS)."""
 
+NUMBERS = (b'"MESSAGE":[', b'"MESSAGE" : [')
+"""In `journalctl -o json`: a message that is no text, octet by octet (newer releases, older)."""
+
 SYSLOG = re.compile(
     rb"""(?:<\d{1,3}>)?
     ( [A-Z][a-z]{2}\ [\ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{1,6})?

@@ -111,7 +111,7 @@ class Reader:
                     rules.append((dialect, made))
         self._rules = rules
         anchors = (anchor for dialect, _ in rules for anchor in dialect.anchors)
-        self._anchors = cutting.needed(anchors)
+        self._anchors = self._here = cutting.needed(anchors)
         self._by_program: dict[bytes, tuple[_Rule, ...]] = {}
         self._bounded = options.since > -math.inf or options.until < math.inf
         self._counted: dict[Hashable, _Counted] = {}
@@ -144,19 +144,22 @@ class Reader:
             block = self._head = self._head + block
             if len(block) < len(EXPORT) and EXPORT.startswith(block):
                 return
-            self._open(block.startswith(EXPORT))
+            self._open(block)
         data, stop = self._cutter.feed(block)
         self._read(data, stop)
 
-    def _open(self, export: bool) -> None:
-        self._head, self._export = None, export
-        self._cutter = cutting.Cutter(b"\n\n" if export else b"\n")
+    def _open(self, head: bytes) -> None:
+        self._head, self._export = None, head.startswith(EXPORT)
+        self._cutter = cutting.Cutter(b"\n\n" if self._export else b"\n")
+        # What is no text is written as numbers there, and nothing is found in it.
+        numbers = header.NUMBERS if head.startswith(b"{") else ()
+        self._here = (*self._anchors, *numbers)
 
     def end(self) -> None:
         """The file ends, with a line end or without. Sessions go on in the next one."""
         if self._head is not None:
             head = self._head
-            self._open(False)
+            self._open(b"")
             data, stop = self._cutter.feed(head)
             self._read(data, stop)
         rest = self._cutter.rest()
@@ -177,7 +180,7 @@ class Reader:
     def _read(self, data: bytes, stop: int) -> None:
         separator = b"\n\n" if self._export else b"\n"
         done = 0
-        for at in cutting.hits(data, stop, self._anchors):
+        for at in cutting.hits(data, stop, self._here):
             if at < done:
                 continue
             start, end = cutting.bounds(data, at, separator)
