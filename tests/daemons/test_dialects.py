@@ -46,7 +46,8 @@ EXAMPLES = (
             ALICE),
     Example("uw-imap", b"ipop3d", b"Auth user=alice host=[192.0.2.11] nmsgs=0/3", LOGIN, ALICE),
     Example("uw-imap", b"ipop3d", b"APOP user=alice host=[192.0.2.11] nmsgs=0/3", LOGIN, ALICE),
-    Example("uw-imap", b"imapd", b"Authenticated user=alice host=pc.example [192.0.2.11] mech=PLAIN",
+    Example("uw-imap", b"imapd", b"Authenticated user=alice host=pc.example [192.0.2.11]"
+            b" mech=PLAIN",
             LOGIN, {**ALICE, "mechanism": b"PLAIN"}),
     Example("uw-imap", b"ipop2d", b"IMAP login to host=mail.example user=alice host=[192.0.2.11]",
             LOGIN, ALICE),
@@ -65,7 +66,8 @@ EXAMPLES = (
     Example("dovecot", b"dovecot", b"imap-login: Login: user=<alice>, method=PLAIN, rip=192.0.2.11,"
             b" lip=192.0.2.10, mpid=92, session=<KnJybcVgUObAAAIL>", LOGIN,
             {**ALICE, **LOCAL, "service": b"imap", "mechanism": b"PLAIN", "tls": b""}),
-    Example("dovecot", b"dovecot", b"pop3-login: Logged in: user=<alice>, method=PLAIN, rip=192.0.2.11,"
+    Example("dovecot", b"dovecot", b"pop3-login: Logged in: user=<alice>, method=PLAIN,"
+            b" rip=192.0.2.11,"
             b" lip=192.0.2.10, mpid=102, TLS, session=<mU3QbcVgpOXAAAIL>", LOGIN,
             {**ALICE, "tls": b"TLS"}),
     Example("dovecot", b"dovecot", b"imap-login: Login: user=<alice>, method=PLAIN, rip=192.0.2.11,"
@@ -75,7 +77,8 @@ EXAMPLES = (
             b" lip=192.0.2.10, mpid=92, TSL, session=<KnJybcVgUObAAAIL>", LOGIN, {"tls": b"TSL"}),
     Example("dovecot", b"imap-login", b"Info: Login: user=<alice>, method=PLAIN, rip=192.0.2.11,"
             b" lip=192.0.2.10, mpid=92, session=<KnJybcVgUObAAAIL>", LOGIN, ALICE),
-    Example("dovecot", b"dovecot", b"imap-login: Disconnected: Connection closed: SSL_accept() failed:"
+    Example("dovecot", b"dovecot", b"imap-login: Disconnected: Connection closed: SSL_accept()"
+            b" failed:"
             b" error:0A0000C1:SSL routines::no shared cipher (no auth attempts in 0 secs): user=<>,"
             b" rip=192.0.2.11, lip=192.0.2.10, TLS handshaking: SSL_accept() failed:"
             b" error:0A0000C1:SSL routines::no shared cipher, session=<r7gvbsVgWJrAAAIL>", FAILURE,
@@ -95,26 +98,32 @@ EXAMPLES = (
             b" user=<>, rip=192.0.2.11, lip=192.0.2.10, session=<x>", LOGIN,
             {"client": b"192.0.2.11"}, REFUSED),
     Example("dovecot", b"dovecot", b"imap-login: Disconnected: Connection closed (auth failed, 1"
-            b" attempts in 2 secs): user=<alice>, method=PLAIN, rip=192.0.2.11, lip=192.0.2.10, TLS:"
+            b" attempts in 2 secs): user=<alice>, method=PLAIN, rip=192.0.2.11, lip=192.0.2.10,"
+            b" TLS:"
             b" Connection closed, session=<x>", LOGIN, {**ALICE, "tls": b"TLS"}, REJECTED),
-    Example("dovecot", b"dovecot", b"imap-login: Disconnected (client didn't finish SASL auth, waited"
+    Example("dovecot", b"dovecot", b"imap-login: Disconnected (client didn't finish SASL auth,"
+            b" waited"
             b" 0 secs): user=<>, method=PLAIN, rip=192.0.2.11, lip=192.0.2.10, session=<x>", LOGIN,
             {"client": b"192.0.2.11", "mechanism": b"PLAIN"}, UNKNOWN),
     # -- Cyrus
-    Example("cyrus", b"cyrus/imap", b"login: [192.0.2.11] alice plaintext User logged in SESSIONID=<x>",
+    Example("cyrus", b"cyrus/imap", b"login: [192.0.2.11] alice plaintext User logged in"
+            b" SESSIONID=<x>",
             LOGIN, {**ALICE, "mechanism": b"plaintext", "tls": b""}),
-    Example("cyrus", b"imaps", b"login: pc.example [192.0.2.11] alice PLAIN+TLS User logged in", LOGIN,
+    Example("cyrus", b"imaps", b"login: pc.example [192.0.2.11] alice PLAIN+TLS User logged"
+            b" in", LOGIN,
             {**ALICE, "mechanism": b"PLAIN", "tls": b"+TLS"}),
     Example("cyrus", b"cyrus/pop3", b"badlogin: [192.0.2.11] PLAIN (-notset-) [encryption needed to"
             b" use mechanism]", LOGIN, {"client": b"192.0.2.11", "mechanism": b"PLAIN"}, REFUSED),
-    Example("cyrus", b"cyrus/sieve", b"badlogin: [192.0.2.11] LOGIN encryption needed to use mechanism",
+    Example("cyrus", b"cyrus/sieve", b"badlogin: [192.0.2.11] LOGIN encryption needed to use"
+            b" mechanism",
             LOGIN, {"client": b"192.0.2.11"}, REFUSED),
     Example("cyrus", b"cyrus/imap", b"badlogin: [192.0.2.11] plaintext (alice) [SASL(-13):"
             b" authentication failure: checkpass failed]", LOGIN, ALICE, REJECTED),
     Example("cyrus", b"cyrus/sieve", b"badlogin: [192.0.2.11] PLAIN authentication failure", LOGIN,
             {"client": b"192.0.2.11", "mechanism": b"PLAIN", "user": b""}, REJECTED),
     Example("cyrus", b"cyrus/imap", b'event=login.good session.id=x r.clienthost="pc.example'
-            b' [192.0.2.11]" u.username=alice login.mech=plaintext login.tls=0 login.magic=""', LOGIN,
+            b' [192.0.2.11]" u.username=alice login.mech=plaintext login.tls=0'
+            b' login.magic=""', LOGIN,
             {**ALICE, "mechanism": b"plaintext", "tls": b""}),
     Example("cyrus", b"cyrus/imap", b'event=login.good session.id=x r.clienthost=[192.0.2.11]'
             b' u.username="alice" login.mech=PLAIN login.tls=1', LOGIN, {**ALICE, "tls": b"1"}),
@@ -138,7 +147,8 @@ EXAMPLES = (
              "tls": b"stls=1"}),
     Example("courier", b"pop3d", b"Disconnected, ip=[::ffff:192.0.2.11], port=[49706]", ENDS,
             {"session": b"49706", "told": b""}),
-    Example("courier", b"imapd", b"LOGIN FAILED, user=alice, ip=[::ffff:192.0.2.11], port=[1]", LOGIN,
+    Example("courier", b"imapd", b"LOGIN FAILED, user=alice, ip=[::ffff:192.0.2.11],"
+            b" port=[1]", LOGIN,
             {"user": b"alice"}, REJECTED),
     Example("courier", b"imapd", b"LOGIN FAILED, method=PLAIN, ip=[::ffff:192.0.2.11], port=[1]",
             LOGIN, {"mechanism": b"PLAIN"}, REJECTED),
@@ -163,12 +173,14 @@ EXAMPLES = (
             b" unknown[192.0.2.11]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384", TLS, {}),
     Example("postfix", b"postfix/smtpd", b"SSL_accept error from unknown[192.0.2.11]: -1", FAILURE,
             {"client": b"192.0.2.11", "reason": b""}),
-    Example("postfix", b"postfix/smtpd", b"SSL_accept error from unknown[192.0.2.11]: lost connection",
+    Example("postfix", b"postfix/smtpd", b"SSL_accept error from unknown[192.0.2.11]: lost"
+            b" connection",
             FAILURE, {"reason": b"lost connection"}),
     Example("postfix", b"postfix/smtpd", b"warning: TLS library problem: error:0A0000C1:SSL"
             b" routines::no shared cipher:../ssl/statem/statem_srvr.c:2226:", REASON, {}),
     # -- Exim
-    Example("exim", b"exim", b"1xUgod-00006M-0p <= a@mail.example H=(client.example) [192.0.2.11]:53"
+    Example("exim", b"exim", b"1xUgod-00006M-0p <= a@mail.example H=(client.example)"
+            b" [192.0.2.11]:53"
             b" I=[192.0.2.10]:587 P=esmtpsa X=TLS1.3:ECDHE:256 CV=no A=plain:alice S=279", LOGIN,
             {**ALICE, **LOCAL, "port": b"587", "tls": b"s", "mechanism": b"plain"}),
     Example("exim", b"exim4", b"2026-11-21 08:51:15 1xUgod-00006M-0p <= a@mail.example H=pc.example"
@@ -182,7 +194,8 @@ EXAMPLES = (
     Example("exim", b"exim", b"TLS error on connection from (client.example) [192.0.2.11]:52568"
             b" I=[192.0.2.10]:25 (gnutls_handshake): No supported cipher suites have been found.",
             FAILURE, {"client": b"192.0.2.11"}),
-    Example("exim", b"exim", b'SMTP protocol error in "AUTH PLAIN AGFsaWNlAHNlY3JldA==" H=pc.example'
+    Example("exim", b"exim", b'SMTP protocol error in "AUTH PLAIN AGFsaWNlAHNlY3JldA=="'
+            b' H=pc.example'
             b" [192.0.2.11] AUTH command used when not advertised", LOGIN,
             {"client": b"192.0.2.11"}, REFUSED),
     # -- popa3d, Qpopper
@@ -190,7 +203,8 @@ EXAMPLES = (
     Example("popa3d", b"popa3d", b"Authentication failed for alice", LOGIN, {"user": b"alice"},
             REJECTED),
     Example("popa3d", b"popa3d", b"Session from 192.0.2.11", BEGINS, {"client": b"192.0.2.11"}),
-    Example("qpopper", b"in.qpopper", b'(v4.0.9) POP login by user "alice" at (pc.example) 192.0.2.11'
+    Example("qpopper", b"in.qpopper", b'(v4.0.9) POP login by user "alice" at (pc.example)'
+            b' 192.0.2.11'
             b" [pop_log.c:244]", LOGIN, ALICE),
     Example("qpopper", b"popper", b'alice at pc.example (192.0.2.11): -ERR [AUTH] Password supplied'
             b' for "alice" is incorrect. [pop_pass.c:1295]', LOGIN, ALICE, REJECTED),

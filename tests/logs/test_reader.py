@@ -1,6 +1,7 @@
 """Lines in every form, joined lines, hostile ones; and no octet that may be a password gets out."""
 
 import datetime
+import itertools
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -369,7 +370,7 @@ EXPORTED = (RECORDED / "journal.export").read_bytes()[:20_000]
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=30))
 def test_how_a_log_is_cut_into_blocks_makes_no_difference(cuts: list[int]):
     places = [0, *sorted(cuts), len(WHOLE)]
-    blocks = [WHOLE[a:b] for a, b in zip(places, places[1:], strict=False)]
+    blocks = [WHOLE[a:b] for a, b in itertools.pairwise(places)]
     assert added(seen(blocks)) == added(seen(WHOLE))
 
 
@@ -444,24 +445,24 @@ def test_a_line_of_100_mb_takes_no_memory():
 
 
 @pytest.mark.slow
-def test_a_million_sessions_that_never_end_take_no_memory():
+def test_ever_new_sessions_that_never_end_take_no_more_memory():
     def blocks() -> Iterator[bytes]:
-        for start in range(0, 1_000_000, 1000):
+        for start in range(0, 200_000, 1000):
             yield b"".join(
                 HEAD + b"postfix/smtpd[%d]" % (start + number) + QUEUED + b"\n"
                 for number in range(1000)
             )
 
-    assert bounded(blocks(), 150_000_000) == 1_000_000
+    assert bounded(blocks(), 100_000_000) == 200_000
 
 
 @pytest.mark.slow
 def test_ever_new_users_are_given_away_as_they_come():
     def blocks() -> Iterator[bytes]:
-        for number in range(100_000):
+        for number in range(30_000):
             yield HEAD + b"dovecot: " + MESSAGE.replace(b"alice", b"u%d" % number) + b"\n"
 
-    assert bounded(blocks(), 400_000_000) == 100_000
+    assert bounded(blocks(), 100_000_000) == 30_000
 
 
 def test_a_server_s_address_from_outside():

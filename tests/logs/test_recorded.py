@@ -2,8 +2,8 @@
 
 `recorded/` holds the lines of the lab's daemons (Debian 12; Dovecot 2.4 of Debian 13), as they were
 logged while the lab's independent client went through every service in the settings `permitted` and
-`required`: in cleartext, after the upgrade and in TLS from the first octet; by each of its ways; with
-the right password, then with a wrong one. So how often each must be seen is a product.
+`required`: in cleartext, after the upgrade and in TLS from the first octet; by each of its ways;
+with the right password, then with a wrong one. So how often each must be seen is a product.
 """
 
 from collections import Counter

@@ -53,7 +53,6 @@ class Line(NamedTuple):
     outcome: LoginOutcome = LoginOutcome.ACCEPTED
     channel: Channel = Channel.UNKNOWN
     mechanism: str = ""
-    note: str = ""
 
 
 class Service(NamedTuple):

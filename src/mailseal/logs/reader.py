@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mailseal.daemons import DAEMONS
 from mailseal.daemons.dialect import COMMAND, Dialect, Line, Says, Service
@@ -32,8 +33,6 @@ NAMES = tuple(daemon.name for daemon in DAEMONS if daemon.logs)
 """The dialects, by the names of their daemons."""
 KINDS = 20_000
 """Kinds of lines that are counted before they are given away."""
-PROGRAMS = 10_000
-"""Names of programs that are remembered."""
 
 _COMMANDS = {"pop2": "HELO", "pop3": "USER", "imap": "LOGIN command"}
 _COMMAND_WORDS = {COMMAND, "plaintext"}
@@ -58,10 +57,13 @@ class Options:
     until: float = math.inf
 
 
+_WHO = {"user", "client", "name", "local", "port", "mechanism", "service"}
+
+
 class _Rule:
     """A line of a dialect, ready for use."""
 
-    __slots__ = ("daemon", "dialect", "groups", "line", "match", "whole")
+    __slots__ = ("daemon", "dialect", "groups", "line", "match", "names", "whole")
 
     def __init__(self, daemon: str, dialect: Dialect, line: Line) -> None:
         self.daemon = daemon
@@ -69,6 +71,7 @@ class _Rule:
         self.line = line
         self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
         self.groups = line.pattern.groupindex
+        self.names = [name for name in self.groups if name in _WHO]
         # It needs no other line, so equal ones are counted without a look at what they say.
         self.whole = (
             line.says is Says.LOGIN
@@ -76,6 +79,10 @@ class _Rule:
             and not dialect.settles
             and not dialect.reuses
         )
+
+    def who(self, found: re.Match[bytes]) -> Hashable:
+        """What the same people have in common from one line to the next."""
+        return found.group(*self.names) if self.names else b""
 
     def __call__(self, found: re.Match[bytes], name: str) -> bytes:
         """A group's octets; empty where there is none of that name."""
@@ -91,6 +98,16 @@ class _Counted:
         self.seen = seen
         self.count = 0
         self.first = self.last = stamp
+
+
+class _Held(NamedTuple):
+    """A login whose channel another line will tell; `key` stands for it,
+    `number` is how often."""
+
+    key: Hashable
+    login: Login
+    stamp: bytes
+    number: int
 
 
 class Reader:
@@ -116,7 +133,9 @@ class Reader:
         self._bounded = options.since > -math.inf or options.until < math.inf
         self._counted: dict[Hashable, _Counted] = {}
         self._given: list[Login | TlsFailure] = []
-        self._sessions: Sessions[_Counted] = Sessions(self._lost)
+        self._logins: dict[Hashable, Login] = {}
+        self._services: dict[tuple[_Rule, bytes], Service | None] = {}
+        self._sessions = Sessions(self._lost)
         self._tellers: set[tuple[str, bytes]] = set()
         self._times = Times(options.zone, 0.0)
         self._cutter = cutting.Cutter(b"\n")
@@ -201,6 +220,9 @@ class Reader:
                 self._message(*said)
         if len(self._counted) > KINDS:
             self._count_out()
+        for known in (self._logins, self._services, self._by_program):
+            if len(known) > KINDS:
+                known.clear()
 
     def _message(
         self, stamp: bytes, host: bytes, program: bytes, pid: bytes, data: bytes, at: int, end: int
@@ -208,10 +230,16 @@ class Reader:
         rules = self._by_program.get(program)
         if rules is None:
             rules = self._of(program)
+        if rules and data.startswith(b"message repeated ", at, end):
+            folded = header.repeated(data, at, end)
+            if folded:
+                self._folded(Message(stamp, host, program, pid), rules, *folded)
+            return
         for rule in rules:
             found = rule.match(data, at, end)
             if found:
                 self.lines += 1
+                key = None
                 if rule.whole and not self._bounded:
                     # Nearly every line that matters says what another has said before.
                     key = (rule, host, program, found.groups())
@@ -220,23 +248,19 @@ class Reader:
                         known.count += 1
                         known.last = stamp
                         return
-                else:
-                    key = None
                 self._said(rule, found, Message(stamp, host, program, pid), 1, key)
                 return
-        folded = header.repeated(data, at, end) if rules else None
-        if folded:
-            count, text = folded
-            for rule in rules:
-                found = rule.match(text, 0, len(text))
-                if found:
-                    self.lines += count
-                    self._said(rule, found, Message(stamp, host, program, pid), count, None)
-                    return
+
+    def _folded(self, line: Message, rules: tuple[_Rule, ...], count: int, text: bytes) -> None:
+        """A message that stands for several."""
+        for rule in rules:
+            found = rule.match(text, 0, len(text))
+            if found:
+                self.lines += count
+                self._said(rule, found, line, count, None)
+                return
 
     def _of(self, program: bytes) -> tuple[_Rule, ...]:
-        if len(self._by_program) >= PROGRAMS:
-            self._by_program.clear()
         rules = self._by_program[program] = tuple(
             rule
             for dialect, made in self._rules
@@ -270,7 +294,7 @@ class Reader:
         service = self._service(rule, found, line, session)
         if service is None:
             return
-        login = self._made(rule, found, line, service, session)
+        who, login = self._made(rule, found, line, service, session)
         if rule.dialect.settles and session is not None:
             if login.outcome is not LoginOutcome.ACCEPTED:
                 session.failures += count
@@ -279,17 +303,18 @@ class Reader:
             else:
                 session.seen.add((login.user, login.mechanism))
         channel = self._channel(rule, found, service, session)
+        held = _Held(who, login, line.stamp, count)
         if channel is Channel.UNKNOWN and rule.dialect.settles and session is not None:
-            session.held.append(self._counted_once(login, line.stamp, count))
-            return
-        self._tell(rule, login, channel, line.stamp, count, key)
+            session.held.append(held)
+        else:
+            self._tell(rule, held, channel, (), key)
 
     def _channel(
         self,
         rule: _Rule,
         found: re.Match[bytes],
         service: Service,
-        session: Session[_Counted] | None,
+        session: Session | None,
     ) -> Channel:
         if rule(found, "tls") or service.implicit:
             channel = Channel.TLS
@@ -343,17 +368,16 @@ class Reader:
         )
         if not said and session is not None and rule.dialect.settles:
             # The line that says why comes next.
-            session.failed = self._counted_once(failure, line.stamp, count)
+            session.failed = (failure, line.stamp, count)
         else:
             self._add(failure, line.stamp, count)
 
     def _reason(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         session = self._session(rule, found, line)
         if session is not None and session.failed is not None:
-            failed, session.failed = session.failed, None
-            if isinstance(failed.seen, TlsFailure):
-                seen = replace(failed.seen, reason=reason(rule(found, "reason")))
-                self._add(seen, failed.first, failed.count)
+            failure, stamp, count = session.failed
+            session.failed = None
+            self._add(replace(failure, reason=reason(rule(found, "reason"))), stamp, count)
 
     def _ends(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         key = self._key(rule, found, line)
@@ -386,81 +410,82 @@ class Reader:
         found: re.Match[bytes],
         line: Message,
         service: Service,
-        session: Session[_Counted],
+        session: Session,
     ) -> None:
         """Logins that only the session's end tells of."""
         if rule(found, "mechanism"):
-            login = self._made(rule, found, line, service, session)
+            who, login = self._made(rule, found, line, service, session)
             if (login.user, login.mechanism) not in session.seen:
-                session.held.append(self._counted_once(login, line.stamp, 1))
+                session.held.append(_Held(who, login, line.stamp, 1))
             return
         good = int(rule(found, "good") or 0)
         tried = int(rule(found, "tried") or good)
-        if not tried:
-            return
-        login = replace(self._made(rule, found, line, service, session), notes=(NO_USER,))
-        others = {
-            LoginOutcome.ACCEPTED: good - len(session.seen),
-            LoginOutcome.REFUSED: tried - good - session.failures,
-        }
-        for outcome, count in others.items():
+        others = (
+            (LoginOutcome.ACCEPTED, good - len(session.seen)),
+            (LoginOutcome.REFUSED, tried - good - session.failures),
+        )
+        for outcome, count in others:
             if count > 0:
-                seen = replace(login, outcome=outcome)
-                session.held.append(self._counted_once(seen, line.stamp, count))
+                who, login = self._made(rule, found, line, service, session)
+                login = replace(login, outcome=outcome, notes=(NO_USER,))
+                session.held.append(_Held((who, outcome), login, line.stamp, count))
 
     # -- what becomes of it ------------------------------------------------------------------------
 
-    def _lost(self, session: Session[_Counted]) -> None:
+    def _lost(self, session: Session) -> None:
         """A session whose end is not in the log."""
         if session.begun:
             self._carried(session, None)
         self._settle(None, session, Channel.TLS if session.tls else Channel.UNKNOWN, (UNENDED,))
 
     def _settle(
-        self,
-        rule: _Rule | None,
-        session: Session[_Counted],
-        channel: Channel,
-        notes: tuple[str, ...],
+        self, rule: _Rule | None, session: Session, channel: Channel, notes: tuple[str, ...]
     ) -> None:
         for held in session.held:
-            login = held.seen
-            if isinstance(login, Login):
-                login = replace(
-                    login, notes=login.notes + notes, complete=login.complete and not notes
-                )
-                self._tell(rule, login, channel, held.first, held.count, None)
+            self._tell(rule, held, channel, notes, None)
         if session.failed is not None:
-            self._add(session.failed.seen, session.failed.first, session.failed.count)
+            self._add(*session.failed)
 
     def _tell(
         self,
         rule: _Rule | None,
-        login: Login,
+        held: _Held,
         channel: Channel,
-        stamp: bytes,
-        count: int,
+        notes: tuple[str, ...],
         key: Hashable,
     ) -> None:
-        behind = local(login.client) and channel is not Channel.TLS
-        notes = login.notes
+        """Counts a login whose channel is known by now, or never will be."""
+        key = key or (held.key, channel, notes)
+        known = self._counted.get(key)
+        if known is not None:
+            known.count += held.number
+            known.last = held.stamp
+            return
+        client = held.login.client
+        behind = local(client) and channel is not Channel.TLS
+        told = (*held.login.notes, *notes)
         if channel is Channel.UNKNOWN and rule is not None and rule.dialect.cannot:
-            notes = (*notes, rule.dialect.cannot)
+            told = (*told, rule.dialect.cannot)
         if behind:
-            notes = (*notes, LOCAL if login.client else NOBODY)
-        login = replace(login, channel=Channel.UNKNOWN if behind else channel, notes=notes)
-        seconds = self._times.seconds(stamp) if behind else None
+            told = (*told, LOCAL if client else NOBODY)
+        login = replace(
+            held.login,
+            channel=Channel.UNKNOWN if behind else channel,
+            notes=told,
+            complete=not notes,
+        )
+        seconds = self._times.seconds(held.stamp) if behind else None
         if seconds is not None:
             moment = rfc3339(seconds)
-            if self._fronts.wait(seconds, replace(login, count=count, first=moment, last=moment)):
+            whole = replace(login, count=held.number, first=moment, last=moment)
+            if self._fronts.wait(seconds, whole):
                 return
-        self._add(login, stamp, count, key)
+        self._add(login, held.stamp, held.number, key)
 
     def _add(
         self, seen: Login | TlsFailure, stamp: bytes, count: int, key: Hashable = None
     ) -> None:
-        if key is None:
-            key = (seen.kind, seen.notes if isinstance(seen, Login) else ())
+        key = key or seen.kind
         known = self._counted.get(key)
         if known is None:
             known = self._counted[key] = _Counted(seen, stamp)
@@ -485,7 +510,7 @@ class Reader:
             )
         self._counted.clear()
 
-    def _carried(self, session: Session[_Counted], line: Message | None) -> None:
+    def _carried(self, session: Session, line: Message | None) -> None:
         begun = self._times.seconds(session.begun)
         ended = self._times.seconds(line.stamp) if line else None
         if begun is None:
@@ -519,7 +544,7 @@ class Reader:
 
     def _session(
         self, rule: _Rule, found: re.Match[bytes], line: Message, begin: bool = False
-    ) -> Session[_Counted] | None:
+    ) -> Session | None:
         key = self._key(rule, found, line)
         if key is None:
             return None
@@ -533,10 +558,13 @@ class Reader:
         rule: _Rule,
         found: re.Match[bytes],
         line: Message,
-        session: Session[_Counted] | None,
+        session: Session | None,
     ) -> Service | None:
-        name = rule(found, "service") or (session.service if session else b"")
-        return rule.dialect.service(name or line.program)
+        name = rule(found, "service") or (session and session.service) or line.program
+        key = (rule, name)
+        if key not in self._services:
+            self._services[key] = rule.dialect.service(name)
+        return self._services[key]
 
     def _made(
         self,
@@ -544,11 +572,17 @@ class Reader:
         found: re.Match[bytes],
         line: Message,
         service: Service,
-        session: Session[_Counted] | None,
-    ) -> Login:
+        session: Session | None,
+    ) -> tuple[Hashable, Login]:
+        """The login without what other lines tell, and what stands for it."""
+        client = session.client if session else b""
+        key = (rule, line.host, line.program, client, rule.who(found))
+        known = self._logins.get(key)
+        if known is not None:
+            return key, known
         user = rule(found, "user")
         mechanism = rule(found, "mechanism").decode("latin-1") or rule.line.mechanism
-        return Login(
+        login = self._logins[key] = Login(
             self._endpoint(rule, found, service),
             service.protocol,
             self._client(rule, found, session),
@@ -562,12 +596,10 @@ class Reader:
             Vantage.LOG,
             host=_text(line.host),
             daemon=rule.daemon,
-            notes=(rule.line.note,) if rule.line.note else (),
         )
+        return key, login
 
-    def _client(
-        self, rule: _Rule, found: re.Match[bytes], session: Session[_Counted] | None
-    ) -> str:
+    def _client(self, rule: _Rule, found: re.Match[bytes], session: Session | None) -> str:
         told = rule(found, "client") or (session.client if session else b"")
         return _address(told) or _text(rule(found, "name"))
 
@@ -578,12 +610,6 @@ class Reader:
             return None
         known = int(port) if port and 0 < int(port[:9]) < 65536 else service.port
         return Endpoint(address, known)
-
-    @staticmethod
-    def _counted_once(seen: Login | TlsFailure, stamp: bytes, count: int) -> _Counted:
-        counted = _Counted(seen, stamp)
-        counted.count = count
-        return counted
 
 
 _SAYS: dict[Says, Callable[..., None]] = {

@@ -7,22 +7,25 @@ oldest goes when there is no room, and what it held is told as incomplete.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Generic, TypeVar
+from typing import Any
+
+from mailseal.model.login import TlsFailure
 
 MOST = 50_000
-"""Sessions that are open at a time: some 40 MB."""
-
-Item = TypeVar("Item")
+"""Sessions that are open at a time: some 50 MB."""
 
 
-class Session(Generic[Item]):
+class Session:
     """`tls`: it went inside TLS. `used`: that was already counted for a login. `held` waits for the
     session's end; `seen` are logins that worked and are not to be counted again, `failures` how
-    many did not. `failed` is a handshake whose reason has not come.
+    many did not. `failed` is a handshake whose reason has not come, its moment and how often.
     """
 
-    __slots__ = ("begun", "client", "failed", "failures", "held", "seen", "service", "tls", "used")
+    __slots__ = (
+        *("begun", "client", "failed", "failures", "held", "seen", "service", "tls", "used"),
+    )
 
     def __init__(self) -> None:
         self.client = b""
@@ -30,41 +33,38 @@ class Session(Generic[Item]):
         self.begun = b""
         self.tls = self.used = False
         self.failures = 0
-        self.held: list[Item] = []
+        self.held: list[Any] = []
         self.seen: set[Hashable] = set()
-        self.failed: Item | None = None
+        self.failed: tuple[TlsFailure, bytes, int] | None = None
 
 
-class Sessions(Generic[Item]):
-    """The sessions that are open. `end` hears of each that goes, whatever the reason."""
+class Sessions:
+    """The sessions that are open. `end` hears of each that goes without its end."""
 
-    def __init__(self, end: Callable[[Session[Item]], None], most: int = MOST) -> None:
+    def __init__(self, end: Callable[[Session], None], most: int = MOST) -> None:
         self._end = end
         self._most = most
-        self._open: dict[Hashable, Session[Item]] = {}
+        self._open: OrderedDict[Hashable, Session] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def get(self, key: Hashable) -> Session[Item] | None:
+    def get(self, key: Hashable) -> Session | None:
         """The session, where it is open."""
         return self._open.get(key)
 
-    def begin(self, key: Hashable) -> Session[Item]:
+    def begin(self, key: Hashable) -> Session:
         """A new session; the one that had its key has ended."""
         before = self._open.pop(key, None)
         if before is not None:
             self._end(before)
         elif len(self._open) >= self._most:
-            self._end(self._open.pop(next(iter(self._open))))
+            self._end(self._open.popitem(last=False)[1])
         made = self._open[key] = Session()
         return made
 
-    def pop(self, key: Hashable) -> Session[Item] | None:
+    def pop(self, key: Hashable) -> Session | None:
         """The session, which is no longer open; `end` does not hear of it."""
         return self._open.pop(key, None)
 
-    def all(self) -> Iterator[Session[Item]]:
+    def all(self) -> Iterator[Session]:
         """Those that are open, which they are no longer."""
         while self._open:
-            yield self._open.pop(next(iter(self._open)))
+            yield self._open.popitem(last=False)[1]
