@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mailseal.system.search import FindAll
+
 LINE_LIMIT = 1 << 16
 """Octets of a line (of an entry, in journald's export format): syslog knows none so long."""
 
@@ -62,14 +64,11 @@ def needed(anchors: Iterable[bytes]) -> tuple[bytes, ...]:
     )
 
 
-def hits(data: bytes, stop: int, anchors: tuple[bytes, ...]) -> list[int]:
+def hits(data: bytes, stop: int, anchors: tuple[bytes, ...], find: FindAll) -> list[int]:
     """Where the literals are before `stop`, in order."""
     found: list[int] = []
     for anchor in anchors:
-        at = data.find(anchor, 0, stop)
-        while at >= 0:
-            found.append(at)
-            at = data.find(anchor, at + len(anchor), stop)
+        found += find(data, stop, anchor)
     if len(anchors) > 1:
         found.sort()
     return found

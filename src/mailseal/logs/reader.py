@@ -28,6 +28,7 @@ from mailseal.model.look import Channel, Endpoint, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.protocols import sasl
 from mailseal.protocols.base import printable
+from mailseal.system.search import by_library
 
 NAMES = tuple(daemon.name for daemon in DAEMONS if daemon.logs)
 """The dialects, by the names of their daemons."""
@@ -72,13 +73,9 @@ class _Rule:
         self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
         self.groups = line.pattern.groupindex
         self.names = [name for name in self.groups if name in _WHO]
-        # It needs no other line, so equal ones are counted without a look at what they say.
-        self.whole = (
-            line.says is Says.LOGIN
-            and line.channel is not Channel.UNKNOWN
-            and not dialect.settles
-            and not dialect.reuses
-        )
+        # Unless a session is open it needs no other line, so equal ones are counted without a look
+        # at what they say.
+        self.whole = line.says is Says.LOGIN and not dialect.settles
 
     def who(self, found: re.Match[bytes]) -> Hashable:
         """What the same people have in common from one line to the next."""
@@ -138,6 +135,7 @@ class Reader:
         self._sessions = Sessions(self._lost)
         self._tellers: set[tuple[str, bytes]] = set()
         self._times = Times(options.zone, 0.0)
+        self._find = by_library()
         self._cutter = cutting.Cutter(b"\n")
         self._head: bytes | None = None
         self._export = False
@@ -199,7 +197,7 @@ class Reader:
     def _read(self, data: bytes, stop: int) -> None:
         separator = b"\n\n" if self._export else b"\n"
         done = 0
-        for at in cutting.hits(data, stop, self._here):
+        for at in cutting.hits(data, stop, self._here, self._find):
             if at < done:
                 continue
             start, end = cutting.bounds(data, at, separator)
@@ -240,7 +238,14 @@ class Reader:
             if found:
                 self.lines += 1
                 key = None
-                if rule.whole and not self._bounded:
+                if (
+                    rule.whole
+                    and not self._bounded
+                    and (
+                        not self._sessions.open
+                        or (rule.daemon, host, pid, b"") not in self._sessions.open
+                    )
+                ):
                     # Nearly every line that matters says what another has said before.
                     key = (rule, host, program, found.groups())
                     known = self._counted.get(key)
@@ -549,7 +554,7 @@ class Reader:
         if key is None:
             return None
         session = self._sessions.get(key)
-        if session is None and (begin or rule.dialect.settles or rule.dialect.reuses):
+        if session is None and (begin or rule.dialect.settles):
             session = self._sessions.begin(key)
         return session
 

@@ -39,32 +39,32 @@ class Session:
 
 
 class Sessions:
-    """The sessions that are open. `end` hears of each that goes without its end."""
+    """The sessions that are `open`. `end` hears of each that goes without its end."""
 
     def __init__(self, end: Callable[[Session], None], most: int = MOST) -> None:
         self._end = end
         self._most = most
-        self._open: OrderedDict[Hashable, Session] = OrderedDict()
+        self.open: OrderedDict[Hashable, Session] = OrderedDict()
 
     def get(self, key: Hashable) -> Session | None:
         """The session, where it is open."""
-        return self._open.get(key)
+        return self.open.get(key)
 
     def begin(self, key: Hashable) -> Session:
         """A new session; the one that had its key has ended."""
-        before = self._open.pop(key, None)
+        before = self.open.pop(key, None)
         if before is not None:
             self._end(before)
-        elif len(self._open) >= self._most:
-            self._end(self._open.popitem(last=False)[1])
-        made = self._open[key] = Session()
+        elif len(self.open) >= self._most:
+            self._end(self.open.popitem(last=False)[1])
+        made = self.open[key] = Session()
         return made
 
     def pop(self, key: Hashable) -> Session | None:
         """The session, which is no longer open; `end` does not hear of it."""
-        return self._open.pop(key, None)
+        return self.open.pop(key, None)
 
     def all(self) -> Iterator[Session]:
         """Those that are open, which they are no longer."""
-        while self._open:
-            yield self._open.popitem(last=False)[1]
+        while self.open:
+            yield self.open.popitem(last=False)[1]
