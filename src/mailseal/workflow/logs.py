@@ -68,7 +68,7 @@ def _zone(name: str) -> datetime.tzinfo | None:
         return datetime.UTC
     try:
         return zoneinfo.ZoneInfo(name) if name else None
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         words = "write +02:00, UTC or a name as in Europe/Berlin"
         raise BadInput(f"--zone {name!r} is not known: {words}") from None
 
@@ -178,7 +178,7 @@ def read(request: Request, progress: Progress, now: Clock = time.time) -> Logins
     return seen.document()
 
 
-def _file(path: str, reader: Reader, seen: Seen, progress: Progress, now: Clock) -> None:
+def _file(path: str, reader: Reader, seen: Seen, progress: Progress, now: Clock) -> list[Sighting]:
     reader.begin(_reference(path, now))
     try:
         for block in blocks(path):
@@ -188,7 +188,7 @@ def _file(path: str, reader: Reader, seen: Seen, progress: Progress, now: Clock)
     except CannotRead as error:
         seen.partial.append(str(error))
     reader.end()
-    seen.take(reader)
+    return seen.take(reader)
 
 
 def _reference(path: str, now: Clock) -> float:
@@ -229,7 +229,7 @@ class Following:
         for *older, path in self._sets:
             reader = self.seen.reader()
             for each in older:
-                _file(each, reader, self.seen, progress, self._now)
+                yield _file(each, reader, self.seen, progress, self._now)
             self._tails.append(_Tail(path, reader, self._now))
         while not stop():
             grown = 0
