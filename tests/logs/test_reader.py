@@ -284,6 +284,11 @@ def test_the_two_logs_may_lie_in_different_files():
     ("front", "note"),
     [
         (b"", LOCAL),
+        (
+            at(20, accepted(1, b"192.0.2.11"))
+            + at(20, b"stunnel[3]: LOG3[1]: SSL_accept: error:x:no shared cipher"),
+            LOCAL,
+        ),
         (at(10, accepted(1, b"192.0.2.11")) + at(12, closed(1)), LOCAL),
         (at(20, accepted(1, b"192.0.2.11", b"imaps")), LOCAL),
         (at(20, accepted(1, b"192.0.2.11")) + at(20, accepted(2, b"192.0.2.12")), SEVERAL),

@@ -371,6 +371,9 @@ class Reader:
             _text(line.host),
             rule.daemon,
         )
+        if rule.dialect.front:
+            # It carried nothing.
+            self._sessions.pop(self._key(rule, found, line))
         if not said and session is not None and rule.dialect.settles:
             # The line that says why comes next.
             session.failed = (failure, line.stamp, count)
