@@ -64,7 +64,10 @@ _WHO = {"user", "client", "name", "local", "port", "mechanism", "service"}
 class _Rule:
     """A line of a dialect, ready for use."""
 
-    __slots__ = ("daemon", "dialect", "groups", "line", "match", "names", "whole")
+    __slots__ = (
+        *("daemon", "dialect", "groups", "line", "match", "more", "names", "numbered"),
+        "whole",
+    )
 
     def __init__(self, daemon: str, dialect: Dialect, line: Line) -> None:
         self.daemon = daemon
@@ -73,6 +76,8 @@ class _Rule:
         self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
         self.groups = line.pattern.groupindex
         self.names = [name for name in self.groups if name in _WHO]
+        self.numbered = "session" in self.groups
+        self.more = not self.groups.keys().isdisjoint(("mechanism", "tried"))
         # Unless a session is open it needs no other line, so equal ones are counted without a look
         # at what they say.
         self.whole = line.says is Says.LOGIN and not dialect.settles
@@ -402,15 +407,14 @@ class Reader:
         else:
             told = "told" in rule.groups and found["told"] is not None
             channel = Channel.CLEAR if told and self._surely(rule, line) else Channel.UNKNOWN
-        self._unnamed(rule, found, line, service, session)
+        if rule.more:
+            self._unnamed(rule, found, line, service, session)
         self._settle(rule, session, channel, ())
 
     def _surely(self, rule: _Rule, line: Message) -> bool:
         """Whether TLS would have been told."""
-        return (
-            rule.dialect.plain.match(line.program) is not None
-            or (rule.daemon, line.host) in self._tellers
-        )
+        plain = rule.dialect.plain.match(line.program)
+        return plain is not None or (rule.daemon, line.host) in self._tellers
 
     def _unnamed(
         self,
@@ -547,7 +551,7 @@ class Reader:
 
     def _key(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Hashable:
         """What lines of one session have in common; None where nothing tells."""
-        number = rule(found, "session")
+        number = (found["session"] or b"") if rule.numbered else b""
         return (rule.daemon, line.host, line.pid, number) if line.pid or number else None
 
     def _session(
