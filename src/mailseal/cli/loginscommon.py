@@ -29,7 +29,7 @@ from mailseal.cli.output import (
 )
 from mailseal.cli.redactoption import redaction, redaction_options
 from mailseal.cli.storeoption import recording_options
-from mailseal.model.login import JudgedLogin, Meaning
+from mailseal.model.login import JudgedLogin, Meaning, TlsFailure
 from mailseal.report.logins import FORMS, Logins
 
 if TYPE_CHECKING:
@@ -90,14 +90,17 @@ class Teller:
         self._next = 0.0
         self.progress = Progress(time.monotonic)
 
-    def one(self, seen: JudgedLogin) -> None:
-        """A login, as it is seen: for programs that read lines."""
+    def one(self, seen: JudgedLogin | TlsFailure) -> None:
+        """What was seen, as it is seen: for programs that read lines."""
         if self._form == "ndjson":
             from mailseal.report import records
 
             self.progress.clear()
-            shown = replace(seen, login=self._hidden.login(seen.login))
-            self._out.line(records.line(shown))
+            if isinstance(seen, TlsFailure):
+                self._out.line(records.line(self._hidden.failure(seen)))
+            else:
+                login = self._hidden.login(seen.login)
+                self._out.line(records.line(replace(seen, login=login)))
 
     @contextlib.contextmanager
     def board(self) -> Iterator[None]:
