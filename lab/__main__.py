@@ -1,5 +1,5 @@
 """``python3 -m lab``: build what the hosts of the lab boot from, remove what is outdated, write
-down what the real daemons answer.
+down what the real daemons answer, and logins as captures and logs show them.
 
 Strategy: only parses and prints; ``lab.images`` and ``lab.record`` do the work.
 """
@@ -12,7 +12,10 @@ from pathlib import Path
 
 from lab.daemons import DAEMONS
 from lab.images import SYSTEMS, LabError, cache_directory, image, prune
-from lab.record import record
+from lab.record import record, record_logins
+from lab.sessions import KITS
+
+RECORDERS = {"record": record, "record-logins": record_logins}
 
 
 def main() -> int:
@@ -35,15 +38,20 @@ def main() -> int:
         default=list(DAEMONS),
         help=f"of {', '.join(DAEMONS)} (default: all)",
     )
+    watch = commands.add_parser("record-logins", help="write down logins: packets, logs, truth")
+    watch.add_argument("folder", type=Path)
+    watch.add_argument(
+        "daemon", nargs="*", default=list(KITS), help=f"of {', '.join(KITS)} (default: all)"
+    )
     arguments = parser.parse_args()
     if arguments.command == "prune":
         for path in prune():
             print(f"removed {path}")
         return 0
     try:
-        if arguments.command == "record":
+        if arguments.command in RECORDERS:
             for name in arguments.daemon:
-                for path in record(name, arguments.folder):
+                for path in RECORDERS[arguments.command](name, arguments.folder):
                     print(path, flush=True)
             return 0
         for name in arguments.system:

@@ -47,7 +47,8 @@ class Capture:
 
     def __enter__(self) -> Capture:
         self.path.touch()
-        options = ["--immediate-mode", "-U", "-n", "-s", "0", "-Z", "root"]
+        # In immediate mode each packet takes room for the longest, so the buffer (KiB) is large.
+        options = ["--immediate-mode", "-U", "-n", "-s", "0", "-B", "65536", "-Z", "root"]
         command = ["tcpdump", *options, "-i", self._network.bridge, "-w", "-"]
         with self.path.open("wb") as file:
             self._process = popen(
@@ -73,7 +74,9 @@ class Capture:
             if kind is None:
                 self._synchronise()
         finally:
-            self._end()
+            told = self._end()
+        if kind is None and b"\n0 packets dropped by kernel" not in told:
+            raise LabError(f"the capture is not whole: {told.decode(errors='replace')}")
 
     def payload(self) -> bytes:
         """All TCP payload captured so far, both directions, one connection after the other."""
@@ -96,13 +99,15 @@ class Capture:
                 raise LabError("the capture does not see the frames of its own bridge")
             time.sleep(0.005)
 
-    def _end(self) -> None:
+    def _end(self) -> bytes:
+        """Ends tcpdump; what it told meanwhile."""
         process, self._process = self._process, None
         if process is None:
-            return
+            return b""
         end(process, signal.SIGTERM)
-        if process.stderr is not None:
-            process.stderr.close()
+        assert process.stderr is not None
+        with process.stderr:
+            return process.stderr.read()
 
 
 def streams(pcap: bytes) -> dict[Flow, bytes]:

@@ -2,7 +2,8 @@
 
 Strategy: a daemon is data, the files of each setting and the command that makes it read them; no
 code knows a daemon by name. Every daemon serves its standard ports and an odd one on both families,
-with one account that can log in and a certificate of its own. The settings:
+with one account that can log in and a certificate of its own. Mail that the account hands in is
+taken, and goes nowhere. The settings:
 
     permitted   cleartext logins from everywhere
     required    TLS for every login
@@ -39,9 +40,10 @@ class Service:
 @dataclass(frozen=True)
 class Daemon:
     """`system` is of `lab.images`. `files` are written for every setting, with `$choice` and the
-    other names of `settings[setting]` filled in, besides `$user`, `$password`, `$trusted4` and
-    `$trusted6`; `start` is the shell command that makes the daemon read them. `slow`: seconds it
-    keeps whoever logs in wrongly waiting.
+    other names of `settings[setting]` filled in, besides `$user`, `$password`, `$trusted4`,
+    `$trusted6` and `$mechanisms`; `start` is the shell command that makes the daemon read them.
+    `slow`: seconds it keeps whoever logs in wrongly waiting. `mechanisms` is what it offers, where
+    it can be told (Courier and popa3d cannot).
     """
 
     system: str
@@ -50,6 +52,7 @@ class Daemon:
     start: str
     services: tuple[Service, ...]
     slow: float = 0.0
+    mechanisms: str = "PLAIN LOGIN"
 
 
 def served(protocol: str, port: int, implicit: int = 0) -> tuple[Service, ...]:
@@ -128,7 +131,7 @@ ssl_cert = </etc/ssl/mail.pem
 ssl_key = </etc/ssl/mail.key
 disable_plaintext_auth = $disable
 login_trusted_networks = $networks
-auth_mechanisms = plain login
+auth_mechanisms = $mechanisms
 mail_location = maildir:~/Maildir
 passdb {
   driver = passwd-file
@@ -152,7 +155,7 @@ ssl_server_cert_file = /etc/ssl/mail.pem
 ssl_server_key_file = /etc/ssl/mail.key
 auth_allow_cleartext = $allow
 login_trusted_networks = $networks
-auth_mechanisms = plain login
+auth_mechanisms = $mechanisms
 mail_driver = maildir
 mail_path = ~/Maildir
 passdb passwd-file {
@@ -174,24 +177,35 @@ tls_advertise_hosts = *
 tls_certificate = /etc/ssl/mail.pem
 tls_privatekey = /etc/ssl/mail.key
 auth_advertise_hosts = $advertise
-acl_smtp_rcpt = refuse
+acl_smtp_rcpt = known
 host_lookup =
 rfc1413_hosts =
 begin acl
-refuse:
+known:
+  accept authenticated = *
   deny
+begin routers
+nowhere:
+  driver = redirect
+  data = :blackhole:
 begin authenticators
-plain:
+plain_server:
   driver = plaintext
   public_name = PLAIN
   server_prompts = :
   server_condition = $${if and{{eq{$$auth2}{$user}}{eq{$$auth3}{$password}}}}
   server_set_id = $$auth2
-login:
+login_server:
   driver = plaintext
   public_name = LOGIN
   server_prompts = Username:: : Password::
   server_condition = $${if and{{eq{$$auth1}{$user}}{eq{$$auth2}{$password}}}}
+  server_set_id = $$auth1
+cram_md5_server:
+  driver = cram_md5
+  public_name = CRAM-MD5
+  server_advertise_condition = $${if match{$mechanisms}{CRAM-MD5}}
+  server_secret = $${if eq{$$auth1}{$user}{$password}fail}
   server_set_id = $$auth1
 """
 
@@ -225,13 +239,14 @@ unixhierarchysep: yes
 virtdomains: off
 hashimapspool: true
 allowplaintext: $allow
-sasl_mech_list: PLAIN LOGIN
+sasl_mech_list: $mechanisms
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
 tls_server_cert: /etc/ssl/mail.pem
 tls_server_key: /etc/ssl/mail.key
 tls_client_ca_dir: /etc/ssl/certs
 admins: cyrus
+autocreate_quota: 0
 servername: mail
 syslog_prefix: cyrus
 """
@@ -239,7 +254,9 @@ syslog_prefix: cyrus
 _MASTER = """
 25 inet n - n - - smtpd
 587 inet n - n - - smtpd
+  -o syslog_name=postfix/submission
 465 inet n - n - - smtpd
+  -o syslog_name=postfix/smtps
   -o smtpd_tls_wrappermode=yes
 10025 inet n - n - - smtpd
 anvil unix - - n - 1 anvil
@@ -248,6 +265,8 @@ rewrite unix - - n - - trivial-rewrite
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 proxymap unix - - n - - proxymap
+bounce unix - - n - 0 bounce
+discard unix - - n - - discard
 """
 
 _POSTFIX = """
@@ -256,7 +275,8 @@ myhostname = mail.example
 inet_interfaces = all
 inet_protocols = all
 mydestination =
-smtpd_relay_restrictions = reject
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+default_transport = discard:
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_exceptions_networks = $hidden
 smtpd_tls_auth_only = $only
@@ -312,7 +332,9 @@ DAEMONS: Mapping[str, Daemon] = {
         "courier",
         {"permitted": {"required": "0"}, "required": {"required": "1"}},
         {},
-        "sed -i -e 's/^PORT=.*/PORT=143,10143/' /etc/courier/imapd"
+        # Four connections of one address at a time are too few for a test.
+        "sed -i -e 's/^MAXPERIP=.*/MAXPERIP=40/' /etc/courier/imapd /etc/courier/pop3d"
+        " && sed -i -e 's/^PORT=.*/PORT=143,10143/' /etc/courier/imapd"
         " && sed -i -e 's/^PORT=.*/PORT=110,10110/' /etc/courier/pop3d"
         " && sed -i -e 's/^IMAP_TLS_REQUIRED=.*/IMAP_TLS_REQUIRED=$required/'"
         " -e 's,^TLS_CERTFILE=.*,TLS_CERTFILE=/etc/ssl/both.pem,' /etc/courier/imapd-ssl"
@@ -353,7 +375,7 @@ DAEMONS: Mapping[str, Daemon] = {
             "/etc/postfix/main.cf": _POSTFIX,
             "/etc/postfix/master.cf": _MASTER,
             "/etc/postfix/sasl/smtpd.conf": (
-                "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"
+                "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: $mechanisms\n"
             ),
             **_PASSWORD,
         },
@@ -387,6 +409,7 @@ def install(host: Host, daemon: Daemon, setting: str, trusted: tuple[str, str]) 
         "password": account.password,
         "trusted4": trusted[0],
         "trusted6": trusted[1],
+        "mechanisms": daemon.mechanisms,
     }
     chosen = {
         name: string.Template(text).substitute(known)

@@ -40,6 +40,11 @@ _MAIL_HOST = (
 )
 _MAIL_DAEMON = (*_BOOT, "openssl", "procps", "python3")
 _SASL = ("libsasl2-modules", "sasl2-bin")
+_MAIL_PROGRAMS = (
+    *("curl", "fetchmail", "mpop", "mutt", "openssl", "python3", "sieve-connect", "swaks"),
+    # What they take for TLS and SASL.
+    *("ca-certificates", "libio-socket-ssl-perl", "libnet-ssleay-perl", "libsasl2-modules"),
+)
 REPOSITORY_PACKAGES = ("stunnel4",)
 """What a host can install without a network (with its dependencies)."""
 
@@ -79,6 +84,8 @@ SYSTEMS: Mapping[str, System] = {
     "popa3d": System("bookworm", (*_MAIL_DAEMON, "popa3d")),
     "postfix": System("bookworm", (*_MAIL_DAEMON, "postfix", *_SASL)),
     "exim": System("bookworm", (*_MAIL_DAEMON, "exim4-daemon-heavy")),
+    # The mail programs of lab.clients, and the peers that list logins of a capture.
+    "clients": System("bookworm", (*_BOOT, *_MAIL_PROGRAMS, "dsniff", "tshark")),
 }
 
 

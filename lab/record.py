@@ -1,4 +1,5 @@
-"""What the real daemons answer, written down: `<folder>/<protocol>/<daemon>-<setting>[-<who>].txt`.
+"""What the real daemons answer, written down: `<folder>/<protocol>/<daemon>-<setting>[-<who>].txt`;
+and logins as captures and logs show them: `<folder>/<daemon>.pcap`, `.log` and `.truth.json`.
 
 Strategy: each daemon in each setting is asked the same questions (`lab.questions`), in cleartext,
 after the upgrade and in TLS from the first octet; by a stranger, and where the answer may depend on
@@ -16,6 +17,8 @@ from pathlib import Path
 from lab import Client, Host, Lab
 from lab.daemons import DAEMONS, ODD, Daemon, install
 from lab.images import SYSTEMS, LabError
+from lab.sessions import make
+from lab.truth import write
 
 _SCRIPT = Path(__file__).with_name("questions.py")
 _INSIDE = "/usr/local/lib/questions.py"
@@ -111,3 +114,17 @@ def record(name: str, folder: Path) -> Iterator[Path]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
                 yield path
+
+
+def record_logins(name: str, folder: Path) -> Iterator[Path]:
+    """The files written of a brief session with the daemon `name` of `lab.sessions`: its packets,
+    its log and what was done, with the passwords, which are nobody's. LabError if there is none.
+    """
+    session = make(name, brief=True)
+    log = session.logs.get("mail.log") or next(iter(session.logs.values()))
+    truth = write(session.truths, session.secrets).encode()
+    for suffix, content in (("pcap", session.capture), ("log", log), ("truth.json", truth)):
+        path = folder / f"{name}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        yield path

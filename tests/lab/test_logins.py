@@ -1,0 +1,80 @@
+"""Who logs in, as captures and logs show it, beside what real mail programs did.
+
+Strategy: `lab.sessions` has every program log in to every daemon in every way, and knows each
+login. `mailseal wire` of the packets and `mailseal logs` of the daemon's own log, in all the forms
+it is kept in, must both agree with that, login by login, and with each other; and no output of
+theirs may hold a password, in any spelling. How many tshark and dsniff list of the same packets
+stands beside it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import missing
+from lab.sessions import KITS, Session, make
+from lab.truth import LOGS, WIRE, between, disagreements
+from tests.lab.listing import listed
+
+PAGE = Path(__file__).parents[2] / "docs/reference/who-logs-in.md"
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def counts(document: dict[str, Any]) -> Counter[str]:
+    """Logins in cleartext, by protocol."""
+    logins = [each["login"] for each in document["logins"]]
+    return Counter(
+        login["protocol"]
+        for login in logins
+        for _ in range(login["count"])
+        if login["channel"] == "clear"
+    )
+
+
+def table(session: Session, wire: dict[str, Any], logs: dict[str, Any]) -> list[str]:
+    """A row a protocol: how many logins without TLS there were, and how many each list has."""
+    clear = [truth for truth in session.truths if truth.channel == "clear"]
+    lists = [counts(wire), counts(logs), session.peers["tshark"], session.peers["dsniff"]]
+    return [
+        "| "
+        + " | ".join([session.name, protocol, str(done), *(str(each[protocol]) for each in lists)])
+        + " |"
+        for protocol, done in sorted(Counter(truth.protocol for truth in clear).items())
+    ]
+
+
+@pytest.mark.parametrize("name", KITS)
+def test_packets_and_logs_show_every_login_that_was_done_and_no_other(
+    name: str, tmp_path: Path, record_property: Callable[[str, str], None]
+):
+    if reasons := missing():
+        pytest.skip("; ".join(reasons))
+    session = make(name)
+    capture = tmp_path / "session.pcap"
+    capture.write_bytes(session.capture)
+    wire = listed(session.secrets, "wire", str(capture))
+    wrong = {"wire": disagreements(session.truths, wire, WIRE)}
+    for form, text in session.logs.items():
+        log = tmp_path / form
+        log.write_bytes(text)
+        logs = listed(session.secrets, "logs", "--zone", "UTC", str(log))
+        wrong[form] = disagreements(session.truths, logs, LOGS[name])
+        wrong[f"{form} and wire"] = between(logs, wire, LOGS[name])
+    rows = table(session, wire, logs)
+    for row in rows:
+        record_property("table", row)
+    assert not any(wrong.values()), json.dumps(wrong, indent=1)
+    assert inside(wire) == len([truth for truth in session.truths if truth.channel == "tls"])
+    page = PAGE.read_text()
+    left = "\n".join(row for row in rows if row not in page)
+    assert not left, f"not in {PAGE.name}:\n{left}"
+
+
+def inside(wire: dict[str, Any]) -> int:
+    """Sessions that went on, or began, inside TLS."""
+    return sum(count for what, count in wire["counts"].items() if "TLS" in what)
