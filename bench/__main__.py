@@ -12,6 +12,7 @@ from bench.table import Table, machine
 BENCHES = {
     "imports": "bench.imports",
     "local": "bench.local",
+    "logs": "bench.logs",
     "scan": "bench.scan",
     "scan_scale": "bench.scan_scale",
     "start": "bench.start",

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailseal.capture.files import MAX_RECORD, Packet, Reader, Unreadable
+from mailseal.capture import past
+from mailseal.capture.files import Packet, Reader, Unreadable
 from mailseal.capture.observer import PORTS
 from tests.capture import make
 
@@ -128,7 +129,7 @@ def test_a_file_may_end_anywhere(form: str):
         assert whole or "ends within" in reader.cut
 
 
-@pytest.mark.parametrize("length", [MAX_RECORD + 4, 0xFFFFFFFC])
+@pytest.mark.parametrize("length", [past.MAX_RECORD + 4, 0xFFFFFFFC])
 @pytest.mark.parametrize("ports", [(), PORTS])
 def test_a_length_that_lies_ends_it(length: int, ports):
     lie = struct.pack("<IIII", 0, 0, length, length)

@@ -18,6 +18,11 @@ FOUR = make.ipv4(make.CLIENT, make.SERVER, TCP)
 SIX = make.ipv6("2001:db8::7", "2001:db8::a", TCP)
 
 
+def other(port: int) -> bytes:
+    piece = make.Piece(Side.CLIENT, 1, 2, 16, b"x")
+    return make.tcp((40000, port), piece)
+
+
 def hop(*kinds: int) -> bytes:
     """IPv6 with extension headers of these kinds before TCP."""
     body = TCP

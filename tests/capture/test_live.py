@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from mailseal.capture import live
 from mailseal.capture.frames import RAW, Frames
-from mailseal.protocols.base import Side
 from tests.capture import make
-from tests.capture.test_frames import FOUR, SIX, TCP, hop
+from tests.capture.test_frames import FOUR, SIX, TCP, hop, other
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="a packet socket needs root")
 
@@ -44,12 +43,7 @@ def passes(program: bytes, packet: bytes) -> bool:
             at += k
         else:
             assert code == 0x06
-            return k > 0
-
-
-def other(port: int) -> bytes:
-    piece = make.Piece(Side.CLIENT, 1, 2, 16, b"x")
-    return make.tcp((40000, port), piece)
+            return bool(k)
 
 
 WANTED = {
@@ -103,16 +97,17 @@ def test_what_passes_an_interface_is_heard_once():
                     served.sendall(b"+OK\r\n")
                     client.sendall(b"USER x\r\n")
                     assert served.recv(10) == b"USER x\r\n"
-            payloads, began = [], time.time()
+            payloads: list[bytes] = []
+            began = time.time()
             frames = Frames((port,))
             while payloads.count(b"USER x\r\n") < 1 and time.time() < began + 5:
-                for packet in interface.read(0.2):
+                for packet in interface.read(0.2) or ():
                     assert abs(packet.time - began) < 5
                     segment = frames.segment(packet.link, packet.data)
                     payloads += [segment.payload] if segment and segment.payload else []
             payloads += [
                 segment.payload
-                for packet in interface.read(0.2)
+                for packet in interface.read(0.2) or ()
                 if (segment := frames.segment(packet.link, packet.data)) and segment.payload
             ]
             assert payloads == [b"+OK\r\n", b"USER x\r\n"]

@@ -36,8 +36,10 @@ class Log:
 
     def hear(self, direction: int, data: bytes, time: float) -> bool:
         side = self._sides[direction]
-        if self._last == direction and isinstance(self.all[-1][1], bytes):
-            data = self.all.pop()[1] + data
+        before = self.all[-1][1] if self.all else 0
+        if self._last == direction and isinstance(before, bytes):
+            self.all.pop()
+            data = before + data
         self._last = direction
         self.all.append((side, data))
         return not self.deaf

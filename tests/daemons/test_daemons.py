@@ -39,6 +39,7 @@ BANNERS = (
     ("imap", "* OK [CAPABILITY IMAP4rev1] Courier-IMAP ready. Copyright 1998-2022", "Courier"),
     ("pop3", "+OK Hello there.", "Courier"),
     ("pop3", "+OK", "popa3d (probably)"),
+    ("pop3", "+OK Qpopper (version 4.0.9) at mail.example starting.", "Qpopper 4.0.9"),
     ("smtp", "220 mail.example ESMTP Postfix (Debian/GNU)", "Postfix"),
     ("smtp", "220 mail.example ESMTP Exim 4.96 Sat, 21 Nov 2026", "Exim 4.96"),
 )

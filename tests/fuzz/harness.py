@@ -16,6 +16,7 @@ with atheris.instrument_imports(include=["mailseal"]):
     from mailseal.imports.base import Options, Unreadable
     from mailseal.protocols.base import Credentials, End, Side, Task
     from mailseal.protocols.conversation import DIALOGUES, Conversation
+    from tests.capture import make
 
 SECRET = "s3cret-words"
 
@@ -27,10 +28,32 @@ def observer(data: bytes) -> None:
     session = DIALOGUES[protocol].session(source.ConsumeBool())
     while source.remaining_bytes():
         side = Side.CLIENT if source.ConsumeBool() else Side.SERVER
-        session.feed(side, source.ConsumeBytes(source.ConsumeIntInRange(1, 64)))
+        if source.ConsumeIntInRange(0, 15):
+            session.feed(side, source.ConsumeBytes(source.ConsumeIntInRange(1, 64)))
+        else:
+            session.lost(side, source.ConsumeIntInRange(0, 64))
     for event in session.logins:
         assert event.reason.isprintable()
         assert event.said.isprintable()
+
+
+def capture(data: bytes) -> None:
+    """A file of any packets: whole ones, with any bytes where there is TCP, and any tail."""
+    source = atheris.FuzzedDataProvider(data)
+    pieces = []
+    while source.remaining_bytes() > 20:
+        side = Side.CLIENT if source.ConsumeBool() else Side.SERVER
+        numbers = [source.ConsumeIntInRange(0, 300) for _ in range(2)]
+        flags = source.PickValueInList([16, 16, 24, 2, 18, 17, 4])
+        text = source.ConsumeBytes(source.ConsumeIntInRange(0, 64))
+        pieces.append(make.Piece(side, numbers[0], numbers[1], flags, text))
+    talk = make.Talk(source.PickValueInList([109, 110, 143, 25, 4190, 7]))
+    frames = [talk.packet(piece) for piece in pieces]
+    form = source.PickValueInList([make.pcap, make.pcapng])
+    tail = source.ConsumeBytes(source.remaining_bytes())
+    found = make.heard(form(frames) + tail, (109, 110, 143, 25, 4190))
+    for login in found.logins:
+        assert repr(login).isprintable()
 
 
 def prober(data: bytes) -> None:
@@ -67,7 +90,7 @@ def importer(data: bytes) -> None:
             pass
 
 
-TARGETS = {"observer": observer, "prober": prober, "importer": importer}
+TARGETS = {"capture": capture, "observer": observer, "prober": prober, "importer": importer}
 
 
 def main() -> None:

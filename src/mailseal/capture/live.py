@@ -166,9 +166,13 @@ class Interface:
         """For select(2)."""
         return self._socket.fileno()
 
-    def read(self, seconds: float) -> list[Packet]:
-        """What came, after waiting so long for the first of it. Raises CannotListen."""
-        select.select([self._socket], [], [], seconds)
+    def read(self, seconds: float, stop: int | None = None) -> list[Packet] | None:
+        """What came, after waiting so long for the first of it; None where something is to be read
+        from the descriptor `stop`. Raises CannotListen.
+        """
+        sources = [self.fileno()] if stop is None else [self.fileno(), stop]
+        if stop in select.select(sources, [], [], seconds)[0]:
+            return None
         packets: list[Packet] = []
         try:
             while len(packets) < BURST:

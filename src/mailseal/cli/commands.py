@@ -25,6 +25,7 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Show the whole story on this machine."),
     "scan": Entry("scan", "Look at services: who takes a password in cleartext?"),
     "import": Entry("imports", "What others report: scanners' reports, lists of sockets."),
+    "logs": Entry("logs", "Who logs in in cleartext, from the logs of mail servers."),
     "local": Entry("local", "What this host exposes: socket, process, unit, config line."),
     "wire": Entry("wire", "Who logs in in cleartext, from captures or live."),
     "findings": Entry("findings", "What is known: open findings, or one with its history."),

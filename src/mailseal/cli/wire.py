@@ -7,17 +7,15 @@ out as it is seen.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.output import Output, Progress, ReaderGone, opened, output_options
+from mailseal.cli.exits import Exit
+from mailseal.cli.loginscommon import Teller, size_of, stoppable, telling, telling_options
+from mailseal.cli.output import ReaderGone
 
 if TYPE_CHECKING:
     from mailseal.model.login import JudgedLogin
@@ -51,7 +49,7 @@ that somebody logs in in cleartext, 3 that nobody was seen to but something coul
 @click.option("--any-port", is_flag=True, help="Find mail at whatever port; slower.")
 @click.option("--ports", metavar="N,N", default="", help="Ports of mail beside the usual ones.")
 @click.option("--site", default="default", show_default=True, help="Name of the network.")
-@output_options("text", "json", "ndjson", "csv")
+@telling_options
 def command(
     files: tuple[str, ...],
     interface: str | None,
@@ -60,15 +58,12 @@ def command(
     any_port: bool,
     ports: str,
     site: str,
-    form: str,
-    output: str | None,
-    overwrite: bool,
+    **options: Any,
 ) -> Exit:
     """Who logs in in cleartext, from captures or live.
 
     FILE is a capture; "-" reads one from stdin.
     """
-    from mailseal.workflow import BadInput
     from mailseal.workflow.wire import Live, Request
 
     if bool(files) == bool(interface):
@@ -76,14 +71,12 @@ def command(
     if not interface and (seconds or packets):
         raise click.UsageError("--seconds and --packets go with --interface")
     request = Request(_ports(ports), any_port, site)
-    with opened(output, overwrite) as out:
+    with telling(**options) as teller:
         try:
             if interface:
                 with Live(interface, request) as live:
-                    return _live(live, out, form, output is not None, (seconds, packets))
-            return _files(files, request, out, form)
-        except BadInput as error:
-            raise Stop(Exit.USAGE, str(error)) from None
+                    return _live(live, teller, seconds, packets)
+            return _files(files, request, teller)
         except ReaderGone:
             return Exit.INCONCLUSIVE
 
@@ -98,70 +91,27 @@ def _ports(words: str) -> tuple[int, ...]:
     return ports
 
 
-def _files(files: tuple[str, ...], request: Request, out: Output, form: str) -> Exit:
-    from mailseal.cli.loginscommon import finish
+def _files(files: tuple[str, ...], request: Request, teller: Teller) -> Exit:
     from mailseal.workflow.wire import read
 
-    progress = Progress(time.monotonic)
-    total = sum(os.path.getsize(path) for path in files if os.path.isfile(path))
-
-    def show(size: int, logins: int) -> None:
-        # Of compressed files more comes out than lies there.
-        of = f" of {total / 1e6:.0f}" if size <= total else ""
-        progress.show(f"{size / 1e6:.0f}{of} MB, {logins} kinds of logins")
-
+    words = size_of(files)
     try:
-        seen = read(files, request, show)
+        seen = read(files, request, lambda *far: teller.progress.show(words(*far)))
     finally:
-        progress.clear()
-    return finish(seen, out, form)
+        teller.progress.clear()
+    return teller.finish(seen)
 
 
-def _live(
-    live: Live, out: Output, form: str, to_file: bool, limits: tuple[float | None, int | None]
-) -> Exit:
-    from mailseal.cli.loginscommon import Board, amounts_to, finish
-    from mailseal.report import logins as report
-    from mailseal.report import records
-
-    seconds, packets = limits
+def _live(live: Live, teller: Teller, seconds: float | None, packets: int | None) -> Exit:
     end = time.monotonic() + seconds if seconds else None
-    progress = Progress(time.monotonic)
-    with _stoppable() as stopped, Board(form, to_file) as board:
+    with stoppable() as stopped, teller.board():
         for each in _while(live, stopped, end, packets):
-            if each is not None and form == "ndjson":
-                progress.clear()
-                out.line(records.line(each))
-            if board.shows:
-                board.show(live.document)
-            else:
-                heard = live.heard
-                progress.show(f"{heard.packets} packets, {heard.dropped} dropped; Ctrl-C ends")
-        progress.clear()
-    seen = live.document()
-    if form != "ndjson":
-        return finish(seen, out, form)
-    *_, last = report.ndjson(seen)
-    out.line(last)
-    return amounts_to(seen)
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Whether somebody asked for the end: what was seen until then is the result."""
-    asked = False
-
-    def stop(*_: object) -> None:
-        nonlocal asked
-        asked = True
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            if each is not None:
+                teller.one(each)
+            heard = live.heard
+            words = f"{heard.packets} packets, {heard.dropped} dropped; Ctrl-C ends"
+            teller.show(live.document, words)
+    return teller.finish(live.document(), told=True)
 
 
 def _while(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Optional, Tuple
 
-from mailseal.daemons import courier, cyrus, dovecot, exim, popa3d, postfix, stunnel, uw
+from mailseal.daemons import courier, cyrus, dovecot, exim, popa3d, postfix, qpopper, stunnel, uw
 from mailseal.daemons.base import Daemon, Product, Reading
 from mailseal.model.look import Attempt, Observation
 
@@ -21,6 +21,7 @@ DAEMONS: Tuple[Daemon, ...] = (
     postfix.DAEMON,
     exim.DAEMON,
     popa3d.DAEMON,
+    qpopper.DAEMON,
     stunnel.DAEMON,
 )
 

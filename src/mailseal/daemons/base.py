@@ -25,6 +25,7 @@ from typing import (
     Tuple,
 )
 
+from mailseal.daemons.dialect import Dialect
 from mailseal.model.local import Declared, Source
 from mailseal.model.look import Outcome, Vantage
 
@@ -67,7 +68,7 @@ class Daemon:
 
     `title` is its name for people. `signs` are looked for in the banner, then `words` in the
     transcript: what tells releases apart that do not name themselves, pattern to version. `traps`
-    say how far a look from a vantage can be believed.
+    say how far a look from a vantage can be believed. `logs` are the dialects of its log lines.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Daemon:
     words: Tuple[Tuple[Pattern[str], str], ...] = ()
     readings: Tuple[Reading, ...] = ()
     traps: Mapping[Vantage, str] = field(default_factory=dict)
+    logs: Tuple[Dialect, ...] = ()
 
     def runs(self, executable: str) -> bool:
         """Whether a program is this daemon's."""

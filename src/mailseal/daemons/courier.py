@@ -5,6 +5,9 @@ commas; the last assignment in a file counts, as the shell has it.
 
 They do not name their release. pop3d with POP3_TLS_REQUIRED refuses USER, older ones only PASS, and
 IMAP_TLS_REQUIRED holds only while STARTTLS works: without a certificate it fails open.
+
+Its log says starttls or stls where a session ends ("DISCONNECTED"), some releases in the line of
+the login as well. pop3d does not say it of a session in which nobody logged in (seen: Debian 12).
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import re
 from typing import Dict, Iterator, Sequence, Tuple
 
 from mailseal.daemons.base import Daemon, Sign, lines, source, text
+from mailseal.daemons.dialect import Dialect, Line, Says, octets, services
 from mailseal.model.local import Declared, Source
+from mailseal.model.login import LoginOutcome
 from mailseal.system.reader import Reader
 
 DIRECTORIES = ("/etc/courier", "/usr/lib/courier/etc")
@@ -49,6 +54,46 @@ def _file(reader: Reader, path: str) -> Iterator[Declared]:
                 yield Declared("" if host == "0" else host, port, where)
 
 
+_FROM = rb",\ ip=\[(?P<client>[^\]\s]+)\](?:,\ port=\[(?P<session>\d+)\])?"
+_TLS = rb"(?:.*,\ (?P<tls>(?:starttls|stls|tls)=1))?"
+
+_LOGS = Dialect(
+    anchors=(b"ip=[", b"couriertls: "),
+    programs=re.compile(rb"(?:courier-?)?(?:imapd|pop3d|imaplogin|pop3login|esmtpd)(?:-ssl|-msa)?"),
+    services=services(b"imap", b"pop3", b"smtp"),
+    lines=(
+        Line(Says.LOGIN, octets(rb"(?:INFO:\ )?LOGIN,\ user=(?P<user>.*)" + _FROM + _TLS)),
+        Line(
+            Says.ENDS,
+            octets(
+                rb"(?:INFO:\ )?(?:DISCONNECTED,\ user=.*|Disconnected|LOGOUT,\ user=.*|LOGOUT)"
+                + _FROM
+                + rb"(?=(?P<told>.*,\ time=)?)"
+                + _TLS
+            ),
+        ),
+        Line(
+            Says.LOGIN,
+            octets(
+                rb"(?:INFO:\ )?LOGIN\ FAILED,"
+                + rb"(?:\ user=(?P<user>.*)|\ method=(?P<mechanism>[\w-]+))"
+                + _FROM
+                + _TLS
+            ),
+            LoginOutcome.REJECTED,
+        ),
+        Line(
+            Says.FAILURE,
+            octets(
+                rb"(?:ip=\[(?P<client>[^\]\s]+)\],\ )?(?:couriertls:\ accept:\ |(?<=\],\ ))"
+                + rb"(?!Unexpected\ SSL\ connection\ shutdown)(?P<reason>.*)"
+            ),
+        ),
+    ),
+    settles=True,
+    cannot="Courier's log does not say whether this login was inside TLS",
+)
+
 DAEMON = Daemon(
     name="courier",
     title="Courier",
@@ -58,4 +103,5 @@ DAEMON = Daemon(
         Sign(("imap",), text(r"\bCourier-IMAP\b")),
         Sign(("pop3",), text(r"^\+OK Hello there\.$")),
     ),
+    logs=(_LOGS,),
 )

@@ -8,6 +8,10 @@ is that of the port, else the one that names the protocol.
 It does not name its release; 2.3 speaks of plaintext, 2.4 of cleartext authentication. It takes a
 client with its own address for secure, and those of `login_trusted_networks` (login-common,
 client-common.c), so the host itself is told another thing than a stranger.
+
+Its log says TLS where there is some, also of logins that failed; `secured` is said of those clients
+and is no TLS. A login that policy refused has no user or no mechanism (seen: 2.3.19). Some releases
+write TSL.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mailseal.daemons.base import Daemon, Sign, default, lines, source, text
+from mailseal.daemons.dialect import Dialect, Line, Says, octets, services
 from mailseal.model.local import Declared, Source
-from mailseal.model.look import Vantage
+from mailseal.model.login import LoginOutcome
+from mailseal.model.look import Channel, Vantage
 from mailseal.system.reader import Reader, arguments
 
 CONFIG = "/etc/dovecot/dovecot.conf"
@@ -126,6 +132,72 @@ def _settings(reader: Reader, path: str, seen: List[str], depth: int) -> Iterato
             yield Setting(tuple(sections), setting.group(1), value, source(path, number, line))
 
 
+_WHO = rb"(?:(?P<service>imap|pop3|managesieve|submission)-login:\ )?(?:Info:\ )?"
+_WHERE = rb"""
+    ,\ rip=(?P<client>[^,\s]*) (?:,\ lip=(?P<local>[^,\s]*))?
+    (?: [^<]*,\ (?P<tls>T(?:LS|SL))\b )?
+"""
+_USER = rb":\ user=<(?P<user>.*)>"
+_METHOD = rb",\ method=(?P<mechanism>[\w-]+)"
+
+_LOGS = Dialect(
+    anchors=(b": user=<",),
+    programs=re.compile(rb"dovecot|(?:imap|pop3|managesieve|submission)-login"),
+    services=services(b"imap", b"pop3", b"managesieve", b"smtp"),
+    lines=(
+        Line(
+            Says.LOGIN,
+            octets(_WHO + rb"(?:Login|Logged\ in)" + _USER + b"(?:" + _METHOD + b")?" + _WHERE),
+            LoginOutcome.ACCEPTED,
+            Channel.CLEAR,
+        ),
+        Line(
+            Says.FAILURE,
+            octets(
+                _WHO
+                + rb"[^<]*:\ user=<[^<>]*>(?:,\ method=[\w-]+)?,\ rip=(?P<client>[^,\s]*)"
+                + rb"(?:,\ lip=(?P<local>[^,\s]*))?,\ TLS\ handshaking(?::\ (?P<reason>[^,]*))?"
+            ),
+        ),
+        Line(
+            Says.LOGIN,
+            octets(
+                _WHO
+                + rb"[^<]*auth\ failed[^<]*:\ user=<(?:(?P<user>[^<>]*)>(?=,\ rip=)|>"
+                + _METHOD
+                + b")"
+                + _WHERE
+            ),
+            LoginOutcome.REFUSED,
+            Channel.CLEAR,
+        ),
+        Line(
+            Says.LOGIN,
+            octets(
+                _WHO
+                + rb"[^<]*(?i:(?:plain|clear)text\ auth)[^<]*:\ user=<[^<>]*>(?:"
+                + _METHOD
+                + b")?"
+                + _WHERE
+            ),
+            LoginOutcome.REFUSED,
+            Channel.CLEAR,
+        ),
+        Line(
+            Says.LOGIN,
+            octets(_WHO + rb"[^<]*auth\ failed[^<]*" + _USER + _METHOD + _WHERE),
+            LoginOutcome.REJECTED,
+            Channel.CLEAR,
+        ),
+        Line(
+            Says.LOGIN,
+            octets(_WHO + rb"[^<]*" + _USER + _METHOD + _WHERE),
+            LoginOutcome.UNKNOWN,
+            Channel.CLEAR,
+        ),
+    ),
+)
+
 DAEMON = Daemon(
     name="dovecot",
     title="Dovecot",
@@ -137,4 +209,5 @@ DAEMON = Daemon(
         (text(r"\bcleartext authentication (disallowed|disabled|not allowed)"), "2.4"),
     ),
     traps={Vantage.SELF: "Dovecot trusts its own address: a stranger is treated otherwise"},
+    logs=(_LOGS,),
 )

@@ -8,6 +8,12 @@ conditions (`.ifdef`) are not worked out: the last assignment counts.
 It names itself and its release. What it does not advertise to a client it does not take from it
 ("AUTH command used when not advertised"), and auth_advertise_hosts may depend on the client's
 address: a look shows what its own address is offered.
+
+Its log has a login in the line of each message it brought (`P=esmtpa`, with TLS `P=esmtpsa`), and
+with log_selector +smtp_no_mail also where it brought none. A login that failed is logged without a
+word of TLS: only the end of the same session has that (+smtp_no_mail with +pid or +incoming_port).
+Lines of protocol errors repeat what the client sent, passwords too: nothing is taken over from
+there but who it was.
 """
 
 from __future__ import annotations
@@ -16,8 +22,10 @@ import re
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mailseal.daemons.base import Daemon, Sign, default, lines, source, text
+from mailseal.daemons.dialect import Dialect, Line, Says, Service, octets
 from mailseal.model.local import Declared, Source
-from mailseal.model.look import Vantage
+from mailseal.model.login import LoginOutcome
+from mailseal.model.look import Channel, Vantage
 from mailseal.system.reader import Reader, arguments
 
 CONFIGS = (
@@ -119,11 +127,87 @@ def _items(reader: Reader, value: str) -> Iterator[Tuple[str, Optional[int]]]:
             yield "", reader.port(word)
 
 
+_PEER = (
+    rb"(?P<name>[\w.-]*)(?:\ ?\([^()]*\))?\ ?\[(?P<client>[0-9A-Fa-f.:]+)\]"
+    rb"(?::(?P<session>\d+))?(?:\ I=\[(?P<local>[0-9A-Fa-f.:]+)\]:(?P<port>\d+))?"
+)
+_STAMP = rb"(?:\d{4}-\d\d-\d\d\ [\d:.]+\ (?:[+-]\d{4}\ )?(?:\[\d+\]\ )?)?"
+"""With `syslog_timestamp`, in syslog."""
+_AUTH = rb"A=(?P<mechanism>[\w-]+)(?::(?P<user>\S+))?"
+
+_LOGS = Dialect(
+    anchors=(
+        b" P=esmtp",
+        b"connection from ",
+        b"authenticator failed for ",
+        b"AUTH command used when not advertised",
+    ),
+    programs=re.compile(rb"exim4?"),
+    services=(Service(re.compile(b""), "smtp", 25),),
+    lines=(
+        Line(
+            Says.LOGIN,
+            octets(
+                _STAMP
+                + rb"[\w-]{10,40}\ <=\ \S+\ (?:[RU]=\S+\ )*H="
+                + _PEER
+                + rb"\ (?:[A-Z]=\S+\ )*?P=esmtp(?:(?P<tls>s)a|a)\ (?:\S+\ )*?"
+                + _AUTH
+            ),
+            channel=Channel.CLEAR,
+        ),
+        Line(
+            Says.ENDS,
+            octets(
+                _STAMP
+                + rb"no\ MAIL\ in\ SMTP\ connection\ from\ "
+                + _PEER
+                + rb"\ D=[\w.]+(?P<told>)(?:\ "
+                + _AUTH
+                + rb")?(?:\ (?P<tls>X)=)?"
+            ),
+        ),
+        Line(
+            Says.LOGIN,
+            octets(
+                _STAMP
+                + rb"(?P<mechanism>[\w-]+)\ authenticator\ failed\ for\ "
+                + _PEER
+                + rb"(?:\ U=\S+)?:\ 535\ [^()]*(?:\(set_id=(?P<user>[^()]*)\))?"
+            ),
+            LoginOutcome.REJECTED,
+        ),
+        Line(
+            Says.FAILURE,
+            octets(
+                _STAMP
+                + rb"TLS\ error\ on\ connection\ from\ "
+                + _PEER
+                + rb"\ \((?:gnutls_handshake|SSL_accept|recv(?=.*alert))\):\ (?P<reason>.*)"
+            ),
+        ),
+        Line(
+            Says.LOGIN,
+            octets(
+                _STAMP
+                + rb'SMTP\ protocol\ error\ in\ "(?i:AUTH)\ .*"\ H='
+                + _PEER
+                + rb"\ AUTH\ command\ used\ when\ not\ advertised"
+            ),
+            LoginOutcome.REFUSED,
+            Channel.CLEAR,
+        ),
+    ),
+    settles=True,
+    cannot="Exim's log does not say whether a login that failed was inside TLS",
+)
+
 DAEMON = Daemon(
     name="exim",
     title="Exim",
     executables=("*/exim4", "*/exim", "*/exim-4*"),
     declares=_declares,
     signs=(Sign(("smtp",), text(r"\bExim (?P<version>\d[\w.]*)")),),
+    logs=(_LOGS,),
     traps={Vantage.SELF: "Exim's auth_advertise_hosts may hold for other addresses than this"},
 )

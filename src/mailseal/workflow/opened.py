@@ -18,8 +18,8 @@ from typing import BinaryIO, Protocol
 
 from mailseal.workflow import BadInput
 
-SIZE = 1 << 20
-"""Octets of a block."""
+SIZE = 1 << 18
+"""Octets of a block: what fits into a processor's cache."""
 WINDOW = 1 << 27
 """Octets that a decoder may ask for: twice what `xz -9` needs, as much as `zstd --long`."""
 STDIN = "-"

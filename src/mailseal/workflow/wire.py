@@ -9,8 +9,8 @@ reads them can do nothing else. It sends logins as records; this process only ad
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -273,15 +273,15 @@ def _listen(name: str, request: Request, source: int, sink: int) -> None:
             say(Heard(packets, interface.count(), counts, tuple(listener.missing()), fault))
 
         word()
-        going = True
-        while going:
-            going = not select.select([source], [], [], 0)[0]
+        while True:
             try:
-                came = interface.read(TELL)
+                came = interface.read(TELL, source)
             except CannotListen as error:
                 listener.finish()
                 word(f"{name}: {error}")
                 return
+            if came is None:
+                break
             for when, link, data, _ in came:
                 packets += 1
                 listener.packet(when, link, data)
@@ -289,5 +289,10 @@ def _listen(name: str, request: Request, source: int, sink: int) -> None:
                 told = time.monotonic()
                 listener.sweep(time.time())
                 word()
+        # What came before the word to stop is read out.
+        with contextlib.suppress(CannotListen):
+            for when, link, data, _ in interface.read(0.0) or ():
+                packets += 1
+                listener.packet(when, link, data)
         listener.finish()
         word()

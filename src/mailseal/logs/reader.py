@@ -1,0 +1,660 @@
+"""The reader of logs: blocks of octets in, Logins and TlsFailures out, in any dialect.
+
+Strategy: lines that say the same of the same people are counted before anything is made of them; a
+Login is made once for each kind, where the counting ends. So a line costs two matches and a look
+into a dictionary. Lines that need others go through a session, the few that seem to come from the
+host itself through `fronts`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from mailseal.daemons import DAEMONS
+from mailseal.daemons.dialect import COMMAND, Dialect, Line, Says, Service
+from mailseal.logs import cutting, header
+from mailseal.logs.fronts import LOCAL, NOBODY, Connection, Fronts, local
+from mailseal.logs.header import EXPORT, SYSLOG, Message, Times
+from mailseal.logs.reasons import UNTOLD, reason
+from mailseal.logs.sessions import Session, Sessions
+from mailseal.model.login import Login, LoginOutcome, TlsFailure
+from mailseal.model.look import Channel, Endpoint, Vantage
+from mailseal.model.moment import rfc3339
+from mailseal.protocols import sasl
+from mailseal.protocols.base import printable
+from mailseal.system.search import by_library
+
+NAMES = tuple(daemon.name for daemon in DAEMONS if daemon.logs)
+"""The dialects, by the names of their daemons."""
+KINDS = 20_000
+"""Kinds of lines that are counted before they are given away."""
+
+_COMMANDS = {"pop2": "HELO", "pop3": "USER", "imap": "LOGIN command"}
+_COMMAND_WORDS = {COMMAND, "plaintext"}
+"""What a record, or Cyrus, calls a protocol's own command."""
+_NAMED = re.compile("|".join(sorted(sasl.KNOWN - {"HELO", "USER"}, key=len, reverse=True)), re.I)
+
+UNENDED = "the session's end is not in the log"
+NO_USER = "the log does not name the user"
+
+
+@dataclass(frozen=True)
+class Options:
+    """`dialects` are names of `NAMES` (empty: all). `zone` is that of moments without one (None:
+    this machine's). `address` is the server's where a log has none. Lines before `since` and from
+    `until` on (seconds since the epoch) do not count.
+    """
+
+    dialects: tuple[str, ...] = ()
+    zone: datetime.tzinfo | None = None
+    address: str = ""
+    since: float = -math.inf
+    until: float = math.inf
+
+
+_WHO = {"user", "client", "name", "local", "port", "mechanism", "service"}
+
+
+class _Rule:
+    """A line of a dialect, ready for use."""
+
+    __slots__ = (
+        *("daemon", "dialect", "groups", "line", "match", "more", "names", "numbered"),
+        "whole",
+    )
+
+    def __init__(self, daemon: str, dialect: Dialect, line: Line) -> None:
+        self.daemon = daemon
+        self.dialect = dialect
+        self.line = line
+        self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
+        self.groups = line.pattern.groupindex
+        self.names = [name for name in self.groups if name in _WHO]
+        self.numbered = "session" in self.groups
+        self.more = not self.groups.keys().isdisjoint(("mechanism", "tried"))
+        # Unless a session is open it needs no other line, so equal ones are counted without a look
+        # at what they say.
+        self.whole = line.says is Says.LOGIN and not dialect.settles
+
+    def who(self, found: re.Match[bytes]) -> Hashable:
+        """What the same people have in common from one line to the next."""
+        return found.group(*self.names) if self.names else b""
+
+    def __call__(self, found: re.Match[bytes], name: str) -> bytes:
+        """A group's octets; empty where there is none of that name."""
+        return (found[name] or b"") if name in self.groups else b""
+
+
+class _Counted:
+    """Sightings of one kind: how many, the moments of the first and the last as they stand."""
+
+    __slots__ = ("count", "first", "last", "seen")
+
+    def __init__(self, seen: Login | TlsFailure, stamp: bytes) -> None:
+        self.seen = seen
+        self.count = 0
+        self.first = self.last = stamp
+
+
+class _Held(NamedTuple):
+    """A login whose channel another line will tell; `key` stands for it,
+    `number` is how often."""
+
+    key: Hashable
+    login: Login
+    stamp: bytes
+    number: int
+
+
+class Reader:
+    """Reads a set of files that belong together, one after the other: `begin` each, `feed` it,
+    `end` it; `drain` gives what was seen, but for those who wait in `fronts`. `lines` counts those
+    that said something of logins, `overlong` those that were too long to be read, `undated` the
+    sightings whose moment is none.
+    """
+
+    def __init__(self, options: Options, fronts: Fronts) -> None:
+        self._options = options
+        self._fronts = fronts
+        rules: list[tuple[Dialect, tuple[_Rule, ...]]] = []
+        for daemon in DAEMONS:
+            if not options.dialects or daemon.name in options.dialects:
+                for dialect in daemon.logs:
+                    made = tuple(_Rule(daemon.name, dialect, line) for line in dialect.lines)
+                    rules.append((dialect, made))
+        self._rules = rules
+        anchors = (anchor for dialect, _ in rules for anchor in dialect.anchors)
+        self._anchors = self._here = cutting.needed(anchors)
+        self._by_program: dict[bytes, tuple[_Rule, ...]] = {}
+        self._bounded = options.since > -math.inf or options.until < math.inf
+        self._counted: dict[Hashable, _Counted] = {}
+        self._given: list[Login | TlsFailure] = []
+        self._logins: dict[Hashable, Login] = {}
+        self._services: dict[tuple[_Rule, bytes], Service | None] = {}
+        self._sessions = Sessions(self._lost)
+        self._tellers: set[tuple[str, bytes]] = set()
+        self._times = Times(options.zone, 0.0)
+        self._find = by_library()
+        self._cutter = cutting.Cutter(b"\n")
+        self._head: bytes | None = None
+        self._export = False
+        self.lines = 0
+        self.overlong = 0
+        self.undated = 0
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def begin(self, reference: float) -> None:
+        """A file begins; none of its lines is later than `reference` (seconds since the epoch)."""
+        self.at(reference)
+        self._head = b""
+
+    def at(self, reference: float) -> None:
+        """Time has passed, in a file that grows."""
+        self._count_out()
+        self._times = Times(self._options.zone, reference)
+
+    def feed(self, block: bytes) -> None:
+        """Takes the next octets of the file."""
+        if self._head is not None:
+            block = self._head = self._head + block
+            if len(block) < len(EXPORT) and EXPORT.startswith(block):
+                return
+            self._open(block)
+        data, stop = self._cutter.feed(block)
+        self._read(data, stop)
+
+    def _open(self, head: bytes) -> None:
+        self._head, self._export = None, head.startswith(EXPORT)
+        self._cutter = cutting.Cutter(b"\n\n" if self._export else b"\n")
+        # What is no text is written as numbers there, and nothing is found in it.
+        numbers = header.NUMBERS if head.startswith(b"{") else ()
+        self._here = (*self._anchors, *numbers)
+
+    def end(self) -> None:
+        """The file ends, with a line end or without. Sessions go on in the next one."""
+        if self._head is not None:
+            head = self._head
+            self._open(b"")
+            data, stop = self._cutter.feed(head)
+            self._read(data, stop)
+        rest = self._cutter.rest()
+        self._read(rest, len(rest))
+        self._count_out()
+
+    def drain(self, last: bool = False) -> list[Login | TlsFailure]:
+        """What was seen since the last time. `last`: nothing follows, no session is waited for."""
+        if last:
+            for session in self._sessions.all():
+                self._lost(session)
+        self._count_out()
+        given, self._given = self._given, []
+        return given
+
+    # -- lines -------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes, stop: int) -> None:
+        separator = b"\n\n" if self._export else b"\n"
+        done = 0
+        for at in cutting.hits(data, stop, self._here, self._find):
+            if at < done:
+                continue
+            start, end = cutting.bounds(data, at, separator)
+            done = end
+            if start < 0:
+                self.overlong += 1
+                continue
+            if data.endswith(b"\r", start, end):
+                end -= 1
+            if not self._export:
+                found = SYSLOG.match(data, start, end)
+                if found:
+                    stamp, host, program, pid = found.groups()
+                    self._message(stamp, host or b"", program, pid or b"", data, found.end(), end)
+                    continue
+            said = (header.export if self._export else header.message)(data, start, end)
+            if said is not None:
+                self._message(*said)
+        if len(self._counted) > KINDS:
+            self._count_out()
+        for known in (self._logins, self._services, self._by_program):
+            if len(known) > KINDS:
+                known.clear()
+
+    def _message(
+        self, stamp: bytes, host: bytes, program: bytes, pid: bytes, data: bytes, at: int, end: int
+    ) -> None:
+        rules = self._by_program.get(program)
+        if rules is None:
+            rules = self._of(program)
+        if rules and data.startswith(b"message repeated ", at, end):
+            folded = header.repeated(data, at, end)
+            if folded:
+                self._folded(Message(stamp, host, program, pid), rules, *folded)
+            return
+        for rule in rules:
+            found = rule.match(data, at, end)
+            if found:
+                self.lines += 1
+                key = None
+                if (
+                    rule.whole
+                    and not self._bounded
+                    and (
+                        not self._sessions.open
+                        or (rule.daemon, host, pid, b"") not in self._sessions.open
+                    )
+                ):
+                    # Nearly every line that matters says what another has said before.
+                    key = (rule, host, program, found.groups())
+                    known = self._counted.get(key)
+                    if known is not None:
+                        known.count += 1
+                        known.last = stamp
+                        return
+                self._said(rule, found, Message(stamp, host, program, pid), 1, key)
+                return
+
+    def _folded(self, line: Message, rules: tuple[_Rule, ...], count: int, text: bytes) -> None:
+        """A message that stands for several."""
+        for rule in rules:
+            found = rule.match(text, 0, len(text))
+            if found:
+                self.lines += count
+                self._said(rule, found, line, count, None)
+                return
+
+    def _of(self, program: bytes) -> tuple[_Rule, ...]:
+        rules = self._by_program[program] = tuple(
+            rule
+            for dialect, made in self._rules
+            if dialect.programs.fullmatch(program)
+            for rule in made
+        )
+        return rules
+
+    def _said(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
+    ) -> None:
+        if not self._bounded or self._in_time(line.stamp):
+            _SAYS[rule.line.says](self, rule, found, line, count, key)
+
+    def _in_time(self, stamp: bytes) -> bool:
+        seconds = self._times.seconds(stamp)
+        return seconds is not None and self._options.since <= seconds < self._options.until
+
+    # -- what a line says --------------------------------------------------------------------------
+
+    def _login(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        count: int,
+        key: Hashable,
+    ) -> None:
+        """Somebody logged in, or tried to."""
+        session = self._session(rule, found, line)
+        service = self._service(rule, found, line, session)
+        if service is None:
+            return
+        who, login = self._made(rule, found, line, service, session)
+        if rule.dialect.settles and session is not None:
+            if login.outcome is not LoginOutcome.ACCEPTED:
+                session.failures += count
+            elif (login.user, login.mechanism) in session.seen:
+                return
+            else:
+                session.seen.add((login.user, login.mechanism))
+        channel = self._channel(rule, found, service, session)
+        held = _Held(who, login, line.stamp, count)
+        if channel is Channel.UNKNOWN and rule.dialect.settles and session is not None:
+            session.held.append(held)
+        else:
+            self._tell(rule, held, channel, (), key)
+
+    def _channel(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        service: Service,
+        session: Session | None,
+    ) -> Channel:
+        if rule(found, "tls") or service.implicit:
+            channel = Channel.TLS
+        elif rule.line.channel is not Channel.UNKNOWN:
+            channel = rule.line.channel
+        elif session is None or not session.tls:
+            channel = rule.dialect.default
+        else:
+            # The process may serve somebody else by now.
+            channel = Channel.UNKNOWN if session.used else Channel.TLS
+        if rule.dialect.reuses and session is not None:
+            session.used = True
+            if rule.line.outcome is LoginOutcome.ACCEPTED:
+                session.tls = session.used = False
+        return channel
+
+    def _begins(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        key = self._key(rule, found, line)
+        if key is not None:
+            session = self._sessions.begin(key)
+            session.client = rule(found, "client")
+            session.service = rule(found, "service")
+            session.begun = line.stamp if rule.dialect.front else b""
+
+    def _tls(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        self._tellers.add((rule.daemon, line.host))
+        key = self._key(rule, found, line)
+        if key is not None:
+            session = self._sessions.get(key) or self._sessions.begin(key)
+            session.tls, session.used = True, False
+
+    def _failure(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, _: object
+    ) -> None:
+        session = self._session(rule, found, line, begin=True)
+        service = self._service(rule, found, line, session)
+        if service is None:
+            return
+        said = rule(found, "reason")
+        failure = TlsFailure(
+            self._endpoint(rule, found, service),
+            service.protocol,
+            self._client(rule, found, session),
+            reason(said) if said else UNTOLD,
+            0,
+            "",
+            "",
+            Vantage.LOG,
+            _text(line.host),
+            rule.daemon,
+        )
+        if rule.dialect.front:
+            # It carried nothing.
+            self._sessions.pop(self._key(rule, found, line))
+        if not said and session is not None and rule.dialect.settles:
+            # The line that says why comes next.
+            session.failed = (failure, line.stamp, count)
+        else:
+            self._add(failure, line.stamp, count)
+
+    def _reason(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        session = self._session(rule, found, line)
+        if session is not None and session.failed is not None:
+            failure, stamp, count = session.failed
+            session.failed = None
+            self._add(replace(failure, reason=reason(rule(found, "reason"))), stamp, count)
+
+    def _ends(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        key = self._key(rule, found, line)
+        session = None if key is None else self._sessions.pop(key)
+        session = session or Session()
+        if rule.dialect.front:
+            self._carried(session, line)
+            return
+        service = self._service(rule, found, line, session)
+        if service is None:
+            return
+        if rule(found, "tls") or service.implicit or session.tls:
+            channel = Channel.TLS
+        else:
+            told = "told" in rule.groups and found["told"] is not None
+            channel = Channel.CLEAR if told and self._surely(rule, line) else Channel.UNKNOWN
+        if rule.more:
+            self._unnamed(rule, found, line, service, session)
+        self._settle(rule, session, channel, ())
+
+    def _surely(self, rule: _Rule, line: Message) -> bool:
+        """Whether TLS would have been told."""
+        plain = rule.dialect.plain.match(line.program)
+        return plain is not None or (rule.daemon, line.host) in self._tellers
+
+    def _unnamed(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        service: Service,
+        session: Session,
+    ) -> None:
+        """Logins that only the session's end tells of."""
+        if rule(found, "mechanism"):
+            who, login = self._made(rule, found, line, service, session)
+            if (login.user, login.mechanism) not in session.seen:
+                session.held.append(_Held(who, login, line.stamp, 1))
+            return
+        good = int(rule(found, "good") or 0)
+        tried = int(rule(found, "tried") or good)
+        others = (
+            (LoginOutcome.ACCEPTED, good - len(session.seen)),
+            (LoginOutcome.REFUSED, tried - good - session.failures),
+        )
+        for outcome, count in others:
+            if count > 0:
+                who, login = self._made(rule, found, line, service, session)
+                login = replace(login, outcome=outcome, notes=(NO_USER,))
+                session.held.append(_Held((who, outcome), login, line.stamp, count))
+
+    # -- what becomes of it ------------------------------------------------------------------------
+
+    def _lost(self, session: Session) -> None:
+        """A session whose end is not in the log."""
+        if session.begun:
+            self._carried(session, None)
+        self._settle(None, session, Channel.TLS if session.tls else Channel.UNKNOWN, (UNENDED,))
+
+    def _settle(
+        self, rule: _Rule | None, session: Session, channel: Channel, notes: tuple[str, ...]
+    ) -> None:
+        for held in session.held:
+            self._tell(rule, held, channel, notes, None)
+        if session.failed is not None:
+            self._add(*session.failed)
+
+    def _tell(
+        self,
+        rule: _Rule | None,
+        held: _Held,
+        channel: Channel,
+        notes: tuple[str, ...],
+        key: Hashable,
+    ) -> None:
+        """Counts a login whose channel is known by now, or never will be."""
+        key = key or (held.key, channel, notes)
+        known = self._counted.get(key)
+        if known is not None:
+            known.count += held.number
+            known.last = held.stamp
+            return
+        client = held.login.client
+        behind = local(client) and channel is not Channel.TLS
+        told = (*held.login.notes, *notes)
+        if channel is Channel.UNKNOWN and rule is not None and rule.dialect.cannot:
+            told = (*told, rule.dialect.cannot)
+        if behind:
+            told = (*told, LOCAL if client else NOBODY)
+        login = replace(
+            held.login,
+            channel=Channel.UNKNOWN if behind else channel,
+            notes=told,
+            complete=not notes,
+        )
+        seconds = self._times.seconds(held.stamp) if behind else None
+        if seconds is not None:
+            moment = rfc3339(seconds)
+            whole = replace(login, count=held.number, first=moment, last=moment)
+            if self._fronts.wait(seconds, whole):
+                return
+        self._add(login, held.stamp, held.number, key)
+
+    def _add(
+        self, seen: Login | TlsFailure, stamp: bytes, count: int, key: Hashable = None
+    ) -> None:
+        key = key or seen.kind
+        known = self._counted.get(key)
+        if known is None:
+            known = self._counted[key] = _Counted(seen, stamp)
+        known.count += count
+        known.last = stamp
+
+    def _count_out(self) -> None:
+        """Makes records of what was counted."""
+        for counted in self._counted.values():
+            moments = [self._times.seconds(stamp) for stamp in (counted.first, counted.last)]
+            known = sorted(each for each in moments if each is not None)
+            if not known:
+                self.undated += counted.count
+                continue
+            self._given.append(
+                replace(
+                    counted.seen,
+                    count=counted.count,
+                    first=rfc3339(known[0]),
+                    last=rfc3339(known[-1]),
+                )
+            )
+        self._counted.clear()
+
+    def _carried(self, session: Session, line: Message | None) -> None:
+        begun = self._times.seconds(session.begun)
+        ended = self._times.seconds(line.stamp) if line else None
+        if begun is None:
+            return
+        service = next(
+            (
+                each
+                for dialect, _ in self._rules
+                if dialect.front
+                for each in dialect.services
+                if each.pattern.search(session.service)
+            ),
+            None,
+        )
+        self._fronts.carried(
+            Connection(
+                begun,
+                math.inf if ended is None else ended,
+                "",
+                service.protocol if service else "",
+                _address(session.client),
+            )
+        )
+
+    # -- parts of a record -------------------------------------------------------------------------
+
+    def _key(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Hashable:
+        """What lines of one session have in common; None where nothing tells."""
+        number = (found["session"] or b"") if rule.numbered else b""
+        return (rule.daemon, line.host, line.pid, number) if line.pid or number else None
+
+    def _session(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, begin: bool = False
+    ) -> Session | None:
+        key = self._key(rule, found, line)
+        if key is None:
+            return None
+        session = self._sessions.get(key)
+        if session is None and (begin or rule.dialect.settles):
+            session = self._sessions.begin(key)
+        return session
+
+    def _service(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        session: Session | None,
+    ) -> Service | None:
+        name = rule(found, "service") or (session and session.service) or line.program
+        key = (rule, name)
+        if key not in self._services:
+            self._services[key] = rule.dialect.service(name)
+        return self._services[key]
+
+    def _made(
+        self,
+        rule: _Rule,
+        found: re.Match[bytes],
+        line: Message,
+        service: Service,
+        session: Session | None,
+    ) -> tuple[Hashable, Login]:
+        """The login without what other lines tell, and what stands for it."""
+        client = session.client if session else b""
+        key = (rule, line.host, line.program, client, rule.who(found))
+        known = self._logins.get(key)
+        if known is not None:
+            return key, known
+        user = rule(found, "user")
+        mechanism = rule(found, "mechanism").decode("latin-1") or rule.line.mechanism
+        login = self._logins[key] = Login(
+            self._endpoint(rule, found, service),
+            service.protocol,
+            self._client(rule, found, session),
+            printable(user) if user else None,
+            _mechanism(mechanism, service.protocol),
+            rule.line.channel,
+            rule.line.outcome,
+            0,
+            "",
+            "",
+            Vantage.LOG,
+            host=_text(line.host),
+            daemon=rule.daemon,
+        )
+        return key, login
+
+    def _client(self, rule: _Rule, found: re.Match[bytes], session: Session | None) -> str:
+        told = rule(found, "client") or (session.client if session else b"")
+        return _address(told) or _text(rule(found, "name"))
+
+    def _endpoint(self, rule: _Rule, found: re.Match[bytes], service: Service) -> Endpoint | None:
+        address = _address(rule(found, "local")) or self._options.address
+        port = rule(found, "port")
+        if not address:
+            return None
+        known = int(port) if port and 0 < int(port[:9]) < 65536 else service.port
+        return Endpoint(address, known)
+
+
+_SAYS: dict[Says, Callable[..., None]] = {
+    Says.LOGIN: Reader._login,
+    Says.BEGINS: Reader._begins,
+    Says.TLS: Reader._tls,
+    Says.FAILURE: Reader._failure,
+    Says.REASON: Reader._reason,
+    Says.ENDS: Reader._ends,
+}
+
+
+def _text(octets: bytes) -> str:
+    return printable(octets) if octets else ""
+
+
+def _address(octets: bytes) -> str:
+    """An address in its usual form; empty for what is none."""
+    try:
+        found = ipaddress.ip_address(octets.decode("ascii").partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
+
+
+def _mechanism(word: str, protocol: str) -> str:
+    """A mechanism's name as `sasl` knows it; empty where the word is none. Exim gives the name of
+    an authenticator, which as a rule has the mechanism's in it.
+    """
+    if word in _COMMAND_WORDS:
+        return _COMMANDS.get(protocol, "")
+    if word.upper() in sasl.KNOWN:
+        return word.upper()
+    found = _NAMED.search(word.replace("_", "-"))
+    return found[0].upper() if found else ""
