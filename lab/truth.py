@@ -65,11 +65,13 @@ _UNTOLD = (None, "", "unknown")
 @dataclass(frozen=True)
 class View:
     """`tells` gives the fields that must be told of a login (None: it does not show at all);
-    `names` is what the view calls a mechanism that is a command of the protocol.
+    `names` is what the view calls a mechanism that is a command of the protocol. `may_miss` is true
+    of a login that may be left out.
     """
 
     tells: Callable[[Truth], str | None]
     names: str = ""
+    may_miss: Callable[[Truth], bool] = lambda truth: False
 
     def contradicts(self, said: Said, truth: Truth) -> bool:
         """Whether the list says of the login what is not so, or leaves out what it must tell."""
@@ -95,6 +97,13 @@ class View:
 def _wire(truth: Truth) -> str | None:
     """All of what is done in cleartext, and nothing of what is done inside TLS."""
     return "client user mechanism channel says" if truth.channel == "clear" else None
+
+
+def _nothing_sent(truth: Truth) -> bool:
+    """Cyrus' timsieved turns a mechanism away with a bare "Authentication Error", before a user or
+    a password is sent: on the wire that is neither a login nor a refusal by policy.
+    """
+    return truth.protocol == "managesieve" and truth.outcome == "refused" and truth.user is None
 
 
 def _uw(truth: Truth) -> str:
@@ -138,7 +147,7 @@ def _exim(truth: Truth) -> str | None:
     return "client user channel" if truth.message and truth.outcome == "accepted" else None
 
 
-WIRE = View(_wire)
+WIRE = View(_wire, may_miss=_nothing_sent)
 LOGS: Mapping[str, View] = {
     "dovecot-2.3": View(_dovecot, "PLAIN"),
     "dovecot-2.4": View(_dovecot, "PLAIN"),
@@ -188,14 +197,16 @@ def disagreements(truths: Iterable[Truth], document: Document, view: View) -> li
         _each(document), shown, lambda said, truth: not view.contradicts(said, truth)
     )
     return [
-        *(f"missed: {truth}" for truth in missed),
-        *(f"invented: {said}" for said in invented),
+        *(f"missed: {truth}" for truth in missed if not view.may_miss(truth)),
+        *(f"invented: {_short(said)}" for said in invented),
         *(f"incomplete, though all was there: {each}" for each in document["partial"]),
     ]
 
 
 def between(logs: Document, wire: Document, view: View) -> list[str]:
-    """What the log says was done in cleartext and the wire does not show, in words."""
+    """Logins that the log says were in cleartext and the wire does not show, in words. Those that
+    policy refused are left out: nothing may have been sent.
+    """
     seen = [
         Truth(
             program="?",
@@ -210,9 +221,18 @@ def between(logs: Document, wire: Document, view: View) -> list[str]:
         )
         for said in _each(wire)
     ]
-    clear = [said for said in _each(logs) if said["channel"] == "clear"]
+    clear = [
+        said for said in _each(logs) if said["channel"] == "clear" and said["outcome"] != "refused"
+    ]
     alone, _ = matched(clear, seen, lambda said, truth: not view.contradicts(said, truth))
-    return [f"not on the wire: {said}" for said in alone]
+    return [f"not on the wire: {_short(said)}" for said in alone]
+
+
+def _short(said: Said) -> str:
+    endpoint = said["endpoint"]
+    server = f"{endpoint['address']}:{endpoint['port']}" if endpoint else "?"
+    words = (str(said[field] or "?") for field in ("protocol", *_FIELDS))
+    return f"{' '.join(words)} at {server}, last {said['last']}"
 
 
 # -- secrets ---------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def login(truth: Truth, count: int = 1, **other: Any) -> dict[str, Any]:
         "channel": truth.channel,
         "outcome": truth.outcome,
         "count": count,
+        "last": "2026-01-31T12:00:00Z",
         "software": ["EHLO " + truth.says] if truth.says else [],
     }
     return {"login": {**said, **other}}
@@ -85,7 +86,8 @@ def test_what_is_left_out_and_what_is_made_up_are_named():
     missed, invented = disagreements([DONE, bob], document(login(DONE, 2)), WIRE)
     assert missed.startswith("missed: Truth(program='curl'")
     assert "bob" in missed
-    assert invented.startswith("invented: {")
+    shown = "smtp 192.0.2.11 alice PLAIN clear accepted at 192.0.2.10:25"
+    assert invented.startswith(f"invented: {shown}, last ")
 
 
 def test_a_list_that_calls_itself_incomplete_does_not_agree():
@@ -128,6 +130,12 @@ def test_the_port_of_a_login_inside_tls_is_no_log_s_to_know():
     assert disagreements([replace(DONE, port=587)], document(login(DONE)), LOGS["postfix"])
 
 
+def test_a_refusal_before_anything_was_sent_may_be_missed_on_the_wire():
+    refused = replace(DONE, protocol="managesieve", outcome="refused", user=None, says="")
+    assert disagreements([refused], document(), WIRE) == []
+    assert disagreements([replace(refused, user="alice")], document(), WIRE)
+
+
 def test_there_is_a_view_for_the_log_of_each_daemon():
     assert LOGS.keys() == KITS.keys()
 
@@ -138,7 +146,7 @@ def test_a_log_must_not_tell_of_cleartext_that_was_not_on_the_wire():
     wire = document(login(DONE))
     assert between(document(login(DONE, endpoint=None), sealed), wire, LOGS["postfix"]) == []
     (said,) = between(document(bob), wire, LOGS["postfix"])
-    assert said.startswith("not on the wire: ")
+    assert said.startswith("not on the wire: smtp 192.0.2.11 bob PLAIN clear accepted at ?")
 
 
 def test_a_vague_entry_does_not_take_the_place_of_a_definite_one():
