@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailseal.capture.observer import PORTS
+from mailseal.capture.observer import PORTS, _as_meant
 from mailseal.model.login import Login, LoginOutcome
 from mailseal.model.look import Channel, Outcome, Vantage
 from mailseal.protocols.base import Side
@@ -29,7 +29,11 @@ def expected(protocol: str, transcript: Transcript) -> list[tuple[str, str | Non
     for side, data in transcript.blocks:
         if session.feed(side, data) is not None:
             break
-    told = [each for each in session.logins if each.sent or each.outcome is Outcome.REFUSED]
+    meant = [
+        _as_meant(protocol, session.banner, each) if each.outcome is Outcome.UNCLEAR else each
+        for each in session.logins
+    ]
+    told = [each for each in meant if each.sent or each.outcome is Outcome.REFUSED]
     told += session.unanswered()
     return [
         (each.mechanism, each.user, _OUTCOMES.get(each.outcome, LoginOutcome.UNKNOWN))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailseal.capture.frames import address
 from mailseal.capture.streams import End
@@ -116,6 +116,16 @@ class Observer:
                 software=ear.software,
             )
         )
+
+
+def _as_meant(protocol: str, banner: str, event: LoginEvent) -> LoginEvent:
+    """The event as the daemon means its answer, where its record knows more than words say."""
+    # Few captures need the records of the daemons.
+    from mailseal.daemons import named, reading
+
+    product = named(protocol, banner)
+    meant = reading(product, protocol, event.attempt(Channel.CLEAR)) if product else None
+    return event if meant is None else replace(event, outcome=meant.outcome)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -298,6 +308,8 @@ class _Ear:
         if session is None:
             return
         for event, time in self._events[self._given :]:
+            if event.outcome is Outcome.UNCLEAR:
+                event = _as_meant(self.protocol, session.banner, event)
             # An unclear answer in a torn session may be that to something else.
             clear = event.outcome is not Outcome.UNCLEAR or not session.torn
             if event.outcome is Outcome.REFUSED or (event.sent and clear):

@@ -7,7 +7,7 @@ is not recognised is read by the general rules alone.
 from __future__ import annotations
 
 import functools
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from mailseal.daemons import courier, cyrus, dovecot, exim, popa3d, postfix, qpopper, stunnel, uw
 from mailseal.daemons.base import Daemon, Product, Reading
@@ -34,18 +34,25 @@ def of(executable: str) -> Optional[Daemon]:
 
 def recognise(observation: Observation) -> Optional[Product]:
     """Who answers, as far as the look shows."""
+    return named(observation.protocol, observation.banner, observation.transcript)
+
+
+def named(
+    protocol: Optional[str], banner: str, transcript: Sequence[str] = ()
+) -> Optional[Product]:
+    """Who greets so, and has said these things."""
     for daemon in DAEMONS:
         for sign in daemon.signs:
-            found = sign.pattern.search(observation.banner)
-            if observation.protocol in sign.protocols and found:
-                version = found.groupdict().get("version") or _by_words(daemon, observation)
+            found = sign.pattern.search(banner)
+            if protocol in sign.protocols and found:
+                version = found.groupdict().get("version") or _by_words(daemon, transcript)
                 return Product(daemon, version)
     return None
 
 
-def _by_words(daemon: Daemon, observation: Observation) -> str:
+def _by_words(daemon: Daemon, transcript: Sequence[str]) -> str:
     for pattern, version in daemon.words:
-        if any(pattern.search(line) for line in observation.transcript):
+        if any(pattern.search(line) for line in transcript):
             return version
     return ""
 

@@ -37,7 +37,7 @@ _LOGS = Dialect(
         ),
         Line(
             Says.LOGIN,
-            octets(rb"Authentication\ failed\ for\ (?P<user>\S+)"),
+            octets(rb"Authentication\ failed\ for\ (?:UNKNOWN\ USER|(?P<user>\S+))"),
             LoginOutcome.REJECTED,
             mechanism=COMMAND,
         ),
