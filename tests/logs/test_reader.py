@@ -224,6 +224,14 @@ def test_the_reason_of_a_failure_comes_in_the_next_line():
     assert failure.reason == "the log does not say why"
 
 
+def test_a_client_s_no_that_comes_after_the_handshake():
+    connect = b": connect from " + PEER
+    why = b": warning: TLS library problem: error:0A000418:SSL routines::tlsv1 alert unknown ca:x:"
+    (failure,) = failures(postfix(connect, why, b": lost connection after STARTTLS from " + PEER))
+    assert (failure.client, failure.reason[:20]) == ("192.0.2.11", "an unknown authority")
+    assert failures(postfix(connect, b": warning: TLS library problem: error:x:other:")) == []
+
+
 def test_a_line_of_uw_s_that_tells_of_tls_counts_for_its_process():
     login = b"imapd[%d]: Login user=alice host=[192.0.2.11]"
     init = b"imapd[7]: imaps SSL service init from 192.0.2.11"

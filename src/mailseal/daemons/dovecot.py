@@ -155,8 +155,9 @@ _LOGS = Dialect(
             Says.FAILURE,
             octets(
                 _WHO
-                + rb"[^<]*:\ user=<[^<>]*>(?:,\ method=[\w-]+)?,\ rip=(?P<client>[^,\s]*)"
-                + rb"(?:,\ lip=(?P<local>[^,\s]*))?,\ TLS\ handshaking(?::\ (?P<reason>[^,]*))?"
+                + rb"[^<]*:\ user=<>,\ rip=(?P<client>[^,\s]*)(?:,\ lip=(?P<local>[^,\s]*))?"
+                # In TLS 1.3 the client's no comes after the handshake (RFC 8446 section 2).
+                + rb",\ TLS(?:\ handshaking|(?=:[^,]*alert))(?::\ (?P<reason>[^,]*))?"
             ),
         ),
         Line(

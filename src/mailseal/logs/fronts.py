@@ -8,6 +8,8 @@ is said, and nobody is guessed. Both logs may lie in different files, so the joi
 from __future__ import annotations
 
 import bisect
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,7 +34,6 @@ class Connection(NamedTuple):
 
     begun: float
     ended: float
-    host: str
     protocol: str
     client: str
 
@@ -63,21 +64,26 @@ class Fronts:
         self._waiting.append((moment, login))
         return True
 
-    def placed(self) -> list[Login]:
-        """The logins that waited."""
-        self._carried.sort()
-        starts = [each.begun for each in self._carried]
+    def placed(self, carrying: Iterable[Connection] = (), before: float = math.inf) -> list[Login]:
+        """The logins of moments `before` that waited. `carrying` are connections still there."""
+        carried = sorted((*self._carried, *carrying))
+        starts = [each.begun for each in carried]
         waiting, self._waiting = self._waiting, []
-        return [self._place(moment, login, starts) for moment, login in waiting]
+        self._waiting = [each for each in waiting if each[0] >= before]
+        return [
+            self._place(moment, login, carried, starts)
+            for moment, login in waiting
+            if moment < before
+        ]
 
-    def _place(self, moment: float, login: Login, starts: list[float]) -> Login:
+    def _place(
+        self, moment: float, login: Login, carried: list[Connection], starts: list[float]
+    ) -> Login:
         after = bisect.bisect_right(starts, moment + SLACK)
         clients = {
             each.client
-            for each in self._carried[max(0, after - NEAR) : after]
-            if each.ended + SLACK >= moment
-            and each.protocol in ("", login.protocol)
-            and each.host in ("", login.host)
+            for each in carried[max(0, after - NEAR) : after]
+            if each.ended + SLACK >= moment and each.protocol in ("", login.protocol)
         }
         if len(clients) == 1:
             return replace(
