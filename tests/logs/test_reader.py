@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+import time
 import tracemalloc
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
@@ -488,3 +489,34 @@ def test_one_dialect_alone():
     assert logins(WHOLE, Options(("exim",), datetime.UTC), NOW)
     assert {each.daemon for each in logins(WHOLE, Options(("exim",), datetime.UTC))} == {"exim"}
     assert {each.daemon for each in logins(WHOLE, UTC)} == set(NAMES) - {"stunnel"}
+
+
+PROGRAMS = sorted({each.program for each in EXAMPLES})
+STARTS = [b"", b"imap-login: ", b"Login failed user=", b"LOGIN, user=", b"warning: ", b"badlogin: "]
+REPEATED = [
+    *(
+        b"auth failed",
+        b" auth=",
+        b" host=",
+        b", ip=[",
+        b'" at (',
+        b": user=<",
+        b">, method=",
+        b"]: ",
+    ),
+    *(b"sasl_username=", b" H=[", b" A=", b"x ", b"(", b"event=login.good a=", b": -ERR ", b"\\"),
+]
+
+
+@pytest.mark.parametrize("piece", REPEATED)
+def test_no_line_takes_long(piece: bytes):
+    """What backtracks without bound shows here as a time-out."""
+    tail = b" service init from : user=< ip=[ /smtpd login: P=esmtp connection from "
+    long = b"".join(
+        HEAD + program + b"[7]: " + start + (piece * LINE_LIMIT)[: LINE_LIMIT - 200] + tail + b"\n"
+        for program in PROGRAMS
+        for start in STARTS
+    )
+    started = time.process_time()
+    seen(long)
+    assert time.process_time() - started < 2.0 * len(long) / 1e6
