@@ -300,6 +300,9 @@ def test_the_two_logs_may_lie_in_different_files():
         ),
         (at(10, accepted(1, b"192.0.2.11")) + at(12, closed(1)), LOCAL),
         (at(20, accepted(1, b"192.0.2.11", b"imaps")), LOCAL),
+        # Open for long: somebody who reads his mail, not somebody who logs in.
+        (lines(accepted(1, b"192.0.2.11"), head=b"Nov 21 08:30:00 mail "), LOCAL),
+        (lines(accepted(1, b"192.0.2.11"), head=b"Nov 21 08:40:20 other "), LOCAL),
         (at(20, accepted(1, b"192.0.2.11")) + at(20, accepted(2, b"192.0.2.12")), SEVERAL),
     ],
 )

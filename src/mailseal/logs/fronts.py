@@ -1,8 +1,9 @@
 """Clients that a TLS front hides from the daemon behind it, given back.
 
-Strategy: to the daemon they come from the host itself. What the front was carrying at that moment,
-for the same protocol, was this login, if it was all from one client; where there were several, that
-is said, and nobody is guessed. Both logs may lie in different files, so the join comes last.
+Strategy: to the daemon they come from the host itself. What the front had just begun to carry at
+that moment, for the same protocol, was this login, if it was all from one client; where there were
+several, that is said, and nobody is guessed. Both logs may lie in different files, so the join
+comes last.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import NamedTuple
 from mailseal.model.login import Login
 from mailseal.model.look import Channel
 
-MOST = 100_000
+MOST = 50_000
 """Connections, and logins that wait for one, that are kept: some 60 MB."""
+WITHIN = 30.0
+"""Seconds between a connection's begin and a login in it, at most: programs log in at once."""
 SLACK = 1.0
 """Seconds: most logs know no fractions."""
-NEAR = 64
+NEAR = 256
 """Connections before a login that are looked at."""
 
 NOBODY = "the log names no client"
@@ -30,10 +33,13 @@ SEVERAL = "inside stunnel's connections at that moment there were several client
 
 
 class Connection(NamedTuple):
-    """One connection of the front. `protocol` is empty where its service's name does not tell."""
+    """One connection of the front. `host` and `protocol` are empty where the log, or the service's
+    name, does not tell.
+    """
 
     begun: float
     ended: float
+    host: str
     protocol: str
     client: str
 
@@ -83,7 +89,10 @@ class Fronts:
         clients = {
             each.client
             for each in carried[max(0, after - NEAR) : after]
-            if each.ended + SLACK >= moment and each.protocol in ("", login.protocol)
+            if each.begun + WITHIN >= moment
+            and each.ended + SLACK >= moment
+            and each.host in ("", login.host)
+            and each.protocol in ("", login.protocol)
         }
         if len(clients) == 1:
             return replace(

@@ -347,6 +347,7 @@ class Reader:
             session = self._sessions.begin(key)
             session.client = rule(found, "client")
             session.service = rule(found, "service")
+            session.host = line.host
             session.begun = line.stamp if rule.dialect.front else b""
 
     def _tls(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
@@ -553,7 +554,8 @@ class Reader:
         service = next((dialect.service(session.service) for dialect in fronts), None)
         protocol = service.protocol if service else ""
         end = math.inf if ended is None else ended
-        return Connection(begun, end, protocol, _address(session.client))
+        host = _text(session.host)
+        return Connection(begun, end, host, protocol, _address(session.client))
 
     # -- parts of a record -------------------------------------------------------------------------
 
