@@ -167,8 +167,8 @@ class Reader:
             if len(block) < len(EXPORT) and EXPORT.startswith(block):
                 return
             self._open(block)
-        data, stop = self._cutter.feed(block)
-        self._read(data, stop)
+        for piece in self._cutter.feed(block):
+            self._read(piece)
 
     def _open(self, head: bytes) -> None:
         self._head, self._export = None, head.startswith(EXPORT)
@@ -182,10 +182,10 @@ class Reader:
         if self._head is not None:
             head = self._head
             self._open(b"")
-            data, stop = self._cutter.feed(head)
-            self._read(data, stop)
-        rest = self._cutter.rest()
-        self._read(rest, len(rest))
+            for piece in self._cutter.feed(head):
+                self._read(piece)
+        for piece in self._cutter.rest():
+            self._read(piece)
         self._count_out()
 
     def drain(self, last: bool = False) -> list[Login | TlsFailure]:
@@ -199,10 +199,11 @@ class Reader:
 
     # -- lines -------------------------------------------------------------------------------------
 
-    def _read(self, data: bytes, stop: int) -> None:
+    def _read(self, piece: cutting.Piece) -> None:
+        data = piece[0]
         separator = b"\n\n" if self._export else b"\n"
         done = 0
-        for at in cutting.hits(data, stop, self._here, self._find):
+        for at in cutting.hits(piece, self._here, self._find):
             if at < done:
                 continue
             start, end = cutting.bounds(data, at, separator)

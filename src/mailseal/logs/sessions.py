@@ -19,9 +19,10 @@ MOST = 50_000
 
 class Session:
     """`client`, `service`, `host` and `begun` are of the line that it begins with; `begun` is a
-    moment as it stands there, of a TLS front alone. `tls`: it went inside TLS. `used`: that was already counted for a login. `held` waits for the
-    session's end; `seen` are logins that worked and are not to be counted again, `failures` how
-    many did not. `failed` is a handshake whose reason has not come, its moment and how often.
+    moment as it stands there, of a TLS front alone. `tls`: it went inside TLS; `used`: that was
+    already counted for a login. `held` waits for the session's end; `seen` are logins that worked
+    and are not to be counted again, `failures` how many did not. `failed` is a handshake whose
+    reason has not come, its moment and how often.
     """
 
     __slots__ = (
