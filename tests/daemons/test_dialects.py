@@ -105,6 +105,11 @@ EXAMPLES = (
             b" waited"
             b" 0 secs): user=<>, method=PLAIN, rip=192.0.2.11, lip=192.0.2.10, session=<x>", LOGIN,
             {"client": b"192.0.2.11", "mechanism": b"PLAIN"}, UNKNOWN),
+    Example("dovecot", b"dovecot", b"imap-login: Disconnected: Connection closed (no auth attempts"
+            b" in 0 secs): user=<>, rip=192.0.2.11, lip=192.0.2.10, TLS: SSL_read() failed:"
+            b" error:0A000418:SSL routines::tlsv1 alert unknown ca: SSL alert number 48,"
+            b" session=<x>",
+            FAILURE, {"client": b"192.0.2.11"}),
     # -- Cyrus
     Example("cyrus", b"cyrus/imap", b"login: [192.0.2.11] alice plaintext User logged in"
             b" SESSIONID=<x>",

@@ -12,7 +12,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["mailseal"]):
-    from mailseal import imports
+    from mailseal import imports, logs
     from mailseal.imports.base import Options, Unreadable
     from mailseal.protocols.base import Credentials, End, Side, Task
     from mailseal.protocols.conversation import DIALOGUES, Conversation
@@ -90,7 +90,27 @@ def importer(data: bytes) -> None:
             pass
 
 
-TARGETS = {"capture": capture, "observer": observer, "prober": prober, "importer": importer}
+def reader(data: bytes) -> None:
+    """A log of any bytes, in any cut."""
+    source = atheris.FuzzedDataProvider(data)
+    size = source.ConsumeIntInRange(1, 4096)
+    text = source.ConsumeBytes(source.remaining_bytes())
+    log = logs.Reader(logs.Options(), logs.Fronts())
+    log.begin(1.8e9)
+    for at in range(0, len(text), size):
+        log.feed(text[at : at + size])
+    log.end()
+    for seen in log.drain(True):
+        assert seen.client.isprintable()
+
+
+TARGETS = {
+    "capture": capture,
+    "observer": observer,
+    "prober": prober,
+    "importer": importer,
+    "reader": reader,
+}
 
 
 def main() -> None:

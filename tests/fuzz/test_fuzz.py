@@ -16,7 +16,7 @@ SECONDS = 120
 @pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="atheris has no build for this Python"
 )
-@pytest.mark.parametrize("target", ["capture", "observer", "prober", "importer"])
+@pytest.mark.parametrize("target", ["capture", "observer", "prober", "importer", "reader"])
 def test_fuzzing_finds_nothing(target: str, tmp_path: Path):
     run = subprocess.run(
         [

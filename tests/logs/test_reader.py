@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+import time
 import tracemalloc
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
@@ -224,6 +225,14 @@ def test_the_reason_of_a_failure_comes_in_the_next_line():
     assert failure.reason == "the log does not say why"
 
 
+def test_a_client_s_no_that_comes_after_the_handshake():
+    connect = b": connect from " + PEER
+    why = b": warning: TLS library problem: error:0A000418:SSL routines::tlsv1 alert unknown ca:x:"
+    (failure,) = failures(postfix(connect, why, b": lost connection after STARTTLS from " + PEER))
+    assert (failure.client, failure.reason[:20]) == ("192.0.2.11", "an unknown authority")
+    assert failures(postfix(connect, b": warning: TLS library problem: error:x:other:")) == []
+
+
 def test_a_line_of_uw_s_that_tells_of_tls_counts_for_its_process():
     login = b"imapd[%d]: Login user=alice host=[192.0.2.11]"
     init = b"imapd[7]: imaps SSL service init from 192.0.2.11"
@@ -291,6 +300,9 @@ def test_the_two_logs_may_lie_in_different_files():
         ),
         (at(10, accepted(1, b"192.0.2.11")) + at(12, closed(1)), LOCAL),
         (at(20, accepted(1, b"192.0.2.11", b"imaps")), LOCAL),
+        # Open for long: somebody who reads his mail, not somebody who logs in.
+        (lines(accepted(1, b"192.0.2.11"), head=b"Nov 21 08:30:00 mail "), LOCAL),
+        (lines(accepted(1, b"192.0.2.11"), head=b"Nov 21 08:40:20 other "), LOCAL),
         (at(20, accepted(1, b"192.0.2.11")) + at(20, accepted(2, b"192.0.2.12")), SEVERAL),
     ],
 )
@@ -480,3 +492,34 @@ def test_one_dialect_alone():
     assert logins(WHOLE, Options(("exim",), datetime.UTC), NOW)
     assert {each.daemon for each in logins(WHOLE, Options(("exim",), datetime.UTC))} == {"exim"}
     assert {each.daemon for each in logins(WHOLE, UTC)} == set(NAMES) - {"stunnel"}
+
+
+PROGRAMS = sorted({each.program for each in EXAMPLES})
+STARTS = [b"", b"imap-login: ", b"Login failed user=", b"LOGIN, user=", b"warning: ", b"badlogin: "]
+REPEATED = [
+    *(
+        b"auth failed",
+        b" auth=",
+        b" host=",
+        b", ip=[",
+        b'" at (',
+        b": user=<",
+        b">, method=",
+        b"]: ",
+    ),
+    *(b"sasl_username=", b" H=[", b" A=", b"x ", b"(", b"event=login.good a=", b": -ERR ", b"\\"),
+]
+
+
+@pytest.mark.parametrize("piece", REPEATED)
+def test_no_line_takes_long(piece: bytes):
+    """What backtracks without bound shows here as a time-out."""
+    tail = b" service init from : user=< ip=[ /smtpd login: P=esmtp connection from "
+    long = b"".join(
+        HEAD + program + b"[7]: " + start + (piece * LINE_LIMIT)[: LINE_LIMIT - 200] + tail + b"\n"
+        for program in PROGRAMS
+        for start in STARTS
+    )
+    started = time.process_time()
+    seen(long)
+    assert time.process_time() - started < 2.0 * len(long) / 1e6

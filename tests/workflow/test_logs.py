@@ -249,6 +249,18 @@ def test_what_was_rotated_before_is_read_first(tmp_path: Path):
     assert counted(follow(path, more=(older,))) == {"alice": 1, "bob": 1}
 
 
+def test_a_client_behind_stunnel_is_known_while_its_connection_lasts(tmp_path: Path):
+    accepted = (
+        b"2026.11.21 08:40:19 LOG5[0]: Service [pop2s] accepted connection from 192.0.2.11:4\n"
+    )
+    login = b"Nov 21 08:40:20 mail ipop2d[7]: Login user=alice host=localhost [127.0.0.1]\n"
+    front = put(tmp_path / "stunnel.log", b"")
+    path = put(tmp_path / "mail.log", line(b"bob"))
+    seen = follow(path, appended(front, accepted), appended(path, login), more=(front,))
+    (alice,) = [each for each in seen.logins if each.login.user == "alice"]
+    assert (alice.login.client, alice.meaning) == ("192.0.2.11", Meaning.SAFE)
+
+
 def test_a_session_that_is_open_at_the_end_is_told(tmp_path: Path):
     held = b"Nov 21 08:40:20 mail postfix/smtpd[7]: 4F1: client=a[192.0.2.11], sasl_method=PLAIN\n"
     path = put(tmp_path / "mail.log", held)

@@ -34,10 +34,11 @@ Examples:
   mailseal logs --host 192.0.2.7 --zone UTC --since 2026-01-01 exim_mainlog.gz
   mailseal logs --follow /var/log/mail.log         as they come; Ctrl-C ends
 
-Reads syslog (RFC 3164, RFC 5424, RFC 3339), journalctl's output in any of its forms, Exim's and
-stunnel's own files, also compressed (gzip, xz, zstd). Which daemon wrote a line shows by itself;
---dialect spares the search for the others. Exit code 1 says that somebody logs in in cleartext, 3
-that nobody was seen to but something could not be told, 2 that nothing could be read.
+Reads syslog (RFC 3164, RFC 5424, RFC 3339), what journalctl prints (-o short, short-iso, json,
+export), Exim's and stunnel's own files, also compressed (gzip, xz, zstd). Which daemon wrote a line
+shows by itself; --dialect spares the search for the others. Exit code 1 says that somebody logs in
+in cleartext, 3 that nobody was seen to but something could not be told, 2 that nothing could be
+read.
 """,
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")

@@ -155,15 +155,16 @@ _LOGS = Dialect(
             Says.FAILURE,
             octets(
                 _WHO
-                + rb"[^<]*:\ user=<[^<>]*>(?:,\ method=[\w-]+)?,\ rip=(?P<client>[^,\s]*)"
-                + rb"(?:,\ lip=(?P<local>[^,\s]*))?,\ TLS\ handshaking(?::\ (?P<reason>[^,]*))?"
+                + rb"[^<]{0,500}:\ user=<>,\ rip=(?P<client>[^,\s]*)(?:,\ lip=(?P<local>[^,\s]*))?"
+                # In TLS 1.3 the client's no comes after the handshake (RFC 8446 section 2).
+                + rb",\ TLS(?:\ handshaking|(?=:[^,]*alert))(?::\ (?P<reason>[^,]*))?"
             ),
         ),
         Line(
             Says.LOGIN,
             octets(
                 _WHO
-                + rb"[^<]*auth\ failed[^<]*:\ user=<(?:(?P<user>[^<>]*)>(?=,\ rip=)|>"
+                + rb"[^<]{0,500}auth\ failed[^<]{0,500}:\ user=<(?:(?P<user>[^<>]*)>(?=,\ rip=)|>"
                 + _METHOD
                 + b")"
                 + _WHERE
@@ -175,7 +176,7 @@ _LOGS = Dialect(
             Says.LOGIN,
             octets(
                 _WHO
-                + rb"[^<]*(?i:(?:plain|clear)text\ auth)[^<]*:\ user=<[^<>]*>(?:"
+                + rb"[^<]{0,500}(?i:(?:plain|clear)text\ auth)[^<]{0,500}:\ user=<[^<>]*>(?:"
                 + _METHOD
                 + b")?"
                 + _WHERE
@@ -185,13 +186,13 @@ _LOGS = Dialect(
         ),
         Line(
             Says.LOGIN,
-            octets(_WHO + rb"[^<]*auth\ failed[^<]*" + _USER + _METHOD + _WHERE),
+            octets(_WHO + rb"[^<]{0,500}auth\ failed[^<]{0,500}" + _USER + _METHOD + _WHERE),
             LoginOutcome.REJECTED,
             Channel.CLEAR,
         ),
         Line(
             Says.LOGIN,
-            octets(_WHO + rb"[^<]*" + _USER + _METHOD + _WHERE),
+            octets(_WHO + rb"[^<]{0,500}" + _USER + _METHOD + _WHERE),
             LoginOutcome.UNKNOWN,
             Channel.CLEAR,
         ),

@@ -43,7 +43,7 @@ _LINES = (
         Says.LOGIN,
         octets(
             rb"(?:Login\ (?:failed|failure|disabled)|Excessive\ login\ \w+)"
-            + rb"\ user=(?P<user>.*?)(?:\ auth=.*)?\ "
+            + rb"\ user=(?P<user>.{0,99}?)(?:\ auth=.{0,99})?\ "
             + _HOST
         ),
         LoginOutcome.REJECTED,

@@ -7,12 +7,16 @@ a block ends. A line beyond all measure is not read, and takes no memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mailseal.system.search import FindAll
 
 LINE_LIMIT = 1 << 16
 """Octets of a line (of an entry, in journald's export format): syslog knows none so long."""
+
+
+Piece = tuple[bytes, int, int]
+"""Octets, and from where to where they are whole lines."""
 
 
 class Cutter:
@@ -23,33 +27,45 @@ class Cutter:
         self._held = b""
         self._skipping = False
 
-    def feed(self, block: bytes) -> tuple[bytes, int]:
-        """Octets, and how many of them are whole lines; the others wait for their end."""
+    def feed(self, block: bytes) -> Iterator[Piece]:
+        """Whole lines; what is left waits for its end."""
         mark = self._separator
+        start = 0
         if self._skipping:
             # The separator itself may lie across two blocks.
             block = self._held + block
             at = block.find(mark)
             if at < 0:
                 self._held = _end(block, len(mark) - 1)
-                return b"", 0
+                return
             self._skipping, self._held = False, b""
-            block = block[at + len(mark) :]
-        data = self._held + block if self._held else block
-        cut = data.rfind(mark) + len(mark)
-        if cut < len(mark):
-            cut = 0
-        self._held = data[cut:]
+            start = at + len(mark)
+        elif self._held and len(mark) == 1:
+            # Only the line that lies across is put together: a block is large.
+            at = block.find(mark) + 1
+            if at:
+                line = self._held + block[:at]
+                yield line, 0, len(line)
+                self._held, start = b"", at
+        if self._held:
+            block = self._held + block
+        cut = max(start, block.rfind(mark, start) + len(mark))
+        if cut >= start + len(mark):
+            yield block, start, cut
+        else:
+            cut = start
+        self._held = block[cut:]
         if len(self._held) >= LINE_LIMIT + len(mark):
             self._skipping = True
             self._held = _end(self._held, len(mark) - 1)
-        return data, cut
 
-    def rest(self) -> bytes:
+    def rest(self) -> Iterator[Piece]:
         """The last line, whose end has not come."""
         rest = b"" if self._skipping else self._held
         self._held, self._skipping = b"", False
-        return rest + self._separator if rest else b""
+        if rest:
+            rest += self._separator
+            yield rest, 0, len(rest)
 
 
 def _end(data: bytes, size: int) -> bytes:
@@ -64,11 +80,11 @@ def needed(anchors: Iterable[bytes]) -> tuple[bytes, ...]:
     )
 
 
-def hits(data: bytes, stop: int, anchors: tuple[bytes, ...], find: FindAll) -> list[int]:
-    """Where the literals are before `stop`, in order."""
+def hits(piece: Piece, anchors: tuple[bytes, ...], find: FindAll) -> list[int]:
+    """Where the literals are, in order."""
     found: list[int] = []
     for anchor in anchors:
-        found += find(data, stop, anchor)
+        found += find(*piece, anchor)
     if len(anchors) > 1:
         found.sort()
     return found
@@ -77,11 +93,12 @@ def hits(data: bytes, stop: int, anchors: tuple[bytes, ...], find: FindAll) -> l
 def bounds(data: bytes, at: int, separator: bytes) -> tuple[int, int]:
     """Start and end of the line around `at`; the start is -1 where it is too long."""
     size = len(separator)
-    before = data.rfind(separator, max(0, at - LINE_LIMIT - size), at)
-    start = before + size if before >= 0 else 0
+    least = at - LINE_LIMIT - size
+    # Behind the separator, or where the octets begin: rfind's -1 is just before that.
+    start = data.rfind(separator, least if least > 0 else 0, at) + size
+    if start < size:
+        start = 0
     end = data.find(separator, at)
-    if end < 0:
-        end = len(data)
     if end - start > LINE_LIMIT:
         return -1, end
     return start, end

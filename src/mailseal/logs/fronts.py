@@ -1,24 +1,29 @@
 """Clients that a TLS front hides from the daemon behind it, given back.
 
-Strategy: to the daemon they come from the host itself. What the front was carrying at that moment,
-for the same protocol, was this login, if it was all from one client; where there were several, that
-is said, and nobody is guessed. Both logs may lie in different files, so the join comes last.
+Strategy: to the daemon they come from the host itself. What the front had just begun to carry at
+that moment, for the same protocol, was this login, if it was all from one client; where there were
+several, that is said, and nobody is guessed. Both logs may lie in different files, so the join
+comes last.
 """
 
 from __future__ import annotations
 
 import bisect
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
 from mailseal.model.login import Login
 from mailseal.model.look import Channel
 
-MOST = 100_000
+MOST = 50_000
 """Connections, and logins that wait for one, that are kept: some 60 MB."""
+WITHIN = 30.0
+"""Seconds between a connection's begin and a login in it, at most: programs log in at once."""
 SLACK = 1.0
 """Seconds: most logs know no fractions."""
-NEAR = 64
+NEAR = 256
 """Connections before a login that are looked at."""
 
 NOBODY = "the log names no client"
@@ -28,7 +33,9 @@ SEVERAL = "inside stunnel's connections at that moment there were several client
 
 
 class Connection(NamedTuple):
-    """One connection of the front. `protocol` is empty where its service's name does not tell."""
+    """One connection of the front. `host` and `protocol` are empty where the log, or the service's
+    name, does not tell.
+    """
 
     begun: float
     ended: float
@@ -63,21 +70,29 @@ class Fronts:
         self._waiting.append((moment, login))
         return True
 
-    def placed(self) -> list[Login]:
-        """The logins that waited."""
-        self._carried.sort()
-        starts = [each.begun for each in self._carried]
+    def placed(self, carrying: Iterable[Connection] = (), before: float = math.inf) -> list[Login]:
+        """The logins of moments `before` that waited. `carrying` are connections still there."""
+        carried = sorted((*self._carried, *carrying))
+        starts = [each.begun for each in carried]
         waiting, self._waiting = self._waiting, []
-        return [self._place(moment, login, starts) for moment, login in waiting]
+        self._waiting = [each for each in waiting if each[0] >= before]
+        return [
+            self._place(moment, login, carried, starts)
+            for moment, login in waiting
+            if moment < before
+        ]
 
-    def _place(self, moment: float, login: Login, starts: list[float]) -> Login:
+    def _place(
+        self, moment: float, login: Login, carried: list[Connection], starts: list[float]
+    ) -> Login:
         after = bisect.bisect_right(starts, moment + SLACK)
         clients = {
             each.client
-            for each in self._carried[max(0, after - NEAR) : after]
-            if each.ended + SLACK >= moment
-            and each.protocol in ("", login.protocol)
+            for each in carried[max(0, after - NEAR) : after]
+            if each.begun + WITHIN >= moment
+            and each.ended + SLACK >= moment
             and each.host in ("", login.host)
+            and each.protocol in ("", login.protocol)
         }
         if len(clients) == 1:
             return replace(

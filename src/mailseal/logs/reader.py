@@ -21,7 +21,7 @@ from mailseal.daemons.dialect import COMMAND, Dialect, Line, Says, Service
 from mailseal.logs import cutting, header
 from mailseal.logs.fronts import LOCAL, NOBODY, Connection, Fronts, local
 from mailseal.logs.header import EXPORT, SYSLOG, Message, Times
-from mailseal.logs.reasons import UNTOLD, reason
+from mailseal.logs.reasons import reason
 from mailseal.logs.sessions import Session, Sessions
 from mailseal.model.login import Login, LoginOutcome, TlsFailure
 from mailseal.model.look import Channel, Endpoint, Vantage
@@ -167,8 +167,8 @@ class Reader:
             if len(block) < len(EXPORT) and EXPORT.startswith(block):
                 return
             self._open(block)
-        data, stop = self._cutter.feed(block)
-        self._read(data, stop)
+        for piece in self._cutter.feed(block):
+            self._read(piece)
 
     def _open(self, head: bytes) -> None:
         self._head, self._export = None, head.startswith(EXPORT)
@@ -182,10 +182,10 @@ class Reader:
         if self._head is not None:
             head = self._head
             self._open(b"")
-            data, stop = self._cutter.feed(head)
-            self._read(data, stop)
-        rest = self._cutter.rest()
-        self._read(rest, len(rest))
+            for piece in self._cutter.feed(head):
+                self._read(piece)
+        for piece in self._cutter.rest():
+            self._read(piece)
         self._count_out()
 
     def drain(self, last: bool = False) -> list[Login | TlsFailure]:
@@ -199,10 +199,11 @@ class Reader:
 
     # -- lines -------------------------------------------------------------------------------------
 
-    def _read(self, data: bytes, stop: int) -> None:
+    def _read(self, piece: cutting.Piece) -> None:
+        data = piece[0]
         separator = b"\n\n" if self._export else b"\n"
         done = 0
-        for at in cutting.hits(data, stop, self._here, self._find):
+        for at in cutting.hits(piece, self._here, self._find):
             if at < done:
                 continue
             start, end = cutting.bounds(data, at, separator)
@@ -223,7 +224,7 @@ class Reader:
                 self._message(*said)
         if len(self._counted) > KINDS:
             self._count_out()
-        for known in (self._logins, self._services, self._by_program):
+        for known in (self._logins, self._services, self._by_program, self._tellers):
             if len(known) > KINDS:
                 known.clear()
 
@@ -347,6 +348,7 @@ class Reader:
             session = self._sessions.begin(key)
             session.client = rule(found, "client")
             session.service = rule(found, "service")
+            session.host = line.host
             session.begun = line.stamp if rule.dialect.front else b""
 
     def _tls(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
@@ -359,16 +361,44 @@ class Reader:
     def _failure(
         self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, _: object
     ) -> None:
-        session = self._session(rule, found, line, begin=True)
+        session = self._session(rule, found, line)
+        failure = self._failed(rule, found, line, session)
+        if failure is None:
+            return
+        if rule.dialect.front:
+            # It carried nothing.
+            self._sessions.pop(self._key(rule, found, line))
+        if session is not None and rule.dialect.settles and not rule(found, "reason"):
+            # The line that says why comes next.
+            session.failed = (failure, line.stamp, count)
+        else:
+            self._add(failure, line.stamp, count)
+
+    def _reason(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, _: object
+    ) -> None:
+        session = self._session(rule, found, line)
+        if session is not None and session.failed is not None:
+            failure, stamp, count = session.failed
+            session.failed = None
+            self._add(replace(failure, reason=reason(rule(found, "reason"))), stamp, count)
+        elif session is not None and session.client and b"alert" in rule(found, "reason"):
+            # In TLS 1.3 the client's no comes after the handshake (RFC 8446 section 2).
+            late = self._failed(rule, found, line, session)
+            if late is not None:
+                self._add(late, line.stamp, count)
+
+    def _failed(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, session: Session | None
+    ) -> TlsFailure | None:
         service = self._service(rule, found, line, session)
         if service is None:
-            return
-        said = rule(found, "reason")
-        failure = TlsFailure(
+            return None
+        return TlsFailure(
             self._endpoint(rule, found, service),
             service.protocol,
             self._client(rule, found, session),
-            reason(said) if said else UNTOLD,
+            reason(rule(found, "reason")),
             0,
             "",
             "",
@@ -376,21 +406,6 @@ class Reader:
             _text(line.host),
             rule.daemon,
         )
-        if rule.dialect.front:
-            # It carried nothing.
-            self._sessions.pop(self._key(rule, found, line))
-        if not said and session is not None and rule.dialect.settles:
-            # The line that says why comes next.
-            session.failed = (failure, line.stamp, count)
-        else:
-            self._add(failure, line.stamp, count)
-
-    def _reason(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
-        session = self._session(rule, found, line)
-        if session is not None and session.failed is not None:
-            failure, stamp, count = session.failed
-            session.failed = None
-            self._add(replace(failure, reason=reason(rule(found, "reason"))), stamp, count)
 
     def _ends(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         key = self._key(rule, found, line)
@@ -522,30 +537,26 @@ class Reader:
             )
         self._counted.clear()
 
+    def carrying(self) -> list[Connection]:
+        """The connections of TLS fronts that are still there."""
+        open_ = self._sessions.open.values()
+        return [each for each in map(self._connection, open_) if each is not None]
+
     def _carried(self, session: Session, line: Message | None) -> None:
-        begun = self._times.seconds(session.begun)
-        ended = self._times.seconds(line.stamp) if line else None
+        connection = self._connection(session, self._times.seconds(line.stamp) if line else None)
+        if connection is not None:
+            self._fronts.carried(connection)
+
+    def _connection(self, session: Session, ended: float | None = None) -> Connection | None:
+        begun = self._times.seconds(session.begun) if session.begun else None
         if begun is None:
-            return
-        service = next(
-            (
-                each
-                for dialect, _ in self._rules
-                if dialect.front
-                for each in dialect.services
-                if each.pattern.search(session.service)
-            ),
-            None,
-        )
-        self._fronts.carried(
-            Connection(
-                begun,
-                math.inf if ended is None else ended,
-                "",
-                service.protocol if service else "",
-                _address(session.client),
-            )
-        )
+            return None
+        fronts = (dialect for dialect, _ in self._rules if dialect.front)
+        service = next((dialect.service(session.service) for dialect in fronts), None)
+        protocol = service.protocol if service else ""
+        end = math.inf if ended is None else ended
+        host = _text(session.host)
+        return Connection(begun, end, host, protocol, _address(session.client))
 
     # -- parts of a record -------------------------------------------------------------------------
 
@@ -554,14 +565,12 @@ class Reader:
         number = (found["session"] or b"") if rule.numbered else b""
         return (rule.daemon, line.host, line.pid, number) if line.pid or number else None
 
-    def _session(
-        self, rule: _Rule, found: re.Match[bytes], line: Message, begin: bool = False
-    ) -> Session | None:
+    def _session(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Session | None:
         key = self._key(rule, found, line)
         if key is None:
             return None
         session = self._sessions.get(key)
-        if session is None and (begin or rule.dialect.settles):
+        if session is None and rule.dialect.settles:
             session = self._sessions.begin(key)
         return session
 

@@ -13,7 +13,7 @@ OTHER = "the handshake failed"
 
 _TABLE = (
     (
-        rb"unknown.ca|self.signed|unable to get (?:local )?issuer|issuer unknown",
+        rb"unknown.ca|ca is unknown|self.signed|unable to get (?:local )?issuer|issuer unknown",
         "an unknown authority: one side does not trust the other's certificate",
     ),
     (rb"certificate.{0,9}expired|expired certificate", "a certificate that has expired"),
@@ -38,6 +38,11 @@ _TABLE = (
         rb"|unexpected.{0,6}packet|unexpected.{0,6}handshake|bad.record.type"
         rb"|record layer failure",
         "not TLS at all",
+    ),
+    (
+        # What GnuTLS says of a TLS 1.3 client's alert (seen: Exim 4.96, Courier of Debian 12).
+        rb"decryption has failed",
+        "the client ended it, most likely because it refuses the certificate",
     ),
     (rb"alert", "the client refused, and does not say why"),
     (

@@ -18,17 +18,31 @@ MOST = 50_000
 
 
 class Session:
-    """`tls`: it went inside TLS. `used`: that was already counted for a login. `held` waits for the
-    session's end; `seen` are logins that worked and are not to be counted again, `failures` how
-    many did not. `failed` is a handshake whose reason has not come, its moment and how often.
+    """`client`, `service`, `host` and `begun` are of the line that it begins with; `begun` is a
+    moment as it stands there, of a TLS front alone. `tls`: it went inside TLS; `used`: that was
+    already counted for a login. `held` waits for the session's end; `seen` are logins that worked
+    and are not to be counted again, `failures` how many did not. `failed` is a handshake whose
+    reason has not come, its moment and how often.
     """
 
     __slots__ = (
-        *("begun", "client", "failed", "failures", "held", "seen", "service", "tls", "used"),
+        *(
+            "begun",
+            "client",
+            "failed",
+            "failures",
+            "held",
+            "host",
+            "seen",
+            "service",
+            "tls",
+            "used",
+        ),
     )
 
     def __init__(self) -> None:
         self.client = b""
+        self.host = b""
         self.service = b""
         self.begun = b""
         self.tls = self.used = False

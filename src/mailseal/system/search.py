@@ -9,14 +9,14 @@ from __future__ import annotations
 import ctypes
 from typing import Callable, List
 
-FindAll = Callable[[bytes, int, bytes], List[int]]
-"""The places of a literal (not empty) before an end, in order, those that overlap left out."""
+FindAll = Callable[[bytes, int, int, bytes], List[int]]
+"""The places of a literal (not empty) from a start to an end, in order, without overlaps."""
 
 
-def plainly(data: bytes, stop: int, literal: bytes) -> List[int]:
+def plainly(data: bytes, start: int, stop: int, literal: bytes) -> List[int]:
     """By the means of the language."""
     found = []
-    at = data.find(literal, 0, stop)
+    at = data.find(literal, start, stop)
     while at >= 0:
         found.append(at)
         at = data.find(literal, at + len(literal), stop)
@@ -32,15 +32,15 @@ def by_library() -> FindAll:
     memmem.restype = ctypes.c_void_p
     memmem.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
 
-    def find(data: bytes, stop: int, literal: bytes) -> List[int]:
+    def find(data: bytes, start: int, stop: int, literal: bytes) -> List[int]:
         size = len(literal)
-        if not 0 < size <= stop <= len(data):
+        if not (size and 0 <= start <= stop <= len(data)):
             return []
         # The octets stay where they are while `data` is held.
         begin = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
         end = begin + stop
         found = []
-        at = memmem(begin, stop, literal, size)
+        at = memmem(begin + start, stop - start, literal, size)
         while at:
             found.append(at - begin)
             at += size

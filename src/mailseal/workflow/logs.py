@@ -9,6 +9,7 @@ one. Whatever could not be read or told stands in the document: it is never the 
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import re
 import time
@@ -30,6 +31,8 @@ from mailseal.workflow.opened import SIZE, STDIN, CannotRead, blocks
 DIALECTS = NAMES
 INTERVAL = 0.5
 """Seconds between two looks at a log that is followed."""
+PATIENCE = 3.0
+"""Seconds that one log may be behind another."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,10 @@ class Seen:
         """Adds up what a reader has seen since the last time, and gives it."""
         return self._add(reader.drain(last))
 
-    def place(self) -> list[Sighting]:
-        """Adds up those who wait for a TLS front's word."""
-        return self._add(self._fronts.placed())
+    def place(self, before: float = math.inf) -> list[Sighting]:
+        """Adds up those of moments `before` who wait for a TLS front's word."""
+        carrying = [each for reader in self._readers for each in reader.carrying()]
+        return self._add(self._fronts.placed(carrying, before))
 
     def _add(self, seen: Sequence[Login | TlsFailure]) -> list[Sighting]:
         told: list[Sighting] = []
@@ -240,7 +244,7 @@ class Following:
                 if new:
                     yield new
             progress(self.seen.size, self.seen.kinds)
-            yield self.seen.place()
+            yield self.seen.place(self._now() - PATIENCE)
             if not grown:
                 wait(INTERVAL)
         for tail in self._tails:
