@@ -21,6 +21,7 @@ import pytest
 from mailseal.cli.exits import Exit
 from mailseal.protocols.base import Side
 from tests.capture import make
+from tests.capture.test_observer import EXCHANGES, SECRETS
 from tests.cli.program import PROGRAM, environment, mailseal, on_terminal
 from tests.project.tree import ROOT as SOURCE
 
@@ -88,6 +89,26 @@ def test_what_was_seen_is_recorded_and_may_be_hidden(tmp_path: Path):
     other = {**env, "MAILSEAL_STORE": str(tmp_path / "other")}
     mailseal("wire", "--no-store", path, env=other)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("port", EXCHANGES)
+def test_no_secret_is_in_anything_that_is_written(port: int, tmp_path: Path):
+    """Outputs, the store and its files, of whole captures and of those with gaps."""
+    frames = make.frames_of(make.conversation(EXCHANGES[port], port))
+    env = {"MAILSEAL_STORE": str(tmp_path / "store"), "XDG_DATA_HOME": str(tmp_path)}
+    outputs = b""
+    for number in range(0, len(frames), 3):
+        path = put(tmp_path, "a.pcap", recent(frames[:number] + frames[number + 1 :]))
+        for form in ("text", "json", "ndjson", "csv"):
+            done = mailseal("wire", "--format", form, path, env=env)
+            outputs += done.stdout + done.stderr
+        os.unlink(path)
+    for arguments in (("findings", "--logins"), ("findings", "--format", "json")):
+        outputs += mailseal(*arguments, env=env).stdout
+    written = b"".join(each.read_bytes() for each in tmp_path.iterdir() if each.is_file())
+    assert b"somebody" in outputs
+    assert b"somebody" in written
+    assert [secret for secret in SECRETS if secret in outputs + written] == []
 
 
 def test_names_that_mean_harm_are_shown_harmless(tmp_path: Path):

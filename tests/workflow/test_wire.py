@@ -178,3 +178,40 @@ def test_a_million_half_open_connections_take_little_memory():
     assert tracemalloc.get_traced_memory()[0] < grown * 1.1
     tracemalloc.stop()
     assert grown < 90_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["behind a login", "in a message", "not mail"])
+def test_a_flow_of_two_gigabytes_takes_no_more_memory_than_a_short_one(where: str):
+    import tracemalloc
+
+    begins = {
+        "behind a login": make.POP3[:5],
+        "in a message": [
+            (Side.SERVER, b"220 mail.example ESMTP\r\n"), (Side.CLIENT, b"EHLO x\r\n"),
+            (Side.SERVER, b"250 x\r\n"), (Side.CLIENT, b"DATA\r\n"), (Side.SERVER, b"354 go\r\n"),
+        ],
+        "not mail": [(Side.SERVER, b"SSH-2.0-x\r\n")],
+    }  # fmt: skip
+    seen: list[object] = []
+    listener = wire.Listener(Request(), seen.append)
+    talk = make.Talk(25)
+    talk.begin()
+    for side, data in begins[where]:
+        talk.say(side, data)
+    for piece in talk.pieces:
+        listener.packet(0.0, 1, talk.packet(piece))
+    octets, text = 0, (b"x" * 70 + b"\r\n") * 800
+    talk.pieces.clear()
+    talk.say(Side.CLIENT, text, len(text))
+    frame = bytearray(talk.packet(talk.pieces[0]))
+    begin = talk.pieces[0].sequence
+    tracemalloc.start()
+    while octets < 2 << 30:
+        frame[38:42] = ((begin + octets) & 0xFFFFFFFF).to_bytes(4, "big")
+        listener.packet(0.0, 1, bytes(frame))
+        octets += len(text)
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
+    listener.finish()
+    assert len(seen) == (where == "behind a login")
