@@ -65,13 +65,11 @@ _UNTOLD = (None, "", "unknown")
 @dataclass(frozen=True)
 class View:
     """`tells` gives the fields that must be told of a login (None: it does not show at all);
-    `names` is what the view calls a mechanism that is a command of the protocol. `may_miss` is true
-    of a login that may be left out.
+    `names` is what the view calls a mechanism that is a command of the protocol.
     """
 
     tells: Callable[[Truth], str | None]
     names: str = ""
-    may_miss: Callable[[Truth], bool] = lambda truth: False
 
     def contradicts(self, said: Said, truth: Truth) -> bool:
         """Whether the list says of the login what is not so, or leaves out what it must tell."""
@@ -97,13 +95,6 @@ class View:
 def _wire(truth: Truth) -> str | None:
     """All of what is done in cleartext, and nothing of what is done inside TLS."""
     return "client user mechanism channel says" if truth.channel == "clear" else None
-
-
-def _nothing_sent(truth: Truth) -> bool:
-    """Cyrus' timsieved turns a mechanism away with a bare "Authentication Error", before a user or
-    a password is sent: on the wire that is neither a login nor a refusal by policy.
-    """
-    return truth.protocol == "managesieve" and truth.outcome == "refused" and truth.user is None
 
 
 def _uw(truth: Truth) -> str:
@@ -147,7 +138,7 @@ def _exim(truth: Truth) -> str | None:
     return "client user channel" if truth.message and truth.outcome == "accepted" else None
 
 
-WIRE = View(_wire, may_miss=_nothing_sent)
+WIRE = View(_wire)
 LOGS: Mapping[str, View] = {
     "dovecot-2.3": View(_dovecot, "PLAIN"),
     "dovecot-2.4": View(_dovecot, "PLAIN"),
@@ -197,16 +188,14 @@ def disagreements(truths: Iterable[Truth], document: Document, view: View) -> li
         _each(document), shown, lambda said, truth: not view.contradicts(said, truth)
     )
     return [
-        *(f"missed: {truth}" for truth in missed if not view.may_miss(truth)),
+        *(f"missed: {truth}" for truth in missed),
         *(f"invented: {_short(said)}" for said in invented),
         *(f"incomplete, though all was there: {each}" for each in document["partial"]),
     ]
 
 
 def between(logs: Document, wire: Document, view: View) -> list[str]:
-    """Logins that the log says were in cleartext and the wire does not show, in words. Those that
-    policy refused are left out: nothing may have been sent.
-    """
+    """Logins that the log says were in cleartext and the wire does not show, in words."""
     seen = [
         Truth(
             program="?",
@@ -221,9 +210,7 @@ def between(logs: Document, wire: Document, view: View) -> list[str]:
         )
         for said in _each(wire)
     ]
-    clear = [
-        said for said in _each(logs) if said["channel"] == "clear" and said["outcome"] != "refused"
-    ]
+    clear = [said for said in _each(logs) if said["channel"] == "clear"]
     alone, _ = matched(clear, seen, lambda said, truth: not view.contradicts(said, truth))
     return [f"not on the wire: {_short(said)}" for said in alone]
 

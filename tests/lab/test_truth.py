@@ -130,12 +130,6 @@ def test_the_port_of_a_login_inside_tls_is_no_log_s_to_know():
     assert disagreements([replace(DONE, port=587)], document(login(DONE)), LOGS["postfix"])
 
 
-def test_a_refusal_before_anything_was_sent_may_be_missed_on_the_wire():
-    refused = replace(DONE, protocol="managesieve", outcome="refused", user=None, says="")
-    assert disagreements([refused], document(), WIRE) == []
-    assert disagreements([replace(refused, user="alice")], document(), WIRE)
-
-
 def test_there_is_a_view_for_the_log_of_each_daemon():
     assert LOGS.keys() == KITS.keys()
 
