@@ -57,7 +57,8 @@ _EVENT = (
     + rb'"?(?:\ u\.username="?(?P<user>(?<=")(?:[^"\\]|\\.)*|(?<=\=)[^\s"]*)"?)?'
     + rb"(?:\ login\.mech=(?P<mechanism>[\w-]+))?"
 )
-_TROUBLE = rb"(?:encryption\ needed|\[encryption\ needed|\(-notset-\)|.*under\ a\ layer)"
+# A mechanism that policy forbids is not begun: SASL says "not done" (-6) of it, or why.
+_TROUBLE = rb"(?:\(-notset-\)\ )?\[?(?:encryption\ needed|SASL\(-6\):)|.*under\ a\ layer"
 
 _LOGS = Dialect(
     anchors=(b"login: ", b"event=login.", b"starttls: ", b" failed: ["),
@@ -84,7 +85,7 @@ _LOGS = Dialect(
             octets(
                 rb"badlogin:\ "
                 + _CLIENT
-                + rb"\ (?P<mechanism>[\w-]+)(?:\ \((?P<user>[^()\s]*)\)\ \[)?"
+                + rb"\ (?P<mechanism>[\w-]+)(?:\ \((?:-notset-|(?P<user>[^()\s]*))\)\ \[)?"
             ),
             LoginOutcome.REJECTED,
         ),
