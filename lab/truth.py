@@ -111,8 +111,9 @@ def _cyrus(truth: Truth) -> str | None:
         return "client user mechanism channel"
     if truth.outcome == "refused" and truth.mechanism in COMMANDS:
         return None
-    # Of those who fail at SASL only some mechanisms tell the user, and if there is one.
-    return "client mechanism channel"
+    # Who fails at SASL is named by some mechanisms, and if he is known. One process serves many
+    # clients: whose a `starttls` was cannot always be told.
+    return "client mechanism" if truth.outcome == "rejected" else "client mechanism channel"
 
 
 def _courier(truth: Truth) -> str | None:
