@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailseal.capture.observer import PORTS, _as_meant
+from mailseal.capture.observer import PORTS, READABLE, _as_meant
 from mailseal.model.login import Login, LoginOutcome
 from mailseal.model.look import Channel, Outcome, Vantage
 from mailseal.protocols.base import Side
@@ -152,6 +152,15 @@ def test_picked_up_in_the_middle():
     [login] = found.logins
     assert (login.user, login.outcome, login.complete) == ("somebody", LoginOutcome.ACCEPTED, False)
     assert found.observer.counts.torn == 1
+
+
+def test_a_password_that_was_sent_and_refused_could_be_read_all_the_same():
+    refused = "S -ERR [AUTH] Plaintext authentication disallowed on non-secure connections."
+    early = pop3("S +OK", "C AUTH PLAIN AHNvbWVib2R5AHMzY3JldA==", refused, "C QUIT", "S +OK")
+    late = pop3("S +OK", "C AUTH PLAIN", refused, "C QUIT", "S +OK")
+    [sent], [kept] = logins(early), logins(late)
+    assert (sent.outcome, sent.notes) == (LoginOutcome.REFUSED, (READABLE,))
+    assert (kept.outcome, kept.notes) == (LoginOutcome.REFUSED, ())
 
 
 def test_somebody_s_message_is_no_login():

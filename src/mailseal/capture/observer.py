@@ -43,6 +43,7 @@ BEHIND = 1 << 14
 SECONDS = 5.0
 """How long the name of a client that has logged in is waited for: octets, and seconds."""
 
+READABLE = "some sent the password before it was refused: it could be read, and wants changing"
 RECENT = 4
 """Events that may still be told otherwise."""
 
@@ -99,6 +100,7 @@ class Observer:
         """Tells a login."""
         server, client = (ear.ends[index] for index in (ear.server, 1 - ear.server))
         moment = rfc3339(time)
+        readable = event.sent and event.outcome is Outcome.REFUSED
         self._seen(
             Login(
                 endpoint=_endpoint(server[0], server[1], self._site),
@@ -114,6 +116,7 @@ class Observer:
                 vantage=Vantage.WIRE,
                 complete=not ear.torn,
                 software=ear.software,
+                notes=(READABLE,) if readable else (),
             )
         )
 
