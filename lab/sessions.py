@@ -240,13 +240,16 @@ class Stage:
         )
 
     def do(self, tasks: list[Task]) -> list[Truth]:
-        """Does them; what was done."""
+        """Does them; what was done. One that is let in comes first and alone: Cyrus makes a mailbox
+        for the first who logs in to IMAP, and lets nobody in to Sieve before.
+        """
         typed = [task for task in tasks if task.program == "typed"]
         others = [task for task in tasks if task.program != "typed"]
-        return [
-            *(run(self.programs, others) if others else ()),
-            *(run(self.keyboard, typed) if typed else ()),
-        ]
+        first = [each for each in others if each.outcome == "accepted"]
+        first = [each for each in first if each.protocol != "managesieve"][:1]
+        rest = [each for each in others if each not in first]
+        parts = ((self.programs, first), (self.programs, rest), (self.keyboard, typed))
+        return [truth for host, part in parts if part for truth in run(host, part)]
 
 
 def settings(name: str) -> tuple[str, ...]:
