@@ -11,8 +11,8 @@ import pytest
 from lab import Lab
 
 ROOT = Path(__file__).parents[2]
-# What starts from files is run in tests/cli (test_imports, test_scan_at_scale, test_wire, test_logs):
-# it needs no booted host.
+# What starts from files is run in tests/cli (test_imports, test_scan_at_scale, test_wire,
+# test_logs): it needs no booted host.
 FROM_FILES = (
     *("start-from-a-report", "scan-an-estate", "listen-on-the-wire", "who-still-uses-cleartext"),
 )
