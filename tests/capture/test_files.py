@@ -100,6 +100,16 @@ def test_sections_and_interfaces_have_their_own_ways():
     assert reader.cut == ""
 
 
+def test_a_simple_packet_is_as_long_as_its_interface_lets_it_be():
+    """Its own length is not written; what fills the block up is none of it."""
+    frame = FRAMES[4]
+    limited = make.block(1, struct.pack("<HHI", 1, 0, 61))
+    body = struct.pack("<I", len(frame)) + frame[:61]
+    [packet], reader = read(make.section() + limited + make.block(3, body))
+    assert packet.data == frame[:61]
+    assert reader.cut == ""
+
+
 def test_a_link_that_is_not_known_is_counted():
     for data in (make.pcap(FRAMES, link=105), make.section() + make.interface(105) + b""):
         _, reader = read(data, PORTS)

@@ -1,11 +1,8 @@
 """Packets of capture files: pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng).
 
-Strategy: nearly every packet of a capture is of no interest, so the loop that walks the records
-does no more than find that out: one `unpack_from` for a record's length and the fields that show
-TCP over IPv4 between other ports than those wanted. Whatever is not that (VLAN tags, options,
-fragments, IPv6 with extensions, other links) is handed on, and `frames` decides. The file comes in
-blocks; a record that lies across two is put together, nothing else is copied. Lengths are checked
-before they are believed.
+Strategy: nearly every packet of a capture is of no interest, and `past` goes over those; what it
+stops at is handed on, and `frames` decides. The file comes in blocks; a record that lies across two
+is put together, nothing else is copied. Lengths are checked before they are believed.
 """
 
 from __future__ import annotations
@@ -21,14 +18,12 @@ from mailseal.capture.past import ENHANCED, INTERFACES, MAX_RECORD, SLACK
 
 class Packet(NamedTuple):
     """A frame as it was captured. `time` is seconds since 1970, `link` its type
-    (https://www.tcpdump.org/linktypes.html). `length` is what it had on the wire, `data` may be
-    less.
+    (https://www.tcpdump.org/linktypes.html).
     """
 
     time: float
     link: int
     data: bytes
-    length: int
 
 
 class Unreadable(Exception):
@@ -184,7 +179,7 @@ class _Pcap:
         self._link = link
         self._big = order == ">"
         self._length = struct.Struct(order + "8xI")
-        self._header = struct.Struct(order + "IIII")
+        self._header = struct.Struct(order + "II")
         self._kind = _AT.get(link) if reader.ports else None
         self._ports = past.ports(reader.ports)
 
@@ -217,9 +212,9 @@ class _Pcap:
         return at
 
     def _packet(self, data: bytes, at: int, length: int) -> Packet:
-        seconds, parts, _, real = self._header.unpack_from(data, at)
+        seconds, parts = self._header.unpack_from(data, at)
         frame = data[at + 16 : at + 16 + length]
-        return Packet(seconds + parts * self._unit, self._link, frame, real)
+        return Packet(seconds + parts * self._unit, self._link, frame)
 
 
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, ENHANCED
@@ -251,8 +246,8 @@ class _Pcapng:
         self._order = order
         self._interfaces.clear()
         self._head = struct.Struct(order + "II")
-        self._enhanced = struct.Struct(order + "8xIIIII")
-        self._old = struct.Struct(order + "8xHHIIII")
+        self._enhanced = struct.Struct(order + "8xIIII")
+        self._old = struct.Struct(order + "8xH2xIII")
         # Of interfaces like the first the packets that nobody wants are passed by.
         self._kind: int | None = None
         self._numbers = b""
@@ -328,12 +323,14 @@ class _Pcapng:
         self._reader.packets += 1
         high = low = number = 0
         if kind == _ENHANCED:
-            number, high, low, size, real = self._enhanced.unpack_from(data, at)
+            number, high, low, size = self._enhanced.unpack_from(data, at)
         elif kind == _OLD_PACKET:
-            number, _, high, low, size, real = self._old.unpack_from(data, at)
+            number, high, low, size = self._old.unpack_from(data, at)
         else:
             (real,) = struct.unpack_from(self._order + "I", data, at + 8)
-            size = min(real, length - 16)
+            # Its length is not written: it is that of the interface's limit, without the padding.
+            snap = self._interfaces[0].snap if self._interfaces else 0
+            size = min(real, snap or real, length - 16)
         begin = at + _FRAME[kind]
         if begin + size > at + length - 4:
             raise _Lie(f"a packet of {size} octets in a block of {length}: the file is damaged")
@@ -344,4 +341,4 @@ class _Pcapng:
             self._reader.skip(interface.link)
             return None
         time = (high << 32 | low) * interface.unit + interface.offset
-        return Packet(time, interface.link, data[begin : begin + size], real)
+        return Packet(time, interface.link, data[begin : begin + size])

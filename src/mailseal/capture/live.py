@@ -194,7 +194,7 @@ class Interface:
             if level == socket.SOL_SOCKET and kind == _TIMESTAMP:
                 seconds, parts = struct.unpack("ll", value)
                 time = seconds + parts * 1e-9
-        return Packet(time, RAW, data, len(data))
+        return Packet(time, RAW, data)
 
     def count(self) -> int:
         """Packets that the kernel had to drop, since it was opened."""

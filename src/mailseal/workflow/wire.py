@@ -63,7 +63,6 @@ class Listener:
         self._frames = Frames(request.wanted)
         self._streams = Streams(self._observer.ear)
         self._latest = 0.0
-        self._swept = 0.0
         self._given_up = 0
 
     def packet(self, when: float, link: int, data: bytes) -> None:
@@ -129,7 +128,7 @@ def read(paths: tuple[str, ...], request: Request, progress: Progress) -> Logins
         reader = Reader(request.wanted)
         first = True
         try:
-            for when, link, data, _ in reader.read(_told(path, size, gathered, progress)):
+            for when, link, data in reader.read(_told(path, size, gathered, progress)):
                 if first:
                     listener.anew(when)
                     first = False
@@ -282,7 +281,7 @@ def _listen(name: str, request: Request, source: int, sink: int) -> None:
                 return
             if came is None:
                 break
-            for when, link, data, _ in came:
+            for when, link, data in came:
                 packets += 1
                 listener.packet(when, link, data)
             if time.monotonic() > told + TELL:
@@ -291,7 +290,7 @@ def _listen(name: str, request: Request, source: int, sink: int) -> None:
                 word()
         # What came before the word to stop is read out.
         with contextlib.suppress(CannotListen):
-            for when, link, data, _ in interface.read(0.0) or ():
+            for when, link, data in interface.read(0.0) or ():
                 packets += 1
                 listener.packet(when, link, data)
         listener.finish()
