@@ -307,6 +307,19 @@ def test_a_unit_that_starts_but_does_not_listen_is_a_failure_that_says_where():
     assert "something still listens on 0.0.0.0 port 109" in str(failed.value)
 
 
+def test_a_reload_is_done_when_the_sockets_are_new_ones():
+    system = host()
+    old = next(each for each in system.listeners() if each.unit == "inetd.service")
+    wanted = (Listening(old.address, old.port, True, anew=True),)
+    op = ops.UnitAction("inetd.service", "reload", "", after_do=wanted, seconds=1.0)
+    assert operation(op).act(context(system), op) == "reload inetd.service"
+    system.clock = 0.0
+    op = ops.UnitAction("", "daemon-reload", "", after_do=wanted, seconds=1.0)
+    with pytest.raises(OpFailed, match=f"nothing new listens on {old.address} port {old.port}"):
+        operation(op).act(context(system), op)
+    assert system.clock > 0.9, "it was waited for"
+
+
 def test_a_denial_of_the_security_module_is_told():
     system = host()
     denial = b'apparmor="DENIED" operation="open" name="/etc/mailseal/109.key" comm="stunnel4"\n'

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import posixpath
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Type
 
 from mailseal.apply import authority, trial
 from mailseal.model import ops
@@ -332,6 +332,12 @@ def _remove_issued(context: Context, op: ops.IssueCertificate, undo: Undo) -> st
 
 # -- services ----------------------------------------------------------------------------------
 
+_ROUND = 0.02
+
+_Sockets = FrozenSet[Tuple[str, int, int]]
+"""What listens in this network namespace: address, port, and the inode, which no other socket has
+while it lives."""
+
 
 def _nothing_before(context: Context, op: Any, index: int) -> Undo:
     return {}
@@ -358,29 +364,43 @@ def _unit(
     system = context.system
     if word == "stop" and units.state(system, unit).load == "not-found":
         return "%s is not there" % unit
+    old = _sockets(system) if any(want.anew for want in wanted) else frozenset()
     done = units.act(system, unit, word)
     if not done.ok:
         raise OpFailed("%s %s failed: %s%s" % (word, unit, done.words(), denials(system)))
-    missing = await_listeners(system, wanted, seconds)
+    missing = await_listeners(system, wanted, seconds, old)
     if missing:
         raise OpFailed("after %s %s: %s%s" % (word, unit, missing, denials(system)))
     return "%s %s" % (word, unit) if unit else word
 
 
-def await_listeners(system: System, wanted: Tuple[Listening, ...], seconds: float) -> str:
-    """Waits until every expectation holds. Empty text then, else what does not hold."""
+def _sockets(system: System) -> _Sockets:
+    return frozenset(
+        (each.address, each.port, each.inode) for each in system.sockets() if not each.namespace
+    )
+
+
+def await_listeners(
+    system: System, wanted: Tuple[Listening, ...], seconds: float, old: _Sockets = frozenset()
+) -> str:
+    """Waits until every expectation holds. Empty text then, else what does not hold. `old` are
+    those that do not count where a socket is wanted anew.
+    """
     # A bound on rounds and not on time: the clock may jump. Short ones: while we wait, nobody may
     # be served.
     for _ in range(max(1, int(seconds / _ROUND))):
         there = {
-            (each.address, each.port, unit)
-            for unit in {want.unit for want in wanted}
+            (each.address, each.port, unit, False)
+            for unit in {want.unit for want in wanted if not want.anew}
             for each in system.listeners(unit)
         }
+        if any(want.anew for want in wanted):
+            new = _sockets(system) - old
+            there |= {(address, port, "", True) for address, port, _ in new}
         missing = [
             _wording(want)
             for want in wanted
-            if ((want.address, want.port, want.unit) in there) is not want.present
+            if ((want.address, want.port, want.unit, want.anew) in there) is not want.present
         ]
         if not missing:
             return ""
@@ -388,11 +408,9 @@ def await_listeners(system: System, wanted: Tuple[Listening, ...], seconds: floa
     return "; ".join(missing)
 
 
-_ROUND = 0.02
-
-
 def _wording(want: Listening) -> str:
-    state = "nothing listens" if want.present else "something still listens"
+    new = "new " if want.anew else ""
+    state = "nothing %slistens" % new if want.present else "something still listens"
     where = " in the network namespace of %s" % want.unit if want.unit else ""
     return "%s on %s port %d%s" % (state, want.address, want.port, where)
 

@@ -27,7 +27,7 @@ from mailseal.demo.stage import Stage
 from mailseal.demo.supervisor import Backstage, Supervisor, module, supervising
 from mailseal.model.host import Listener
 from mailseal.system.base import Completed, Meta, Socket, Stat
-from mailseal.system.proc import listening
+from mailseal.system.proc import Row, listening
 
 NAME = "mail.example"
 USER = "postmaster"
@@ -113,10 +113,9 @@ class ToyHost:
         """Of the stage: no unit here has a network of its own."""
         if unit:
             return ()
-        done = self._live.run([*self._stage.prefix, "cat", "/proc/net/tcp", "/proc/net/tcp6"])
         owners = self._owners()
         found = []
-        for address, port, inode, _ in listening(done.out.decode("ascii", "replace")):
+        for address, port, inode, _ in self._rows():
             pid, unit, program = owners.get(inode, (0, "", ""))
             found.append(
                 Listener(address, port, pid, os.path.basename(program), program, unit, False)
@@ -126,8 +125,13 @@ class ToyHost:
     def sockets(self) -> tuple[Socket, ...]:
         """Nothing in the demo asks who holds them."""
         return tuple(
-            Socket(each.address, each.port, each.dual, 0, 0, "", ()) for each in self.listeners()
+            Socket(address, port, False, inode, 0, "", ())
+            for address, port, inode, _ in self._rows()
         )
+
+    def _rows(self) -> Iterator[Row]:
+        done = self._live.run([*self._stage.prefix, "cat", "/proc/net/tcp", "/proc/net/tcp6"])
+        return listening(done.out.decode("ascii", "replace"))
 
     def _owners(self) -> Mapping[int, tuple[int, str, str]]:
         """By inode, the unit's process that holds a socket."""

@@ -26,13 +26,16 @@ class Splice:
 @dataclass(frozen=True)
 class Listening:
     """An expectation of a socket: TCP at `address` and `port`, there or gone. With `unit` it is
-    looked for in the network namespace of that unit's main process.
+    looked for in the network namespace of that unit's main process. With `anew` a socket does not
+    count that was there before: a daemon that opens its sockets again when it reloads (stunnel)
+    has done so only then.
     """
 
     address: str
     port: int
     present: bool
     unit: str = ""
+    anew: bool = False
 
 
 @dataclass(frozen=True)

@@ -413,7 +413,10 @@ def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
             for service in each.document.services
             for splice in stunnel_config.set_option(each.document, service, "connect", connect)
         ]
-        ops.append(UnitAction(each.unit, "", "reload"))
+        # systemd says that a reload is done when the signal is sent. stunnel closes its listeners
+        # then and opens them again: a look in between would be refused.
+        again = tuple(Listening(one.address, one.port, True, anew=True) for one in each.listeners)
+        ops.append(UnitAction(each.unit, "", "reload", after_undo=again))
         ops.append(edit(each.path, each.document.data, splices))
-        ops.append(UnitAction(each.unit, "reload", ""))
+        ops.append(UnitAction(each.unit, "reload", "", after_do=again))
     return tuple(ops)

@@ -150,7 +150,8 @@ class MemorySystem(Disk):
                 process = Process(each.pid, each.process, path, "here", 0, "root", cgroup)
                 space = Namespace(inode, "", process) if inode else None
                 held = () if self.user else (process,)
-                where = (each.address, each.port, each.dual, 1000 * inode + number)
+                # The manager counts on with each time that a daemon opens its sockets.
+                where = (each.address, each.port, each.dual, 1000 * each.pid + number)
                 found.append(Socket(*where, 0, "root", held, space))
         return tuple(found)
 
