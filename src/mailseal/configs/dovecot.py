@@ -144,10 +144,16 @@ def _unquoted(value: str) -> str:
 
 def set_value(document: Document, setting: Setting, value: str) -> Tuple[Splice, ...]:
     """Give a setting another value, of one word; its comment stays."""
-    gap = b"" if setting.value.text or document.data[setting.value.span.start - 1 :][:1] in (
-        b" ",
-        b"\t",
-    ) else b" "
+    gap = (
+        b""
+        if setting.value.text
+        or document.data[setting.value.span.start - 1 :][:1]
+        in (
+            b" ",
+            b"\t",
+        )
+        else b" "
+    )
     splice = text.replace(document.data, setting.value.span, gap + _word(value))
     return (splice,) if splice.old != splice.new else ()
 

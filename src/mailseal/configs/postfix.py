@@ -159,9 +159,7 @@ def _part(word: Word, first: int, last: int) -> Word:
 # ---- edits ---------------------------------------------------------------------------------------
 
 
-def set_override(
-    document: Document, service: Service, name: str, value: str
-) -> Tuple[Splice, ...]:
+def set_override(document: Document, service: Service, name: str, value: str) -> Tuple[Splice, ...]:
     """Give a service a parameter of its own: the setting that counts is changed, or one is added
     as its last line. Raises ValueError for what Postfix would not read back.
     """
