@@ -17,7 +17,9 @@ FROM_FILES = ("start-from-a-report", "scan-an-estate")
 # A host of another daemon: test_native.
 ELSEWHERE = ("enforce-in-the-daemon",)
 PAGES = sorted(
-    page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in (*FROM_FILES, *ELSEWHERE)
+    page
+    for page in (ROOT / "docs" / "howto").glob("*.md")
+    if page.stem not in (*FROM_FILES, *ELSEWHERE)
 )
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _EXPOSED = 1

@@ -70,6 +70,8 @@ _ASKED = (
     *("smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_wrappermode", *_CERTIFICATES),
 )
 _QUESTION = " ".join(_ASKED)
+_KNOWN_PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
+"""known_tcp_ports, which Postfix has since 3.6."""
 
 
 def _take(reader: Reader) -> Taken:
@@ -126,7 +128,7 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
     fact, names = facts.file(_MASTER), facts.file("/etc/services")
     assert fact is not None
     document = master_cf.parse(fact.content or b"")
-    ports = parse_services((names and names.content) or b"")
+    ports = {**_KNOWN_PORTS, **parse_services((names and names.content) or b"")}
     if document.malformed:
         bad = document.malformed[0]
         return Enforcement(("%s line %d: %s" % (_MASTER, bad.span.line, bad.reason),))

@@ -30,9 +30,10 @@ from mailseal.starters.base import edit, listeners_at
 
 def daemon_at(facts: HostFacts, port: int) -> Daemon | None:
     """The daemon on a port, where it is one that can enforce TLS itself."""
-    found = {daemons.of(each.executable) for each in listeners_at(facts, port)}
-    daemon = next(iter(found)) if len(found) == 1 else None
-    return daemon if daemon and daemon.native else None
+    found = [daemons.of(each.executable) for each in listeners_at(facts, port)]
+    daemon = found[0] if found else None
+    alone = all(each is daemon for each in found)
+    return daemon if daemon and daemon.native and alone else None
 
 
 def asked(facts: HostFacts, port: int, protocol: str) -> Enforcement | None:
