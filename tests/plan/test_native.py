@@ -155,12 +155,17 @@ def test_every_port_of_the_protocol_is_named_and_proven_where_strangers_reach_it
     system = dovecot(trusted="198.51.100.0/24")
     made = plan(system, 143, "imap")
     assert affected(gather(system, (143,)), 143, "imap") == (143, 10143)
-    where = {(claim.kind, claim.endpoint.port) for claim in made.claims}
+    *promised, beside = made.claims
+    where = {(claim.kind, claim.endpoint.port) for claim in promised}
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
     assert where == {(kind, port) for kind in kinds for port in (143, 10143)}
-    assert {claim.vantage for claim in (*made.claims, *made.before)} == {Vantage.REMOTE}
+    assert {claim.vantage for claim in (*promised, *made.before)} == {Vantage.REMOTE}
+    assert beside.kind is ClaimKind.NEIGHBOURS_KEPT
+    assert set(beside.expected["listening"].split()) == {
+        *("0.0.0.0:110", "[::]:110", "0.0.0.0:993", "[::]:993")
+    }
     assert {claim.endpoint.port for claim in made.before} == {143, 10143}
-    assert all(claim.expected["certificate"] == "/etc/ssl/mail.pem" for claim in made.claims)
+    assert all(claim.expected["certificate"] == "/etc/ssl/mail.pem" for claim in promised)
     assert "10143" in made.headline[0]
     assert any("198.51.100.0/24" in risk for risk in made.risks)
 
@@ -261,8 +266,11 @@ def test_where_it_is_enforced_there_is_nothing_to_change(system: MemorySystem, p
         plan(system, port, "imap" if port == 143 else "smtp")
 
 
-def elsewhere(of: HostFacts, **more: str) -> HostFacts:
-    return replace(of, listeners=tuple(replace(each, **more) for each in of.listeners))
+def elsewhere(of: HostFacts, unit: str = "postfix.service", executable: str = "") -> HostFacts:
+    there = [
+        replace(each, unit=unit, executable=executable or each.executable) for each in of.listeners
+    ]
+    return replace(of, listeners=tuple(there))
 
 
 def test_another_instance_and_another_daemon_are_not_guessed_about():

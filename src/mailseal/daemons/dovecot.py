@@ -274,7 +274,7 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         return Enforcement(tuple(problems))
     wanted = _WANTED[release]
     if all(values.get(key) == value for key, value in wanted):
-        return Enforcement(already="Dovecot takes no login before TLS on port %d" % port)
+        return Enforcement(already="Dovecot takes no login before TLS on port %d already" % port)
     asked = _asked(name, release)
     effect = CheckConfiguration(asked, tuple("%s = %s" % pair for pair in wanted))
     return Enforcement(

@@ -140,7 +140,7 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
     if problems:
         return Enforcement(tuple(dict.fromkeys(problems)))
     if all(settings.enforced for settings in here):
-        return Enforcement(already="Postfix takes no login before TLS on port %d" % port)
+        return Enforcement(already="Postfix takes no login before TLS on port %d already" % port)
     # Of two addresses of one port, one may be safe already; then it stays as it is.
     change = [settings.service for settings in here if not settings.enforced]
     splices = [
