@@ -97,3 +97,13 @@ def test_a_section_is_added_at_the_end(data: bytes):
     assert unchanged_around(splices, data, changed)
     with pytest.raises(ValueError, match="one word"):
         dovecot.add_section(document, "protocol", "imap {", ())
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "data",
+    [b"a" + b" " * 100_000 + b"b", b"\"a' " * 50_000, b"a \\\n" * 40_000],
+    ids=lambda data: str(len(data)),
+)
+def test_a_hostile_line_takes_no_time(data: bytes):
+    assert dovecot.parse(data).data == data

@@ -104,3 +104,13 @@ def test_no_value_makes_two():
     document = postfix.parse(SAMPLE)
     with pytest.raises(ValueError, match="one word"):
         postfix.set_override(document, document.services[0], "a", "b c")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "data",
+    [b"a b c d e f g h -o {a =" + b" " * 100_000 + b"}", b"-o " * 50_000],
+    ids=lambda data: str(len(data)),
+)
+def test_a_hostile_line_takes_no_time(data: bytes):
+    assert postfix.parse(data).data == data

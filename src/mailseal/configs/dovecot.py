@@ -15,10 +15,10 @@ from typing import Iterator, List, Tuple, Union
 from mailseal.configs import text
 from mailseal.configs.text import Malformed, Span, Splice, Trivia, Word
 
-_COMMENT = re.compile(rb"""(?:[^"'\s#]|"[^"]*"|'[^']*'|["']|\s+(?!\s*\#)|(?<=\S)\#)*""")
+# Nothing here goes back and forth over a line: a hostile one would take hours.
+_QUOTED = re.compile(rb"""\"[^\"]*\"|'[^']*'|(?P<comment>\s\#)""")
 _INCLUDE = re.compile(rb"!include(?P<kind>_try)?[ \t]+(?P<value>\S.*)", re.DOTALL)
-_BEGIN = re.compile(rb"(?P<kind>[^\s={}\"']+)(?:\s+(?P<value>[^{}=]*?))?\s*\{", re.DOTALL)
-_SETTING = re.compile(rb"(?P<key>[^\s={}\"'!<]+)\s*=\s*(?P<value>.*)", re.DOTALL)
+_KEY = re.compile(rb"[^\s={}\"'!<]+")
 
 
 @dataclass(frozen=True)
@@ -110,27 +110,29 @@ def _item(line: text.Line) -> Items:
     first = len(line.text) - len(line.text.lstrip())
     if line.text[first : first + 1] == b"#":
         return Trivia(line.whole)
-    found = _COMMENT.match(line.text, first)
-    body = line.text[first : found.end() if found else first].rstrip()
+    tokens = _QUOTED.finditer(line.text, first)
+    last = next((each.start() for each in tokens if each.group("comment")), len(line.text))
+    body = line.text[first:last].rstrip()
     if not body:
         return Trivia(line.whole)
     if b"\0" in body or body.endswith(b"\\"):
         return Malformed(line.whole, "a NUL, or a line that goes on and does not")
+    if body in (b"{", b"}{"):
+        return Malformed(line.whole, "a section without a name")
     if body == b"}":
         return End(line.whole)
     include = _INCLUDE.fullmatch(body)
     if include:
         return Include(line.whole, text.decode(include.group("value")), not include.group("kind"))
-    begin = _BEGIN.fullmatch(body)
-    if begin:
-        name = text.decode(begin.group("value") or b"").strip()
-        return Begin(line.whole, text.decode(begin.group("kind")), _unquoted(name))
-    setting = _SETTING.fullmatch(body)
-    if setting is None:
+    key, equals, value = body.partition(b"=")
+    if body.endswith(b"{") and not equals:
+        kind, *name = body[:-1].split(None, 1)
+        return Begin(line.whole, text.decode(kind), _unquoted(text.decode(b"".join(name)).strip()))
+    if not equals or not _KEY.fullmatch(key.rstrip()):
         return Malformed(line.whole, "neither a setting nor a section: Dovecot does not start")
-    key = line.word(*(first + at for at in setting.span("key")))
-    value = line.word(*(first + at for at in setting.span("value")))
-    return Setting(line.whole, key, Word(_unquoted(value.text), value.span))
+    start, end = first + len(body) - len(value.lstrip()), first + len(body)
+    word = Word(_unquoted(text.decode(line.text[start:end])), line.span(start, end))
+    return Setting(line.whole, line.word(first, first + len(key.rstrip())), word)
 
 
 def _unquoted(value: str) -> str:
@@ -144,16 +146,8 @@ def _unquoted(value: str) -> str:
 
 def set_value(document: Document, setting: Setting, value: str) -> Tuple[Splice, ...]:
     """Give a setting another value, of one word; its comment stays."""
-    gap = (
-        b""
-        if setting.value.text
-        or document.data[setting.value.span.start - 1 :][:1]
-        in (
-            b" ",
-            b"\t",
-        )
-        else b" "
-    )
+    before = document.data[setting.value.span.start - 1 :][:1]
+    gap = b"" if setting.value.text or before in (b" ", b"\t") else b" "
     splice = text.replace(document.data, setting.value.span, gap + _word(value))
     return (splice,) if splice.old != splice.new else ()
 

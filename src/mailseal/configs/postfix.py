@@ -20,8 +20,6 @@ FIELDS = 8
 process limit, command."""
 
 _WORD = re.compile(rb"\{[^{}]*\}|[^\s{}][^\s]*|[{}]\S*")
-_GROUP = re.compile(r"\{\s*(?P<name>\w+)\s*=\s*(?P<value>.*?)\s*\}", re.DOTALL)
-_PAIR = re.compile(r"(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
 _HOST = re.compile(r"(?:\[(?P<v6>[^]]*)\]:|(?P<host>[^:]*):)?(?P<port>[\w-]+)")
 
 
@@ -137,11 +135,13 @@ def _overrides(arguments: List[Word]) -> Iterator[Override]:
         # getopt(3): the value may stand in the same word as the option.
         skip = 2 if before != "-o" and word.text.startswith("-o") and len(word.text) > 2 else 0
         if before == "-o" or skip:
-            match = (_GROUP if word.text[skip:].startswith("{") else _PAIR).fullmatch(
-                word.text, skip
-            )
-            if match:
-                yield Override(match.group("name"), _part(word, *match.span("value")))
+            braces = word.text.startswith("{", skip)
+            first, last = skip + braces, len(word.text) - braces
+            name, equals, value = word.text[first:last].partition("=")
+            if equals and name.strip():
+                start = last - len(value.lstrip()) if braces else last - len(value)
+                end = max(start, start + len(word.text[start:last].rstrip()))
+                yield Override(name.strip(), _part(word, start, end))
             before = ""
         else:
             before = word.text
