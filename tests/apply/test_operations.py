@@ -52,6 +52,7 @@ EXAMPLES: dict[type, Op] = {
         ops.IssueCertificate("/etc/mailseal", "109", ("mail.example", "192.0.2.1"), 90, "mail"),
         ops.UnitAction("xinetd.service", "start", "stop"),
         TRIAL,
+        ops.CheckConfiguration(("openssl", "version"), ("OpenSSL 3.0.17 1 Jul 2025",)),
     )
 }
 
@@ -97,10 +98,10 @@ def test_act_and_undo_and_undo_again(kind):
     undo = row.before(context(system), op, 3)
     assert state(system) == before, "noting what the undo needs changes nothing"
     assert row.act(context(system), op)
-    if kind not in (ops.TryTerminator, ops.InstallPackage):
+    if kind not in (ops.TryTerminator, ops.InstallPackage, ops.CheckConfiguration):
         assert state(system) != before
     for _ in range(2):
-        assert row.undo(context(system), op, undo)
+        assert row.undo(context(system), op, undo) or kind is ops.CheckConfiguration
         assert state(system) == before
 
 
@@ -361,3 +362,16 @@ def test_a_trial_whose_backend_is_dead_fails():
     dead = replace(context(system), greets=lambda *words: "the service does not greet")
     with pytest.raises(OpFailed, match="through the trial's TLS: the service does not greet"):
         operation(TRIAL).act(dead, TRIAL)
+
+
+@pytest.mark.parametrize(
+    ("argv", "prints", "says"),
+    [
+        (("openssl", "version"), ("no such line",), "has no effect"),
+        (("nosuch", "check"), (), "refuses this configuration: nosuch check"),
+    ],
+)
+def test_a_daemon_that_does_not_take_its_configuration_fails_the_op(argv, prints, says: str):
+    op, system = ops.CheckConfiguration(argv, prints), host()
+    with pytest.raises(OpFailed, match=says):
+        operation(op).act(context(system), op)

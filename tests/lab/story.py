@@ -28,7 +28,7 @@ NAME = "mail.example"
 """The name by which clients know the mail host."""
 
 _CLIENT = str(Path(__file__).with_name("pop2client.py"))
-_PROGRAM = b"""#!/bin/sh
+PROGRAM = b"""#!/bin/sh
 PYTHONPATH=/srv/mailseal/src:$(echo /srv/mailseal/.venv/lib/python3*/site-packages)
 export PYTHONPATH PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
 exec python3 -m mailseal "$@"
@@ -125,7 +125,7 @@ def scene(lab: Lab, system: str, starter: str) -> Scene:
     mail = lab.host("mailhost", system=system, network=net, binds={ROOT: "/srv/mailseal"})
     names = f"{mail.ipv4} {NAME}\n{mail.ipv6} {NAME}\n".encode()
     mail.write("/etc/hosts", mail.read("/etc/hosts") + names)
-    mail.write("/usr/local/bin/mailseal", _PROGRAM, mode=0o755)
+    mail.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
     mail.install_pop2d(starter, "--bad-login-delay 0")
     return Scene(lab, net, mail, lab.client(net, "client"))
 
@@ -133,7 +133,7 @@ def scene(lab: Lab, system: str, starter: str) -> Scene:
 def desk(on: Scene) -> Host:
     """A workstation that reaches the mail host by ssh, as root, by the name of `mailhost`."""
     host = on.lab.host("desk", system="workstation", network=on.net, binds={ROOT: "/srv/mailseal"})
-    host.write("/usr/local/bin/mailseal", _PROGRAM, mode=0o755)
+    host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
     names = f"{on.mail.ipv4} {NAME}\n{on.mail.ipv6} {NAME}\n".encode()
     host.write("/etc/hosts", host.read("/etc/hosts") + names)
     host.run(["sh", "-ec", _KEY % on.mail.ipv4])

@@ -2,10 +2,11 @@
 
 import pytest
 
-from mailseal.model.look import Observation, Reach, Vantage
+from mailseal.model.look import Observation, Outcome, Reach, StartTls, Upgrade, Vantage
 from mailseal.model.plan import ClaimKind, Result
 from mailseal.prove import prover
 from mailseal.system.memory import MemorySystem
+from tests.plan.hosts import inetd
 from tests.prove import looks
 from tests.prove.looks import CLEARTEXT, DEAD, EAGER, SEALED, SILENT, Looker, claim, look, read
 
@@ -93,3 +94,40 @@ def test_a_backend_that_is_not_there():
     guarded = claim(ClaimKind.BACKEND_GUARDED, Vantage.SELF, path="/run/x.sock", group="stunnel4")
     (proof,) = prover({}, system.read, system)([guarded])
     assert (proof.result, proof.evidence) == (FAIL, ("/run/x.sock is not there",))
+
+
+def upgraded(*outcomes: Outcome) -> Observation:
+    """A look at a service that knows STARTTLS, and took logins in cleartext so."""
+    attempts = tuple(looks.attempt(each) for each in outcomes)
+    begun = StartTls(True, Upgrade.DONE)
+    return look(tls=looks.tls(), protocol="imap", starttls=begun, attempts=attempts)
+
+
+NO, LISTED, UNASKED = upgraded(Outcome.REFUSED), upgraded(Outcome.OFFERED), upgraded()
+
+
+@pytest.mark.parametrize(("seen", "result"), [(NO, PASS), (LISTED, FAIL), (UNASKED, UNKNOWN)])
+def test_where_tls_begins_inside_the_session_a_refusal_was_heard(seen, result):
+    (proof,) = prover({Vantage.REMOTE: Looker(seen)}, read, None, lambda: 0.0)([claim(REFUSED)])
+    assert proof.result is result
+
+
+@pytest.mark.parametrize(
+    ("seen", "certificate", "result"),
+    [(UNTRUSTED, "/c", PASS), (UNTRUSTED, "", UNKNOWN), (OTHER, "/c", FAIL), (SEALED, "", PASS)],
+)
+def test_of_a_certificate_that_was_there_it_counts_that_it_is_the_same(seen, certificate, result):
+    expected = {"protocol": "pop2", "certificate": certificate, "pinned": "yes"}
+    wanted = claim(IN_TLS, **expected)
+    (proof,) = prover({Vantage.REMOTE: Looker(seen)}, read, None, lambda: 0.0)([wanted])
+    assert proof.result is result
+
+
+@pytest.mark.parametrize(
+    ("listening", "result"), [("0.0.0.0:109", PASS), ("0.0.0.0:109 [::]:25", FAIL)]
+)
+def test_the_services_beside_it_still_listen(listening: str, result: Result):
+    wanted = claim(ClaimKind.NEIGHBOURS_KEPT, Vantage.SELF, listening=listening)
+    (proof,) = prover({}, read, inetd(), lambda: 0.0)([wanted])
+    assert proof.result is result
+    assert ("[::]:25" in proof.evidence[0]) is (result is FAIL)

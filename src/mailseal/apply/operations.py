@@ -442,6 +442,29 @@ def _end_trial(context: Context, op: ops.TryTerminator, undo: Undo) -> str:
     return "the trial is gone"
 
 
+# -- a daemon's own checker ------------------------------------------------------------------------
+
+
+def _check_configuration(context: Context, op: ops.CheckConfiguration) -> str:
+    command = " ".join(op.argv)
+    done = context.system.run(op.argv, timeout=CHECK_SECONDS)
+    if not done.ok:
+        raise OpFailed("the daemon refuses this configuration: %s" % done.words())
+    said = [" ".join(line.split()) for line in done.out.decode("utf-8", "replace").splitlines()]
+    missing = [line for line in op.prints if line not in said]
+    if missing:
+        words = "the change has no effect: `%s` does not print %r. Something else overrides it"
+        raise OpFailed(words % (command, missing[0]))
+    return "checked: %s" % command
+
+
+def _nothing_to_undo(context: Context, op: ops.CheckConfiguration, undo: Undo) -> str:
+    return ""
+
+
+CHECK_SECONDS = 60.0
+
+
 OPERATIONS: Dict[Type[Any], Operation] = {
     ops.InstallPackage: Operation(_package_before, _install, _keep_package),
     ops.MakeDirectory: Operation(_absent_before, _make_directory, _remove_directory),
@@ -452,6 +475,7 @@ OPERATIONS: Dict[Type[Any], Operation] = {
     ops.IssueCertificate: Operation(_issue_before, _issue, _remove_issued),
     ops.UnitAction: Operation(_nothing_before, _unit_do, _unit_undo),
     ops.TryTerminator: Operation(_nothing_before, _try, _end_trial),
+    ops.CheckConfiguration: Operation(_nothing_before, _check_configuration, _nothing_to_undo),
 }
 
 
@@ -460,6 +484,7 @@ _SECONDS: Dict[Type[Any], float] = {
     ops.IssueCertificate: 240.0,
     ops.UnitAction: 2 * units.SECONDS,
     ops.TryTerminator: 4 * units.SECONDS,
+    ops.CheckConfiguration: CHECK_SECONDS + 10.0,
 }
 
 

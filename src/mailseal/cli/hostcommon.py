@@ -66,10 +66,9 @@ _CHANGE_OPTIONS = (
 _PLAN_OPTIONS = (
     click.option(
         "--strategy",
-        type=click.Choice(("wrap", "retire")),
-        default="wrap",
-        show_default=True,
-        help="TLS in front (wrap), or the service turned off (retire).",
+        type=click.Choice(("wrap", "native", "retire")),
+        help="TLS in front (wrap), enforced by the daemon itself (native), or the service turned "
+        "off (retire). Default: what fits, and the plan says why.",
     ),
     click.option(
         "--stage",
@@ -138,7 +137,7 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
     return Wish(
         port,
         Options(
-            strategy=options["strategy"],
+            strategy=options["strategy"] or "",
             stage=options["stage"],
             name=options["name"] or name,
             given=given,

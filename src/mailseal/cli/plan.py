@@ -23,6 +23,7 @@ Examples:
   mailseal plan --facts mailhost.json --name mail.example -o plan.json
   mailseal plan --stage offer ssh://mailhost       TLS beside cleartext, nobody is cut off
   mailseal plan --strategy retire ssh://mailhost   turn the service off
+  sudo mailseal plan 192.0.2.10:587 --strategy native  Postfix or Dovecot enforces TLS itself
 
 Without root the plan is a draft that names what it could not read; `apply` refuses drafts. Its
 first lines name who would be cut off: who was seen to log in, by the commands `wire` and `logs`.
@@ -31,7 +32,7 @@ first lines name who would be cut off: who was seen to log in, by the commands `
 @click.argument("target", required=False, metavar="[TARGET|ssh://HOST]")
 @plan_options
 @click.option("--facts", "facts_file", metavar="FILE", help="Plan for the host of these facts.")
-@click.option("--protocol", default="", metavar="NAME", help="What the port serves (pop2).")
+@click.option("--protocol", default="", metavar="NAME", help="What the port serves: pop2, imap...")
 @click.option("-o", "--output", metavar="FILE", help="Write the plan there, for `apply`.")
 @click.option("--overwrite", is_flag=True, help="Let -o replace a file.")
 def command(

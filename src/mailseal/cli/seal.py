@@ -86,7 +86,7 @@ def command(
 
 def _next(sealed: bool, made: Plan, target: str, *, private: bool) -> list[str]:
     lines = []
-    if sealed and made.strategy == "wrap" and made.stage == "enforce":
+    if sealed and made.strategy in ("wrap", "native") and made.stage == "enforce":
         lines.append("SEALED: proven from here.")
     elif made.stage == "enforce" and not target.startswith("ssh://"):
         lines.append(

@@ -11,6 +11,7 @@ for that.
 from __future__ import annotations
 
 import fnmatch
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import (
@@ -26,12 +27,15 @@ from typing import (
 )
 
 from mailseal.daemons.dialect import Dialect
+from mailseal.model.host import FileFact, HostFacts
 from mailseal.model.local import Declared, Source
 from mailseal.model.look import Outcome, Vantage
+from mailseal.model.ops import CheckConfiguration, Splice
 
 if TYPE_CHECKING:  # Who only asks what an answer means starts without the machine's door.
     from mailseal.system.reader import Reader
 
+MAX_LINKS = 8
 MAX_TEXT = 300
 """Characters of a line that are shown."""
 
@@ -63,12 +67,54 @@ class Sign(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Enforcement:
+    """What makes a daemon take no login before TLS at a port.
+
+    `problems` are why that cannot be planned, each with what to do first; `already` says that its
+    configuration does so. `splices` are by path, `checks` ask its own tools for the value in
+    effect. `ports` are all ports where cleartext logins end, `certificate` is the PEM file that it
+    shows (empty: not known), `told` are lines for people, `paths` what all this rests on.
+    """
+
+    problems: Tuple[str, ...] = ()
+    already: str = ""
+    splices: Tuple[Tuple[str, Tuple[Splice, ...]], ...] = ()
+    checks: Tuple[CheckConfiguration, ...] = ()
+    ports: Tuple[int, ...] = ()
+    certificate: str = ""
+    told: Tuple[str, ...] = ()
+    risks: Tuple[str, ...] = ()
+    paths: Tuple[str, ...] = ()
+
+
+class Taken(NamedTuple):
+    """What planning needs of a daemon's configuration: its files, and what its own tools answer, by
+    their command line.
+    """
+
+    paths: Tuple[str, ...]
+    answers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Native:
+    """A daemon that can enforce TLS itself. `units` are those of systemd that run its usual
+    instance, to whose files `take` and `enforce` look; `enforce` is asked for a port and protocol.
+    """
+
+    units: Tuple[str, ...]
+    take: Callable[["Reader"], Taken]
+    enforce: Callable[[HostFacts, int, str], Enforcement]
+
+
+@dataclass(frozen=True)
 class Daemon:
     """`executables` are patterns (fnmatch) of the path of the process that holds the sockets.
 
     `title` is its name for people. `signs` are looked for in the banner, then `words` in the
     transcript: what tells releases apart that do not name themselves, pattern to version. `traps`
     say how far a look from a vantage can be believed. `logs` are the dialects of its log lines.
+    `native` is None where it cannot enforce TLS itself, or we do not know how.
     """
 
     name: str
@@ -80,6 +126,7 @@ class Daemon:
     readings: Tuple[Reading, ...] = ()
     traps: Mapping[Vantage, str] = field(default_factory=dict)
     logs: Tuple[Dialect, ...] = ()
+    native: Optional[Native] = None
 
     def runs(self, executable: str) -> bool:
         """Whether a program is this daemon's."""
@@ -117,6 +164,34 @@ def host_and_port(reader: Reader, word: str) -> Optional[Tuple[str, int]]:
         return None
     host = match.group("v6") or match.group("host") or ""
     return ("" if host == "*" else host), number
+
+
+def followed(facts: HostFacts, path: str) -> Optional[FileFact]:
+    """The file at the end of the links that begin at `path`, as far as the facts tell."""
+    for _ in range(MAX_LINKS):
+        fact = facts.file(path)
+        if fact is None or fact.kind != "link":
+            return fact
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), fact.target))
+    return None
+
+
+def public(facts: HostFacts, path: str) -> str:
+    """The certificate file at the end of `path`, where it is one and holds no private key: what a
+    look can be held against. Empty otherwise.
+    """
+    fact = followed(facts, path)
+    return fact.path if fact and b"BEGIN CERTIFICATE" in (fact.content or b"") else ""
+
+
+def editable(facts: HostFacts, path: str) -> str:
+    """Why a file of the configuration cannot be changed; empty where it can."""
+    fact = facts.file(path)
+    if fact is None:
+        return "%s is not there, or could not be read" % path
+    if fact.kind != "file":
+        return "%s is a %s and no plain file: change what it points to by hand" % (path, fact.kind)
+    return "" if fact.content is not None else "%s could not be read" % path
 
 
 class Product(NamedTuple):

@@ -12,20 +12,51 @@ client-common.c), so the host itself is told another thing than a stranger.
 Its log says TLS where there is some, also of logins that failed; `secured` is said of those clients
 and is no TLS. A login that policy refused has no user or no mechanism (seen: 2.3.19). Some releases
 write TSL.
+
+It enforces TLS before login with `ssl` and one setting more, whose name 2.4 changed, for a protocol
+by itself (`protocol imap { }`), over whatever is said outside: tried with 2.3.19 and 2.4.1.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import os.path
 import re
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
-from mailseal.daemons.base import Daemon, Sign, default, lines, source, text
+from mailseal.configs import dovecot as conf
+from mailseal.configs.inetd import parse_services
+from mailseal.configs.text import Malformed
+from mailseal.daemons.base import (
+    Daemon,
+    Enforcement,
+    Native,
+    Sign,
+    Taken,
+    default,
+    editable,
+    public,
+    source,
+    text,
+)
 from mailseal.daemons.dialect import Dialect, Line, Says, octets, services
+from mailseal.model.host import HostFacts
 from mailseal.model.local import Declared, Source
 from mailseal.model.login import LoginOutcome
 from mailseal.model.look import Channel, Vantage
+from mailseal.model.ops import CheckConfiguration, Splice
 from mailseal.system.reader import Reader, arguments
 
 CONFIG = "/etc/dovecot/dovecot.conf"
@@ -43,18 +74,23 @@ PORTS: Mapping[Tuple[str, str], Tuple[str, int]] = {
 }
 """Service and listener to the protocol that opens it, and its port where none is written."""
 
-_INCLUDE = re.compile(r"!include(?:_try)?\s+(\S+)")
-_BEGIN = re.compile(r"([\w.-]+)(?:\s+(\S+))?\s*\{")
-_SETTING = re.compile(r"([\w.-]+)\s*=\s*(.*)")
-
 
 class Setting(NamedTuple):
-    """A line `key = value`, and the sections it is in, outermost first: (kind, name)."""
+    """A setting, and the sections it is in, outermost first: (kind, name)."""
 
-    sections: Tuple[Tuple[str, str], ...]
+    sections: conf.Sections
     key: str
     value: str
     source: Source
+
+
+class Place(NamedTuple):
+    """An item of a file, with the sections it is in."""
+
+    path: str
+    document: conf.Document
+    sections: conf.Sections
+    item: conf.Items
 
 
 @dataclass
@@ -62,23 +98,41 @@ class _Listener:
     port: Optional[int] = None
     source: Optional[Source] = None
     hosts: Tuple[str, ...] = ()
+    implicit: bool = False
+
+
+class _Open(NamedTuple):
+    """A socket that is asked for, its protocol as Dovecot names it, TLS from the first octet."""
+
+    declared: Declared
+    protocol: str
+    implicit: bool
 
 
 def _declares(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
     path = (arguments(argv, "-c") or (CONFIG,))[-1]
+    places = _walk(reader.read, reader.matching, path, [], 0, reader.unread)
+    return tuple(each.declared for each in _opened(places, reader.port, path))
+
+
+def _opened(
+    places: Iterable[Place], port_of: Callable[[str], Optional[int]], path: str
+) -> List[_Open]:
     protocols: Optional[Dict[str, Source]] = None
     everywhere: Tuple[str, ...] = ()
-    listeners = {key: _Listener() for key in PORTS}
-    for setting in _settings(reader, path, [], 0):
+    listeners = {key: _Listener(implicit=key[1].endswith("s")) for key in PORTS}
+    for setting in _settings(places):
         kinds = [kind for kind, _ in setting.sections]
         if kinds == ["service", "inet_listener"]:
             key = (setting.sections[0][1], setting.sections[1][1])
             listener = listeners.setdefault(key, _Listener())
             if setting.key == "port":
-                listener.port = reader.port(setting.value) or 0
+                listener.port = port_of(setting.value) or 0
                 listener.source = setting.source
             elif setting.key in ("address", "listen"):
                 listener.hosts = _hosts(setting.value)
+            elif setting.key == "ssl":
+                listener.implicit = setting.value == "yes"
         elif setting.key == "protocols" and not kinds:
             words = setting.value.split()
             kept = (protocols or {}) if "$protocols" in words else {}
@@ -90,15 +144,19 @@ def _declares(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
     if protocols is None:
         line = default(path, "protocols = imap pop3 lmtp")
         protocols = dict.fromkeys(("imap", "pop3", "lmtp"), line)
-    found: List[Declared] = []
+    found: List[_Open] = []
     for key, listener in listeners.items():
         protocol, port = PORTS.get(key, ("", 0))
         said = listener.source or protocols.get(protocol)
         number = port if listener.port is None else listener.port
         if said and number:
             hosts = listener.hosts or everywhere or ("",)
-            found += [Declared(host, number, said) for host in hosts]
-    return tuple(found)
+            of = _SERVICES.get(key[0], "")
+            found += [_Open(Declared(host, number, said), of, listener.implicit) for host in hosts]
+    return found
+
+
+_SERVICES = {service: protocol for (service, _), (protocol, _port) in PORTS.items()}
 
 
 def _hosts(value: str) -> Tuple[str, ...]:
@@ -107,29 +165,238 @@ def _hosts(value: str) -> Tuple[str, ...]:
     return tuple("0.0.0.0" if word == "*" else word.strip("[]") for word in words)
 
 
-def _settings(reader: Reader, path: str, seen: List[str], depth: int) -> Iterator[Setting]:
-    """The settings of a file and of those that it includes, in the order in which they count."""
+def _settings(places: Iterable[Place]) -> Iterator[Setting]:
+    for place in places:
+        item = place.item
+        if isinstance(item, conf.Setting):
+            span = item.span
+            line = place.document.data[span.start : span.end].decode("utf-8", "replace")
+            where = source(place.path, span.line, line)
+            yield Setting(place.sections, item.key.text, item.value.text, where)
+
+
+def _walk(
+    read: Callable[[str], Optional[bytes]],
+    matching: Callable[[str], Sequence[str]],
+    path: str,
+    seen: List[str],
+    depth: int,
+    unread: Dict[str, str],
+) -> Iterator[Place]:
+    """The items of a file and of those that it includes, in the order in which they count. What is
+    too much is told in `unread`; `seen` are the files gone through.
+    """
     if depth > MAX_DEPTH or len(seen) >= MAX_FILES:
-        reader.unread[path] = "included too deep, or one of too many"
+        unread[path] = "included too deep, or one of too many"
         return
     seen.append(path)
-    sections: List[Tuple[str, str]] = []
-    for number, line in lines(reader.read(path)):
-        body = re.sub(r"(^|\s)#.*", "", line).strip()
-        include = _INCLUDE.fullmatch(body)
-        begin = _BEGIN.fullmatch(body)
-        setting = _SETTING.fullmatch(body)
-        if include:
-            pattern = os.path.normpath(os.path.join(os.path.dirname(path), include.group(1)))
-            for each in reader.matching(pattern):
-                yield from _settings(reader, each, seen, depth + 1)
-        elif begin:
-            sections.append((begin.group(1), (begin.group(2) or "").strip('"')))
-        elif body == "}":
-            sections = sections[:-1]
-        elif setting:
-            value = setting.group(2).strip().strip('"')
-            yield Setting(tuple(sections), setting.group(1), value, source(path, number, line))
+    document = conf.parse(read(path) or b"")
+    for sections, item in conf.nested(document):
+        if isinstance(item, conf.Include):
+            pattern = os.path.normpath(os.path.join(os.path.dirname(path), item.pattern))
+            for each in matching(pattern):
+                yield from _walk(read, matching, each, seen, depth + 1, unread)
+        else:
+            yield Place(path, document, sections, item)
+
+
+# -- enforcement -----------------------------------------------------------------------------------
+
+_NAMES = {"imap": "imap", "pop3": "pop3", "managesieve": "sieve", "smtp": "submission"}
+"""Our name of a protocol to Dovecot's."""
+_WANTED = {
+    "2.2": (("ssl", "required"), ("disable_plaintext_auth", "yes")),
+    "2.3": (("ssl", "required"), ("disable_plaintext_auth", "yes")),
+    "2.4": (("ssl", "required"), ("auth_allow_cleartext", "no")),
+}
+_VERSION = ("dovecot", "--version")
+_TRUSTED = "login_trusted_networks"
+_CERTIFICATES = ("ssl_cert", "ssl_server_cert_file")
+
+
+def _release(said: str) -> str:
+    return ".".join(said.split(" ")[0].strip().split(".")[:2])
+
+
+def _asked(protocol: str, release: str) -> Tuple[str, ...]:
+    names = (*(key for key, _ in _WANTED[release]), _TRUSTED)
+    return ("doveconf", "-f", "protocol=" + protocol, *names)
+
+
+def _take(reader: Reader) -> Taken:
+    said = reader.ask(*_VERSION)
+    answers = {" ".join(_VERSION): said}
+    for protocol in _NAMES.values() if _release(said) in _WANTED else ():
+        asked = _asked(protocol, _release(said))
+        answers[" ".join(asked)] = reader.ask(*asked)
+    seen: List[str] = []
+    shown = _certificate(_walk(reader.read, reader.matching, CONFIG, seen, 0, reader.unread))
+    return Taken((*seen, *([shown] if shown else [])), answers)
+
+
+def _certificate(places: Iterable[Place]) -> str:
+    """The certificate's file; empty where none is named, or several for names or addresses."""
+    found = ""
+    for setting in _settings(places):
+        kinds = [kind for kind, _ in setting.sections]
+        name = "ssl_server_" + setting.key if kinds == ["ssl_server"] else setting.key
+        if name in _CERTIFICATES and kinds in ([], ["ssl_server"]):
+            found = setting.value.lstrip("< ")
+        elif name in _CERTIFICATES:
+            return ""
+    return found
+
+
+def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
+    name = _NAMES.get(protocol, "")
+    version = facts.answers.get(" ".join(_VERSION), "").strip()
+    release = _release(version)
+    if not name or release not in _WANTED:
+        what = "Dovecot %s" % (version or "of a release that it did not tell")
+        return Enforcement(("%s with %s is not known here" % (what, protocol.upper()),))
+    seen: List[str] = []
+    unread: Dict[str, str] = {}
+    places = list(_walk(_content(facts), _glob(facts), CONFIG, seen, 0, unread))
+    services = parse_services(_content(facts)("/etc/services") or b"")
+    opened = _opened(places, lambda word: _port(word, services), CONFIG)
+    mine = [each for each in opened if each.protocol == name]
+    clear = tuple(dict.fromkeys(each.declared.port for each in mine if not each.implicit))
+    values = _values(facts.answers.get(" ".join(_asked(name, release)), ""))
+    problems = [problem for problem in (editable(facts, path) for path in seen) if problem]
+    problems += ["%s: %s" % item for item in unread.items()]
+    problems += _malformed(places)
+    problems += _problems(places, values, name, release)
+    if port not in clear:
+        problems.append(
+            "no listener of %s without TLS has port %d in Dovecot's files" % (name, port)
+        )
+    if problems:
+        return Enforcement(tuple(problems))
+    wanted = _WANTED[release]
+    if all(values.get(key) == value for key, value in wanted):
+        return Enforcement(already="Dovecot takes no login before TLS on port %d already" % port)
+    asked = _asked(name, release)
+    effect = CheckConfiguration(asked, tuple("%s = %s" % pair for pair in wanted))
+    return Enforcement(
+        splices=_splices(places, name, wanted),
+        checks=(CheckConfiguration(("doveconf", "-n"), ()), effect),
+        ports=(port, *(each for each in clear if each != port)),
+        certificate=public(facts, _certificate(places)),
+        told=_told(opened, name, clear, port),
+        risks=_risks(values),
+        paths=tuple(seen),
+    )
+
+
+def _content(facts: HostFacts) -> Callable[[str], Optional[bytes]]:
+    def read(path: str) -> Optional[bytes]:
+        fact = facts.file(path)
+        return fact.content if fact else None
+
+    return read
+
+
+def _glob(facts: HostFacts) -> Callable[[str], Sequence[str]]:
+    """As `Reader.matching`, over the files that the facts have."""
+
+    def matching(pattern: str) -> Sequence[str]:
+        directory, name = os.path.split(pattern)
+        paths = [fact.path for fact in facts.files if os.path.dirname(fact.path) == directory]
+        return sorted(path for path in paths if fnmatch.fnmatch(os.path.basename(path), name))
+
+    return matching
+
+
+def _port(word: str, services: Mapping[str, int]) -> Optional[int]:
+    if word.isascii() and word.isdigit() and len(word) < 6:
+        return int(word)
+    return services.get(word)
+
+
+def _values(said: str) -> Dict[str, str]:
+    pairs = (line.partition("=") for line in said.splitlines())
+    return {key.strip(): value.strip() for key, equals, value in pairs if equals}
+
+
+def _malformed(places: Sequence[Place]) -> List[str]:
+    return [
+        "%s line %d: %s" % (place.path, place.item.span.line, place.item.reason)
+        for place in places
+        if isinstance(place.item, Malformed)
+    ]
+
+
+def _problems(
+    places: Sequence[Place], values: Mapping[str, str], name: str, release: str
+) -> Iterator[str]:
+    """Why TLS cannot be enforced, and what to do first."""
+    if not values:
+        yield "doveconf gave no answer: run as root, and see that `doveconf -n` works"
+        return
+    keys = [key for key, _ in _WANTED[release]]
+    certificate = False
+    for setting in _settings(places):
+        certificate = certificate or setting.key in (*_CERTIFICATES, "cert_file")
+        kinds = [kind for kind, _ in setting.sections]
+        if setting.key in keys and {"local", "remote", "local_name"} & set(kinds):
+            words = "%s line %d says otherwise for some addresses (%s in %s): settle that first"
+            where = setting.source
+            yield words % (where.file, where.line, setting.key, " ".join(kinds))
+    if values.get("ssl") == "no" or not certificate:
+        yield (
+            "Dovecot has no TLS, so nobody could log in any more: set ssl = yes and %s, reload, "
+            "then plan again" % _HOW[release]
+        )
+
+
+_HOW = {
+    "2.2": "ssl_cert and ssl_key",
+    "2.3": "ssl_cert and ssl_key",
+    "2.4": "ssl_server_cert_file and ssl_server_key_file",
+}
+
+
+def _splices(
+    places: Sequence[Place], name: str, wanted: Sequence[Tuple[str, str]]
+) -> Tuple[Tuple[str, Tuple[Splice, ...]], ...]:
+    """What the protocol's own sections say is changed where it stands. What they do not say is
+    added at the end of the main file, where it counts over all before.
+    """
+    edits: Dict[str, List[Splice]] = {}
+    missing = dict(wanted)
+    for place in places:
+        item = place.item
+        if not isinstance(item, conf.Setting) or place.sections != (("protocol", name),):
+            continue
+        if item.key.text in dict(wanted):
+            new = dict(wanted)[item.key.text]
+            edits.setdefault(place.path, []).extend(conf.set_value(place.document, item, new))
+            missing.pop(item.key.text, None)
+    if missing:
+        main = next(place.document for place in places if place.path == CONFIG)
+        section = conf.add_section(main, "protocol", name, tuple(missing.items()))
+        edits.setdefault(CONFIG, []).extend(section)
+    return tuple((path, tuple(splices)) for path, splices in edits.items() if splices)
+
+
+def _told(opened: Sequence[_Open], name: str, clear: Sequence[int], port: int) -> Tuple[str, ...]:
+    told = []
+    more = [each for each in clear if each != port]
+    if more:
+        words = "Port %s of the same %s is enforced with it: Dovecot has one setting for both."
+        told.append(words % (", ".join(map(str, more)), name.upper()))
+    others = sorted({each.protocol for each in opened if each.protocol not in ("", name)})
+    if others:
+        words = "Dovecot's other protocols (%s) stay as they are: plan for them too."
+        told.append(words % ", ".join(others))
+    return tuple(told)
+
+
+def _risks(values: Mapping[str, str]) -> Tuple[str, ...]:
+    if not values.get(_TRUSTED):
+        return ()
+    words = "Clients of %s (%s) may go on logging in in cleartext."
+    return (words % (values[_TRUSTED], _TRUSTED),)
 
 
 _WHO = rb"(?:(?P<service>imap|pop3|managesieve|submission)-login:\ )?(?:Info:\ )?"
@@ -211,4 +478,5 @@ DAEMON = Daemon(
     ),
     traps={Vantage.SELF: "Dovecot trusts its own address: a stranger is treated otherwise"},
     logs=(_LOGS,),
+    native=Native(("dovecot.service",), _take, _enforce),
 )

@@ -1,7 +1,8 @@
 """Takes the facts of a host: who listens, what is configured, what is installed.
 
 Strategy: ask little and bounded, change nothing. The files are a table of paths and directories,
-and what the units of the asked ports are made of. Contents are kept of these alone, never of a
+what the units of the asked ports are made of, and what a daemon there is configured by and says of
+its configuration with its own tool. Contents are kept of these alone, never of a
 private key. What cannot be read becomes a line in `unread` with the reason, and the facts go on.
 """
 
@@ -13,10 +14,13 @@ import os.path
 import re
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
+from mailseal import daemons
+from mailseal.daemons.base import MAX_LINKS, Native
 from mailseal.model import moment
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
 from mailseal.system import packages, units
 from mailseal.system.base import Completed, System
+from mailseal.system.reader import Reader
 
 FILES = (
     *("/etc/inetd.conf", "/etc/xinetd.conf", "/etc/services", "/etc/hosts.allow"),
@@ -68,6 +72,7 @@ class _Gathering:
     def __init__(self, system: System) -> None:
         self.system = system
         self.unread: Dict[str, str] = {}
+        self.reader = Reader(system)
 
     def facts(self, ports: Sequence[int], more: Sequence[str]) -> HostFacts:
         system = self.system
@@ -79,7 +84,11 @@ class _Gathering:
         )
         names = sorted({*KNOWN_UNITS, *owners, *self._our_units()}) if systemd else []
         paths = [*FILES, *self._below(DIRECTORIES, 1), *self._below((OURS,), MAX_DEPTH)]
-        paths += more
+        taken = [native.take(self.reader) for native in self._natives(listeners, ports)]
+        paths += [
+            *more,
+            *(place for each in taken for path in each.paths for place in self._way(path)),
+        ]
         if systemd:
             paths += [*self._unit_files(owners), *self._our_unit_files()]
         files = [self._file(path) for path in dict.fromkeys(paths)]
@@ -98,8 +107,30 @@ class _Gathering:
             packages=packages.known(system, PACKAGES),
             tools=self._tools(),
             firewall=self._firewall(),
-            unread=self.unread,
+            unread={**self.reader.unread, **self.unread},
+            answers={line: said for each in taken for line, said in each.answers.items()},
         )
+
+    # -- daemons -----------------------------------------------------------------------------
+
+    def _natives(self, listeners: Sequence[Listener], ports: Sequence[int]) -> List[Native]:
+        """The daemons on the asked ports that can enforce TLS themselves."""
+        programs = dict.fromkeys(each.executable for each in listeners if each.port in ports)
+        found = [daemons.of(program) for program in programs]
+        return list(dict.fromkeys(each.native for each in found if each and each.native))
+
+    def _way(self, path: str) -> List[str]:
+        """A path, and those that its links lead to."""
+        way = [path]
+        while len(way) <= MAX_LINKS:
+            try:
+                found = self.system.stat(way[-1])
+            except OSError:
+                break  # told where the file itself is read
+            if not found or found.kind != "link":
+                break
+            way.append(os.path.normpath(os.path.join(os.path.dirname(way[-1]), found.target)))
+        return way
 
     # -- files -------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Strategy: what `gather` took is reduced to what the scope names, in a fixed order, and hashed. The
 same plan on the same host gives the same digest on every run; anything that would make the plan
 another one changes it: a file's bytes or mode, who listens on a port, the machine, a tool's
-version. Process numbers and times are left out.
+version, what a daemon says of its configuration. Process numbers and times are left out.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def digest(facts: HostFacts, scope: Scope) -> str:
                     if each.port in scope.ports
                 ),
                 "tools": dict(facts.tools),
+                "answers": dict(facts.answers),
             },
             sort_keys=True,
             separators=(",", ":"),

@@ -7,7 +7,7 @@ facts is a draft.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
 
@@ -76,7 +76,8 @@ class Server:
 class HostFacts:
     """Everything `plan` may know. `machine` is /etc/machine-id; `taken` RFC 3339 UTC; `packages`
     name to version (of those that matter, empty text: known to the package manager, not
-    installed); `unread` is path-or-question to reason; `tools` name to first line of its version.
+    installed); `unread` is path-or-question to reason; `tools` name to first line of its version;
+    `answers` command line to what a daemon's own tool says of its configuration.
     """
 
     host: str
@@ -93,6 +94,7 @@ class HostFacts:
     tools: Mapping[str, str]
     firewall: Tuple[str, ...]
     unread: Mapping[str, str]
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     def file(self, path: str) -> Optional[FileFact]:
         """The fact about `path`, None where it does not exist or was not looked for."""

@@ -156,6 +156,17 @@ class TryTerminator:
     PORT: ClassVar[bytes] = b"@PORT@"
 
 
+@dataclass(frozen=True)
+class CheckConfiguration:
+    """Ask a daemon's own tool whether it takes its configuration: it must end well and print each
+    of the lines `prints`. Changes nothing, and what it prints is not kept.
+    """
+
+    argv: Tuple[str, ...]
+    prints: Tuple[str, ...]
+    KIND: ClassVar[str] = "check-configuration"
+
+
 Op = Union[
     InstallPackage,
     MakeDirectory,
@@ -166,4 +177,5 @@ Op = Union[
     IssueCertificate,
     UnitAction,
     TryTerminator,
+    CheckConfiguration,
 ]

@@ -23,6 +23,8 @@ class ClaimKind(str, enum.Enum):
     """Nothing accepts a connection there."""
     BACKEND_GUARDED = "backend-guarded"
     """The backend's socket can be reached by the terminator's group and root alone."""
+    NEIGHBOURS_KEPT = "neighbours-kept"
+    """The other mail services of the host still listen."""
 
 
 @dataclass(frozen=True)

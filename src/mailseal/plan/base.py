@@ -17,6 +17,10 @@ class Cannot(Exception):
     """No plan can be made. `str()` says why and what would help."""
 
 
+class AlreadySealed(Cannot):
+    """What is asked for is there already: there is nothing to change."""
+
+
 @dataclass(frozen=True)
 class Given:
     """A certificate that is there already: paths on the host; `authority` its CA's PEM file, empty
@@ -30,11 +34,12 @@ class Given:
 
 @dataclass(frozen=True)
 class Options:
-    """What the operator decides. `stage`: offer or enforce. `name`: the host name that clients use,
+    """What the operator decides. `strategy` is empty where the plan shall choose. `stage`: offer or
+    enforce. `name`: the host name that clients use,
     for the certificate (`also`: more of them). `tls_port` is where `offer` listens.
     """
 
-    strategy: str = "wrap"
+    strategy: str = ""
     stage: str = "enforce"
     name: str = ""
     also: tuple[str, ...] = ()
@@ -61,7 +66,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Steps:
-    """A strategy's answer. `paths` are the files it rests on, besides those it edits."""
+    """A strategy's answer. `paths` are the files it rests on, besides those it edits. `before` are
+    the claims that hold again after a rollback (None: cleartext is served at every address).
+    """
 
     headline: tuple[str, ...]
     gap: str
@@ -70,6 +77,7 @@ class Steps:
     claims: tuple[Claim, ...]
     paths: tuple[str, ...]
     ports: tuple[int, ...]
+    before: tuple[Claim, ...] | None = None
 
 
 def served(facts: HostFacts, listeners: Sequence[Listener]) -> tuple[str, ...]:

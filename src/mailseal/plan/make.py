@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from mailseal import starters
 from mailseal.facts.scope import digest
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint
 from mailseal.model.plan import ClaimKind, Plan, Scope
-from mailseal.plan import retire, wrap
-from mailseal.plan.base import Cannot, Options, Request, Steps, claims, served
+from mailseal.plan import native, retire, wrap
+from mailseal.plan.base import AlreadySealed, Cannot, Options, Request, Steps, claims, served
 from mailseal.plan.seen import Seen, lines
 
 _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
     "wrap": wrap.steps,
     "retire": retire.steps,
+    "native": native.steps,
 }
 
 
@@ -27,9 +29,18 @@ def make(
 
     Raises Cannot where there is nothing to fix, or no way that is safe.
     """
+    because = ""
+    if not options.strategy:
+        chosen, because = _choose(facts, port, protocol)
+        options = replace(options, strategy=chosen)
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
+    if options.strategy != "native" and protocol != "pop2":
+        words = "on port %d %s answers; this version of mailseal seals POP2 with %s, and others "
+        words += "natively, where their daemon can: %s"
+        able = "--strategy native" if native.daemon_at(facts, port) else "the one here cannot"
+        raise Cannot(words % (port, protocol, options.strategy, able))
     _refuse_again(facts, port, options)
     start = starters.find(facts, port)
     if start is None:
@@ -40,6 +51,7 @@ def make(
     addresses = served(facts, start.listeners)
     if not addresses:
         raise Cannot("no address of this host is known at which port %d is served" % port)
+    before = claims((ClaimKind.CLEARTEXT_SERVED,), addresses, port, {"name": options.name})
     steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
     scope = Scope(
         tuple(sorted({*start.files, *start.off.files, *steps.paths})),
@@ -55,18 +67,35 @@ def make(
         made=facts.taken,
         facts_digest=digest(facts, scope),
         scope=scope,
-        headline=(*steps.headline, *(lines(seen, options.strategy == "retire") if seen else ())),
+        headline=(
+            *steps.headline,
+            *((because,) if because else ()),
+            *(lines(seen, options.strategy == "retire") if seen else ()),
+        ),
         gap=steps.gap,
         risks=steps.risks,
         ops=steps.ops,
         claims=steps.claims,
-        before=claims((ClaimKind.CLEARTEXT_SERVED,), addresses, port, {"name": options.name}),
+        before=before if steps.before is None else steps.before,
         draft=_draft(facts),
     )
 
 
-class AlreadySealed(Cannot):
-    """What is asked for is there already: there is nothing to change."""
+def _choose(facts: HostFacts, port: int, protocol: str) -> tuple[str, str]:
+    """The strategy for who names none, and why that one."""
+    if protocol == "pop2":
+        return "wrap", "Strategy wrap, because POP2 has no TLS of its own."
+    daemon = native.daemon_at(facts, port)
+    if daemon is None:
+        return "wrap", ""
+    words = "Strategy native, because %s can enforce TLS itself and has a certificate."
+    return "native", words % daemon.title
+
+
+def affected(facts: HostFacts, port: int, protocol: str) -> tuple[int, ...]:
+    """The ports where logins may end with the one that a plan is made for, that one first."""
+    needed = native.asked(facts, port, protocol)
+    return (port, *(each for each in needed.ports if each != port)) if needed else (port,)
 
 
 def _refuse_again(facts: HostFacts, port: int, options: Options) -> None:

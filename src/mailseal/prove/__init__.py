@@ -23,6 +23,7 @@ from mailseal.prove import (
     cleartext_refused,
     cleartext_served,
     closed,
+    neighbours_kept,
     service_in_tls,
 )
 from mailseal.prove.base import Evidence, Read, question
@@ -38,6 +39,7 @@ _SEEN: Dict[ClaimKind, Callable[[Claim, Observation, Read], Evidence]] = {
 
 _READ: Dict[ClaimKind, Callable[[Claim, System], Evidence]] = {
     ClaimKind.BACKEND_GUARDED: backend_guarded.check,
+    ClaimKind.NEIGHBOURS_KEPT: neighbours_kept.check,
 }
 """Claims that the host itself decides."""
 

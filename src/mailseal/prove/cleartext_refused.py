@@ -10,7 +10,9 @@ from mailseal.prove.base import Evidence, Read, cleartext_logins
 
 
 def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
-    """A pass needs a service that talks inside TLS alone, or none at all."""
+    """A pass needs a service that talks inside TLS alone, one that refuses every login before it is
+    begun (STARTTLS), or none at all.
+    """
     taken = cleartext_logins(seen)
     if taken:
         return Evidence(Result.FAIL, taken)
@@ -23,6 +25,15 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     )
     if unclear:
         return Evidence(Result.UNKNOWN, unclear)
+    if seen.starttls is not None:
+        refused = tuple(
+            attempt.reason
+            for attempt in seen.attempts
+            if attempt.channel is Channel.CLEAR and attempt.outcome is Outcome.REFUSED
+        )
+        if refused:
+            return Evidence(Result.PASS, refused)
+        return Evidence(Result.UNKNOWN, seen.gaps or ("no login was asked for in cleartext",))
     if seen.tls is not None:
         return Evidence(Result.PASS, ("only TLS is spoken (%s)" % seen.tls.version,))
     return Evidence(Result.UNKNOWN, seen.gaps or ("the service said nothing known",))

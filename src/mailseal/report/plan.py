@@ -68,6 +68,13 @@ _WORDING: dict[type[Any], Callable[[Any], str]] = {
     ops.TryTerminator: lambda op: (
         "try stunnel on a loopback port: the service's greeting must come through TLS"
     ),
+    ops.CheckConfiguration: lambda op: (
+        "ask the daemon itself: %s%s"
+        % (
+            " ".join(op.argv),
+            ", which must print: " + "; ".join(op.prints) if op.prints else "",
+        )
+    ),
 }
 """An op in one line; empty for one that counts on the way back alone."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mailseal import plan
@@ -16,14 +17,22 @@ from mailseal.model import codec
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import Plan, PlanFile, RunState
-from mailseal.plan import AlreadySealed, Cannot, Options
+from mailseal.plan import AlreadySealed, Cannot, Options, Seen
 from mailseal.plan.base import loopback, served
 from mailseal.probe.look import Question
 from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
+from mailseal.protocols.recognise import LOGIN_PROTOCOLS
 from mailseal.workflow.hosts import Host
 from mailseal.workflow.logins import Asked
 
-_PROTOCOLS = {109: "pop2"}
+_PROTOCOLS = {
+    109: "pop2",
+    110: "pop3",
+    143: "imap",
+    25: "smtp",
+    587: "smtp",
+    4190: "managesieve",
+}
 """What is taken to be served on a port where no look can tell."""
 
 
@@ -50,7 +59,7 @@ def make(host: Host, wish: Wish, asked: Asked | None = None) -> tuple[Plan, Host
     protocol = wish.protocol or _protocol(host, facts, wish)
     options = replace(wish.options, also=(*wish.options.also, *_names(host)))
     try:
-        seen = asked and asked(facts, wish.port, protocol, _called(options))
+        seen = asked and _seen(asked, facts, wish.port, protocol, _called(options))
         return plan.make(facts, wish.port, protocol, options, seen), facts
     except AlreadySealed as sealed:
         if facts.privileged:
@@ -81,8 +90,19 @@ def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan
         raise Cannot(
             "which protocol port %d serves cannot be told from facts: give --protocol" % wish.port
         )
-    seen = asked and asked(facts, wish.port, protocol, _called(wish.options))
+    seen = asked and _seen(asked, facts, wish.port, protocol, _called(wish.options))
     return plan.make(facts, wish.port, protocol, wish.options, seen)
+
+
+def _seen(asked: Asked, facts: HostFacts, port: int, protocol: str, names: Sequence[str]) -> Seen:
+    """Who logs in at every port that the plan may change."""
+    each = [asked(facts, one, protocol, names) for one in plan.affected(facts, port, protocol)]
+    return Seen(
+        since=each[0].since,
+        logins=tuple(dict.fromkeys(login for one in each for login in one.logins)),
+        ever=any(one.ever for one in each),
+        unread=each[0].unread,
+    )
 
 
 def _called(options: Options) -> tuple[str, ...]:
@@ -113,11 +133,13 @@ def _protocol(host: Host, facts: HostFacts, wish: Wish) -> str:
     if not addresses:
         raise Cannot("nothing listens on port %d of %s" % (port, facts.host))
     seen = host.look(Question(Endpoint(addresses[-1], port), Vantage.SELF))
-    if seen.protocol != "pop2":
+    if seen.protocol not in LOGIN_PROTOCOLS:
         what = "%s answers" % seen.protocol if seen.protocol else "no service says what it is"
-        raise Cannot("on port %d %s; this version of mailseal seals POP2" % (port, what))
-    if seen.tls is not None and wish.options.strategy == "wrap":
-        raise Cannot("on port %d POP2 answers only inside TLS already" % port)
+        raise Cannot("on port %d %s" % (port, what))
+    if seen.tls is not None and seen.starttls is None and wish.options.strategy != "retire":
+        raise Cannot(
+            "on port %d %s answers only inside TLS already" % (port, seen.protocol.upper())
+        )
     return seen.protocol
 
 

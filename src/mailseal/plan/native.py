@@ -1,0 +1,147 @@
+"""Strategy `native`: the daemon's own enforcement of TLS before login.
+
+For daemons that speak STARTTLS and have a certificate. The record in `daemons/` says which file and
+setting have effect for the endpoint alone; here that becomes steps: change the file, let the
+daemon's own tools check it and tell the value in effect, then reload. The certificate is the one
+that is there, so it is the same one that counts, and not who trusts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailseal import daemons
+from mailseal.daemons.base import Daemon, Enforcement
+from mailseal.model.host import HostFacts
+from mailseal.model.look import Endpoint, Vantage
+from mailseal.model.ops import Op, UnitAction
+from mailseal.model.plan import Claim, ClaimKind
+from mailseal.plan.base import (
+    AlreadySealed,
+    Cannot,
+    Request,
+    Steps,
+    address_list,
+    claims,
+    loopback,
+    served,
+)
+from mailseal.starters.base import edit, listeners_at
+
+
+def daemon_at(facts: HostFacts, port: int) -> Daemon | None:
+    """The daemon on a port, where it is one that can enforce TLS itself."""
+    found = [daemons.of(each.executable) for each in listeners_at(facts, port)]
+    daemon = found[0] if found else None
+    alone = all(each is daemon for each in found)
+    return daemon if daemon and daemon.native and alone else None
+
+
+def asked(facts: HostFacts, port: int, protocol: str) -> Enforcement | None:
+    """What it takes at a port; None where no daemon there can do it."""
+    daemon = daemon_at(facts, port)
+    if daemon is None or daemon.native is None:
+        return None
+    units = {each.unit for each in listeners_at(facts, port)}
+    if not units <= {*daemon.native.units}:
+        words = "%s on port %d is run by %s, and not by its usual unit: its files are not known"
+        return Enforcement((words % (daemon.title, port, ", ".join(sorted(units))),))
+    return daemon.native.enforce(facts, port, protocol)
+
+
+def steps(request: Request) -> Steps:
+    """The steps. Raises Cannot, AlreadySealed."""
+    facts, port = request.facts, request.port
+    needed, daemon = asked(facts, port, request.protocol), daemon_at(facts, port)
+    if request.options.stage != "enforce":
+        raise Cannot("native has no stage offer: the daemon offers TLS already")
+    if request.options.given:
+        raise Cannot("native keeps the daemon's certificate: leave --cert and --key out")
+    if needed is None or daemon is None:
+        known = ", ".join(each.title for each in daemons.DAEMONS if each.native)
+        raise Cannot("port %d is served by none of %s: native knows these" % (port, known))
+    if needed.problems:
+        raise Cannot("; ".join(needed.problems))
+    if needed.already:
+        raise AlreadySealed(needed.already)
+    reached = {each: _reached(facts, each) for each in needed.ports}
+    if not any(reached.values()):
+        words = "port %d is served on loopback alone: no password crosses the network there"
+        raise Cannot(words % port)
+    return Steps(
+        headline=(*_headline(request, daemon, reached), *needed.told),
+        gap="none: %s reloads; sessions that are open go on as they are" % daemon.title,
+        risks=needed.risks,
+        ops=_ops(request, needed),
+        claims=_claims(request, needed, reached),
+        paths=needed.paths,
+        ports=needed.ports,
+        before=tuple(
+            claim
+            for each, addresses in reached.items()
+            for claim in claims((ClaimKind.CLEARTEXT_SERVED,), addresses, each, _name(request))
+        ),
+    )
+
+
+def _name(request: Request) -> dict[str, str]:
+    return {"name": request.options.name}
+
+
+def _reached(facts: HostFacts, port: int) -> Sequence[str]:
+    """The addresses where a password would cross the network. Daemons take loopback for safe."""
+    return [each for each in served(facts, listeners_at(facts, port)) if not loopback(each)]
+
+
+def _headline(
+    request: Request, daemon: Daemon, reached: dict[int, Sequence[str]]
+) -> tuple[str, ...]:
+    where = "; ".join(address_list(each, port) for port, each in reached.items() if each)
+    return (
+        "EVERY CLIENT THAT LOGS IN WITHOUT TLS AT %s STOPS WORKING." % where,
+        "%s itself refuses them. Clients that use STARTTLS go on as before, with the certificate "
+        "that it has." % daemon.title,
+    )
+
+
+def _ops(request: Request, needed: Enforcement) -> tuple[Op, ...]:
+    unit = request.start.unit
+    edits: list[Op] = []
+    for path, splices in needed.splices:
+        fact = request.facts.file(path)
+        assert fact is not None
+        assert fact.content is not None
+        edits.append(edit(path, fact.content, splices))
+    # On the way back the files come first and the reload after them.
+    return (UnitAction(unit, "", "reload"), *edits, *needed.checks, UnitAction(unit, "reload", ""))
+
+
+def _claims(
+    request: Request, needed: Enforcement, reached: dict[int, Sequence[str]]
+) -> tuple[Claim, ...]:
+    expected = {
+        **_name(request),
+        "protocol": request.protocol,
+        "certificate": needed.certificate,
+        "pinned": "yes",
+    }
+    kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
+    promised = tuple(
+        claim
+        for port, addresses in reached.items()
+        for claim in claims(kinds, addresses, port, expected)
+    )
+    return promised + _neighbours(request.facts, promised[0].endpoint, needed.ports)
+
+
+def _neighbours(facts: HostFacts, where: Endpoint, ports: Sequence[int]) -> tuple[Claim, ...]:
+    """That the other mail services listen on: all that a mail daemon has open elsewhere."""
+    others = [
+        str(Endpoint(each.address, each.port))
+        for each in facts.listeners
+        if each.port not in ports and daemons.of(each.executable)
+    ]
+    if not others:
+        return ()
+    expected = {"listening": " ".join(dict.fromkeys(others))}
+    return (Claim(ClaimKind.NEIGHBOURS_KEPT, where, Vantage.SELF, expected),)

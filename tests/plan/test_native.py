@@ -1,0 +1,284 @@
+"""Strategy native: from the facts of hosts with Postfix or Dovecot to the edit that has effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mailseal.configs.text import apply_splices
+from mailseal.facts.gather import gather
+from mailseal.facts.scope import digest
+from mailseal.model import codec, ops
+from mailseal.model.host import HostFacts
+from mailseal.model.look import Vantage
+from mailseal.model.plan import ClaimKind, Plan
+from mailseal.plan import AlreadySealed, Cannot, Given, Options, affected, make
+from mailseal.system.base import Completed
+from mailseal.system.memory import Bind, MemorySystem
+
+PEM = b"-----BEGIN CERTIFICATE-----\nbGVhZg==\n-----END CERTIFICATE-----\n"
+MASTER = b"""\
+smtp inet n - n - - smtpd
+submission inet n - n - - smtpd
+  -o syslog_name=postfix/submission
+# TLS from the first octet
+465 inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+pickup unix n - n 60 1 pickup
+"""
+MAIN = {
+    "smtpd_tls_auth_only": "no",
+    "smtpd_sasl_auth_enable": "yes",
+    "smtpd_tls_security_level": "may",
+    "smtpd_tls_cert_file": "/etc/ssl/mail.pem",
+    "smtpd_tls_chain_files": "",
+}
+MAIN_FILE, CONF = "/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf"
+DOVECOT = b"""\
+protocols = imap pop3
+!include conf.d/*.conf
+service imap-login {
+  inet_listener imap_odd {
+    port = 10143
+  }
+}
+"""
+SSL = b"ssl = yes\nssl_cert = </etc/ssl/mail.pem\n"
+UNIT = b"[Service]\nType=notify\nExecStart=%s\n[Install]\nWantedBy=multi-user.target\n"
+NATIVE = Options(strategy="native", name="mail.example")
+
+
+def machine(program: str, unit: str, ports: tuple[int, ...]) -> MemorySystem:
+    system = MemorySystem()
+    system.put(program, b"\x7fELF", 0o755)
+    system.put("/lib/systemd/system/" + unit, UNIT % program.encode())
+    system.put("/etc/ssl/mail.pem", PEM)
+    system.listens[unit] = tuple(Bind(a, port) for port in ports for a in ("0.0.0.0", "::"))
+    system.manager.reload_files()
+    system.manager.enable(unit)
+    system.manager.boot()
+    return system
+
+
+def postfix(master: bytes = MASTER, main: dict[str, str] | None = None) -> MemorySystem:
+    system = machine("/usr/lib/postfix/sbin/master", "postfix.service", (25, 587, 465))
+    system.put("/etc/postfix/main.cf", b"# see postconf\n")
+    system.put("/etc/postfix/master.cf", master)
+    said = "".join("%s = %s\n" % pair for pair in (MAIN if main is None else main).items())
+    system.programs["postconf"] = lambda argv, data: Completed(argv, 0, said.encode(), b"")
+    return system
+
+
+def dovecot(
+    conf: bytes = SSL,
+    version: str = "2.3.19.1 (9b53102964)",
+    ssl: str = "yes",
+    clear: str = "no",
+    trusted: str = "",
+) -> MemorySystem:
+    system = machine("/usr/sbin/dovecot", "dovecot.service", (110, 143, 10143, 993))
+    system.put(MAIN_FILE, DOVECOT)
+    system.put(CONF, conf)
+
+    def doveconf(argv: tuple[str, ...], data: bytes) -> Completed:
+        value = {"ssl": ssl, "login_trusted_networks": trusted}
+        said = "".join("%s = %s\n" % (name, value.get(name, clear)) for name in argv[3:])
+        return Completed(argv, 0, said.encode(), b"")
+
+    system.programs["doveconf"] = doveconf
+    system.programs["dovecot"] = lambda argv, data: Completed(argv, 0, version.encode(), b"")
+    return system
+
+
+def plan(system: MemorySystem, port: int, protocol: str, options: Options = NATIVE) -> Plan:
+    return make(gather(system, (port,)), port, protocol, options)
+
+
+def changed(system: MemorySystem, made: Plan) -> dict[str, bytes]:
+    """What the plan makes of each file."""
+    edits = [op for op in made.ops if isinstance(op, ops.EditFile)]
+    return {op.path: apply_splices(system.read(op.path), op.splices) for op in edits}
+
+
+def test_a_port_of_postfix_gets_a_setting_of_its_own():
+    system = postfix()
+    made = plan(system, 587, "smtp")
+    line = b"  -o syslog_name=postfix/submission\n"
+    new = MASTER.replace(line, line + b"  -o smtpd_tls_auth_only=yes\n")
+    assert changed(system, made) == {"/etc/postfix/master.cf": new}
+    key = "submission/inet/smtpd_tls_auth_only"
+    assert made.ops[0] == ops.UnitAction("postfix.service", "", "reload")
+    assert made.ops[2:] == (
+        ops.CheckConfiguration(("postfix", "check"), ()),
+        ops.CheckConfiguration(("postconf", "-P", key), (key + " = yes",)),
+        ops.UnitAction("postfix.service", "reload", ""),
+    )
+    assert any("cleartext on port 25: plan for that too" in line for line in made.headline)
+
+
+def test_a_setting_that_a_service_has_is_changed_where_it_stands():
+    master = MASTER.replace(b"postfix/submission", b"x -o smtpd_tls_auth_only=no # why")
+    system = postfix(master.replace(b" # why", b""))
+    made = plan(system, 587, "smtp")
+    (after,) = changed(system, made).values()
+    assert after == system.read("/etc/postfix/master.cf").replace(b"only=no", b"only=yes")
+
+
+@pytest.mark.parametrize(
+    ("version", "key", "safe"),
+    [
+        ("2.3.19.1 (x)", b"disable_plaintext_auth", b"yes"),
+        ("2.4.1-4 (x)", b"auth_allow_cleartext", b"no"),
+    ],
+)
+def test_a_protocol_of_dovecot_gets_a_section_at_the_end(version: str, key: bytes, safe: bytes):
+    system = dovecot(version=version, clear="no" if safe == b"yes" else "yes")
+    made = plan(system, 143, "imap")
+    section = b"protocol imap {\n  ssl = required\n  %s = %s\n}\n" % (key, safe)
+    assert changed(system, made) == {MAIN_FILE: DOVECOT + section}
+    assert ops.CheckConfiguration(("doveconf", "-n"), ()) in made.ops
+    effect = [op.prints for op in made.ops if isinstance(op, ops.CheckConfiguration)][1]
+    assert effect == ("ssl = required", (key + b" = " + safe).decode())
+
+
+def test_what_a_section_of_dovecot_says_is_changed_there_and_only_the_rest_is_added():
+    system = dovecot(SSL + b"protocol imap {\n  ssl = yes # why\n}\n")
+    made = plan(system, 143, "imap")
+    assert changed(system, made) == {
+        CONF: SSL + b"protocol imap {\n  ssl = required # why\n}\n",
+        MAIN_FILE: DOVECOT + b"protocol imap {\n  disable_plaintext_auth = yes\n}\n",
+    }
+
+
+def test_every_port_of_the_protocol_is_named_and_proven_where_strangers_reach_it():
+    system = dovecot(trusted="198.51.100.0/24")
+    made = plan(system, 143, "imap")
+    assert affected(gather(system, (143,)), 143, "imap") == (143, 10143)
+    *promised, beside = made.claims
+    where = {(claim.kind, claim.endpoint.port) for claim in promised}
+    kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
+    assert where == {(kind, port) for kind in kinds for port in (143, 10143)}
+    assert {claim.vantage for claim in (*promised, *made.before)} == {Vantage.REMOTE}
+    assert beside.kind is ClaimKind.NEIGHBOURS_KEPT
+    assert set(beside.expected["listening"].split()) == {
+        *("0.0.0.0:110", "[::]:110", "0.0.0.0:993", "[::]:993")
+    }
+    assert {claim.endpoint.port for claim in made.before} == {143, 10143}
+    assert all(claim.expected["certificate"] == "/etc/ssl/mail.pem" for claim in promised)
+    assert "10143" in made.headline[0]
+    assert any("198.51.100.0/24" in risk for risk in made.risks)
+
+
+@pytest.mark.parametrize(
+    ("system", "port", "protocol"), [(postfix, 587, "smtp"), (dovecot, 143, "imap")]
+)
+def test_a_plan_is_whole_and_goes_stale_with_any_of_its_files(system, port: int, protocol: str):
+    host = system()
+    made = plan(host, port, protocol)
+    assert codec.loads(Plan, codec.dumps(made), lenient=False) == made
+    assert digest(gather(host, made.scope.ports, made.scope.paths), made.scope) == made.facts_digest
+    for path in ("/etc/postfix/master.cf", "/etc/postfix/main.cf", CONF, MAIN_FILE):
+        if host.stat(path):
+            before = host.read(path)
+            host.put(path, before + b"# x\n")
+            again = digest(gather(host, made.scope.ports, made.scope.paths), made.scope)
+            assert again != made.facts_digest, path
+            host.put(path, before)
+
+
+def test_without_a_name_of_a_strategy_the_plan_chooses_and_says_why():
+    made = plan(postfix(), 587, "smtp", Options())
+    assert made.strategy == "native"
+    assert "Strategy native, because Postfix can enforce TLS itself" in "\n".join(made.headline)
+
+
+def test_a_certificate_behind_a_link_is_followed_and_one_with_its_key_is_not_shown():
+    system = postfix()
+    system.remove("/etc/ssl/mail.pem")
+    system.put("/etc/archive/mail1.pem", PEM)
+    system.symlink("/etc/ssl/mail.pem", "../archive/mail1.pem")
+    assert plan(system, 587, "smtp").claims[0].expected["certificate"] == "/etc/archive/mail1.pem"
+    system.put("/etc/archive/mail1.pem", b"-----BEGIN PRIVATE KEY-----\n" + PEM)
+    assert plan(system, 587, "smtp").claims[0].expected["certificate"] == ""
+
+
+NO_TLS = {**MAIN, "smtpd_tls_security_level": ""}
+LINKED = dovecot()
+LINKED.remove(CONF)
+LINKED.put("/srv/ssl.conf", SSL)
+LINKED.symlink(CONF, "/srv/ssl.conf")
+
+
+@pytest.mark.parametrize(
+    ("system", "port", "says"),
+    [
+        (postfix(main=NO_TLS), 587, "set smtpd_tls_cert_file, smtpd_tls_key_file"),
+        (postfix(main={**MAIN, "smtpd_tls_cert_file": ""}), 587, "nobody could log in"),
+        (postfix(main={**MAIN, "smtpd_sasl_auth_enable": "no"}), 587, "no login is configured"),
+        (postfix(main={}), 587, "postconf gave no answer"),
+        (postfix(), 465, "from the first octet"),
+        (postfix(b"smtp inet n - n - 1 postscreen\n"), 25, "served by postscreen"),
+        (postfix(b"smtp inet n - n - - smtpd\n"), 587, "no service of /etc/postfix/master.cf"),
+        (postfix(b" -o a=b\n"), 587, "master.cf line 1: continues no service"),
+        (dovecot(b"ssl = no\n", ssl="no"), 143, "set ssl = yes and ssl_cert and ssl_key"),
+        (dovecot(b""), 143, "Dovecot has no TLS"),
+        (dovecot(version="3.9.1"), 143, "Dovecot 3.9.1 with IMAP is not known here"),
+        (
+            dovecot(SSL + b"local 192.0.2.1 {\nssl = no\n}\n"),
+            143,
+            "10-ssl.conf line 4 says otherwise",
+        ),
+        (dovecot(SSL + b"what\n"), 143, "10-ssl.conf line 3: neither a setting"),
+        (dovecot(), 993, "no listener of imap without TLS has port 993"),
+        (LINKED, 143, "10-ssl.conf is a link"),
+    ],
+)
+def test_what_is_refused_and_what_helps(system: MemorySystem, port: int, says: str):
+    with pytest.raises(Cannot, match=says):
+        plan(system, port, "imap" if system.stat(MAIN_FILE) else "smtp")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (replace(NATIVE, stage="offer"), "no stage offer"),
+        (replace(NATIVE, given=Given("/a", "/b")), "leave --cert and --key out"),
+        (replace(NATIVE, strategy="wrap"), "smtp answers; this version of mailseal seals POP2"),
+        (replace(NATIVE, strategy="retire"), "--strategy native"),
+    ],
+)
+def test_wishes_that_do_not_fit(options: Options, says: str):
+    with pytest.raises(Cannot, match=says):
+        plan(postfix(), 587, "smtp", options)
+
+
+@pytest.mark.parametrize(
+    ("system", "port"),
+    [
+        (postfix(main={**MAIN, "smtpd_tls_auth_only": "yes"}), 587),
+        (postfix(main={**MAIN, "smtpd_tls_security_level": "encrypt"}), 25),
+        (dovecot(ssl="required", clear="yes"), 143),
+    ],
+)
+def test_where_it_is_enforced_there_is_nothing_to_change(system: MemorySystem, port: int):
+    with pytest.raises(AlreadySealed, match="no login before TLS on port %d" % port):
+        plan(system, port, "imap" if port == 143 else "smtp")
+
+
+def elsewhere(of: HostFacts, unit: str = "postfix.service", executable: str = "") -> HostFacts:
+    there = [
+        replace(each, unit=unit, executable=executable or each.executable) for each in of.listeners
+    ]
+    return replace(of, listeners=tuple(there))
+
+
+def test_another_instance_and_another_daemon_are_not_guessed_about():
+    of = gather(postfix(), (587,))
+    with pytest.raises(Cannot, match="not by its usual unit"):
+        make(elsewhere(of, unit="postfix@two.service"), 587, "smtp", NATIVE)
+    with pytest.raises(Cannot, match="served by none of Dovecot, Postfix"):
+        make(elsewhere(of, executable="/usr/sbin/inetd"), 587, "smtp", NATIVE)
+    alone = replace(of, listeners=tuple(replace(e, address="127.0.0.1") for e in of.listeners))
+    with pytest.raises(Cannot, match="loopback alone"):
+        make(alone, 587, "smtp", NATIVE)
