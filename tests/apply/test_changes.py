@@ -21,13 +21,17 @@ from tests.apply import world
 from tests.apply.world import HOLD, case, do_confirm, do_rollback, run, tools
 
 ALICE, ROOT = Actor("alice", 1000, "desk"), Actor("root", 0, "desk")
-SHA = hashlib.sha256(case("inetd").payload).hexdigest()
-YES = Approval(SHA, ALICE, "the board", "CHG-1", rfc3339(0), "")
+
+
+@functools.cache
+def yes() -> Approval:
+    sha = hashlib.sha256(case("inetd").payload).hexdigest()
+    return Approval(sha, ALICE, "the board", "CHG-1", rfc3339(0), "")
 
 
 def held(fail=None) -> MemorySystem:
     system = case("inetd").start(fail)
-    given = Control((YES,), ())
+    given = Control((yes(),), ())
     executor.apply(case("inetd").payload, tools(system, actor=ROOT), HOLD, given)
     return system
 
@@ -55,7 +59,7 @@ def test_applied_confirmed_and_rolled_back_by_whom_and_with_whose_approval():
         ("rolled-back", ROOT, "rollback was asked for"),
     ]
     for line in history.lines:
-        assert (line.plan_sha, line.approvals) == (SHA, (YES,))
+        assert (line.plan_sha, line.approvals) == (yes().plan_sha, (yes(),))
         assert (line.host, line.endpoint) == ("mail", case("inetd").plan.endpoint)
     assert history.problems == ()
     last = system.read(changes.PATH).splitlines()[-1]

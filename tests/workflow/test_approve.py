@@ -1,4 +1,4 @@
-"""An approval is for exactly one plan, by the account that gave it, and leaves the plan as it is."""
+"""An approval is for exactly one plan, by the account that gave it; the plan stays as it is."""
 
 import os
 from dataclasses import replace

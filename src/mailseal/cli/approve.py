@@ -20,8 +20,8 @@ Examples:
   mailseal approve plan.json --by "Change Advisory Board" --until 2026-12-01
 
 The approval stands in the plan's file and is for exactly this plan, by its hash. It is a record
-and no signature: who can write the file could have written it. Which approvals are wanted says
-/etc/mailseal/change.toml; `apply` refuses (exit code 6) what it does not allow.
+and no signature: who can write the file could have written it. What is wanted stands in
+/etc/mailseal/change.toml of the host; `apply` refuses (exit code 6) what that does not allow.
 """,
 )
 @click.argument("plan", metavar="PLAN")
