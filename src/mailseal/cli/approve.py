@@ -28,7 +28,10 @@ and no signature: who can write the file could have written it. What is wanted s
 @click.option("--ticket", default="", metavar="TICKET", help="Where the change was agreed.")
 @click.option("--by", default="", metavar="NAME", help="Who said yes. Default: your account.")
 @click.option(
-    "--until", default="", metavar="MOMENT", help="Not from that day (0:00 UTC) or moment on."
+    "--until",
+    default="",
+    metavar="MOMENT",
+    help="From that day (0:00 UTC) or moment on it is void.",
 )
 def command(plan: str, ticket: str, by: str, until: str) -> Exit:
     """Sign off exactly this plan: hash, who, ticket, when, until when."""

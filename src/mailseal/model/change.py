@@ -44,8 +44,9 @@ class Approval:
 
     def __post_init__(self) -> None:
         """Raises ValueError where a moment is none."""
-        for moment in filter(None, (self.at or "nothing", self.until)):
-            seconds(moment)
+        seconds(self.at)
+        if self.until:
+            seconds(self.until)
 
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

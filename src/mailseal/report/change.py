@@ -28,7 +28,8 @@ def line(made: ChangeLine, style: Style = PLAIN) -> Iterator[str]:
     """A line of the record: what happened, who asked, to which plan, with whose approval."""
     event = style.paint("%-11s" % made.event.value, _HOW[made.event])
     what = "%s, stage %s" % (made.strategy, made.stage) if made.strategy == "wrap" else "retire"
-    yield "%s  %s  %s" % (made.at, event, harmless("%s %s %s" % (made.run, made.endpoint, what)))
+    about = harmless("%s %s %s" % (made.run, made.endpoint, what))
+    yield "%s  %s  %s" % (harmless(made.at), event, about)
     yield "  by        " + harmless(str(made.actor) if made.actor else "mailseal itself")
     if made.reason:
         yield "  reason    " + harmless(made.reason)
