@@ -7,12 +7,17 @@ error. The executor that a run keeps for itself is this same file.
     facts [PORT...] [PATH...]             HostFacts out
     local [all] [PORT...]                 LocalHost out
     look                                  Question on standard input, Observation out
-    apply SECONDS                         plan on standard input, Receipt out; held for SECONDS
+    apply SECONDS                         plan on standard input, Receipt out; held for SECONDS;
+                                          behind a NUL a Control: approvals and policies
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
     rollback RUN [force]                  Receipt out (RUN `last`: the last that can be undone)
     recover DIRECTORY [watch]             what the dead-man calls; `watch` waits until it is due
     runs                                  Receipts out, one a line
+    changes                               ChangeHistory out
+    policy                                PolicyText out, of this host's change control
     certificate PATH                      a public certificate that a plan names
+
+A word `actor=ACTOR` says who asks, where that is another than the account here.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ import traceback
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mailseal import bundle
-from mailseal.apply import deadman, executor
+from mailseal.apply import changes, control, deadman, executor
 from mailseal.apply.executor import Refused, Shield, Stopped, Tools
 from mailseal.apply.journal import Journal, JournalDamaged
 from mailseal.apply.preflight import Questions
@@ -38,6 +43,7 @@ from mailseal.facts import local
 from mailseal.facts.gather import gather
 from mailseal.facts.scope import digest
 from mailseal.model import codec
+from mailseal.model.change import Actor, Control, PolicyText
 from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.model.ops import CopyFile, TryTerminator
@@ -45,6 +51,7 @@ from mailseal.model.plan import Plan, Proof, Receipt, RunState
 from mailseal.probe import blocking, certificate
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import prover
+from mailseal.system import account
 from mailseal.system.base import Meta, System
 from mailseal.system.live import LiveSystem
 from mailseal.system.netns import ThrowawayNamespace
@@ -65,9 +72,14 @@ REFUSED, USAGE, FAULT = 6, 2, 70
 
 @contextlib.contextmanager
 def local_tools(
-    system: System, tell: Callable[[str], None], lookers: Optional[Mapping[Vantage, Observe]] = None
+    system: System,
+    tell: Callable[[str], None],
+    lookers: Optional[Mapping[Vantage, Observe]] = None,
+    actor: Optional[Actor] = None,
 ) -> Iterator[Tools]:
-    """What the executor needs on this host. `lookers`: other vantages than the host's own two."""
+    """What the executor needs on this host. `lookers`: other vantages than the host's own two.
+    `actor`: who asks, None where nobody does.
+    """
     with contextlib.ExitStack() as stack:
         at_hand = dict(lookers) if lookers is not None else own_lookers(system, stack)
         yield Tools(
@@ -84,6 +96,7 @@ def local_tools(
             python=python(),
             tell=tell,
             stoppable=signals,
+            actor=actor,
         )
 
 
@@ -254,9 +267,10 @@ def _look(system: System, words: Sequence[str]) -> int:
 
 
 def _apply(system: System, words: Sequence[str]) -> int:
-    payload = sys.stdin.buffer.read()
-    with local_tools(system, _tell) as tools:
-        receipt = executor.apply(payload, tools, float(words[0]))
+    payload, _, more = sys.stdin.buffer.read().partition(b"\0")
+    given = codec.loads(Control, more, lenient=False) if more else Control()
+    with local_tools(system, _tell, None, _actor(words)) as tools:
+        receipt = executor.apply(payload, tools, float(words[0]), given)
     _say(receipt)
     return EXIT[receipt.state]
 
@@ -264,14 +278,14 @@ def _apply(system: System, words: Sequence[str]) -> int:
 def _confirm(system: System, words: Sequence[str]) -> int:
     lines = sys.stdin.buffer.read().splitlines()
     proofs = [codec.loads(Proof, line, lenient=True) for line in lines if line.strip()]
-    with local_tools(system, _tell, {}) as tools:
+    with local_tools(system, _tell, {}, _actor(words)) as tools:
         receipt = executor.confirm(run_directory(system, words[0]), tools, proofs, words[1])
     _say(receipt)
     return EXIT[receipt.state]
 
 
 def _rollback(system: System, words: Sequence[str]) -> int:
-    with local_tools(system, _tell) as tools:
+    with local_tools(system, _tell, None, _actor(words)) as tools:
         directory = run_directory(system, words[0])
         force = "force" in words[1:]
         receipt = executor.rollback_locked(directory, tools, "rollback was asked for", force=force)
@@ -302,6 +316,16 @@ def _runs(system: System, words: Sequence[str]) -> int:
     return 0
 
 
+def _changes(system: System, words: Sequence[str]) -> int:
+    _say(changes.history(system))
+    return 0
+
+
+def _policy(system: System, words: Sequence[str]) -> int:
+    _say(PolicyText(control.policy_text(system)))
+    return 0
+
+
 def _certificate(system: System, words: Sequence[str]) -> int:
     pem = system.read(words[0])
     if b"PRIVATE KEY" in pem:
@@ -319,9 +343,22 @@ _COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
     "rollback": (_rollback, 1),
     "recover": (_recover, 1),
     "runs": (_runs, 0),
+    "changes": (_changes, 0),
+    "policy": (_policy, 0),
     "certificate": (_certificate, 1),
 }
 """Name to function and the number of words it needs."""
+
+
+_ACTOR = "actor="
+
+
+def _actor(words: Sequence[str]) -> Actor:
+    """Who asks: who the words say, else whose process this is."""
+    for word in words:
+        if word.startswith(_ACTOR):
+            return codec.loads(Actor, word[len(_ACTOR) :], lenient=True)
+    return account.who()
 
 
 def _say(value: object) -> None:

@@ -24,6 +24,7 @@ from mailseal.apply.journal import Journal
 from mailseal.demo import eavesdrop, story, superserver, toyhost
 from mailseal.demo.stage import Stage, free_port
 from mailseal.model import codec
+from mailseal.model.change import Control
 from mailseal.model.plan import RunState
 from mailseal.plan import Options
 from mailseal.report.style import PLAIN
@@ -297,7 +298,7 @@ def test_the_dead_man_undoes_what_nobody_confirmed(
         before = told._snapshot()
         wish = plans.Wish(told._stage.port, Options(name="mail.example"))
         made, _ = plans.make(host, wish)
-        receipt = host.apply(codec.dumps(made).encode(), 0.5, lambda line: None)
+        receipt = host.apply(codec.dumps(made).encode(), 0.5, lambda line: None, Control())
         assert receipt.state is RunState.HELD
         assert told._snapshot() != before
         directory = f"{executor.RUNS}/{receipt.run}"

@@ -76,6 +76,17 @@ def points(host: Host) -> list[tuple[str, str]]:
     return [(name, subject) for name, subject in json.loads(host.read(POINTS))]
 
 
+def recorded(point: tuple[str, str]) -> dict[str, Any]:
+    """What a point writes into the journal; empty of any other. A line of the record of changes has
+    no checksum in front.
+    """
+    name, text = point
+    if name != "append" or text.lstrip().startswith("{"):
+        return {}
+    record: dict[str, Any] = json.loads(text.strip().partition(" ")[2])
+    return record
+
+
 def receipts(host: Host) -> list[Receipt]:
     lines = agent(host, "runs").stdout.splitlines()
     return [codec.loads(Receipt, line, lenient=True) for line in lines]

@@ -12,16 +12,14 @@ from lab import Lab
 
 ROOT = Path(__file__).parents[2]
 # What starts from files is run in tests/cli (test_imports, test_scan_at_scale, test_wire,
-# test_logs): it needs no booted host.
-FROM_FILES = (
+# test_logs): it needs no booted host. The rest wants another daemon (test_native) or two people
+# and a refusal (test_change_control).
+ELSEWHERE = (
     *("start-from-a-report", "scan-an-estate", "listen-on-the-wire", "who-still-uses-cleartext"),
+    *("enforce-in-the-daemon", "approve-a-change"),
 )
-# A host of another daemon: test_native.
-ELSEWHERE = ("enforce-in-the-daemon",)
 PAGES = sorted(
-    page
-    for page in (ROOT / "docs" / "howto").glob("*.md")
-    if page.stem not in (*FROM_FILES, *ELSEWHERE)
+    page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in ELSEWHERE
 )
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _EXPOSED = 1

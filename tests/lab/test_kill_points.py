@@ -8,7 +8,6 @@ before, or the test ends, so one host serves many points; several hosts work sid
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,9 +25,7 @@ SAMPLE = 5
 def between_ops(listed: Sequence[tuple[str, str]]) -> set[int]:
     """The points at which one op is done and nothing of the next has begun; the last is the end."""
     done = [
-        number
-        for number, (name, text) in enumerate(listed)
-        if name == "append" and json.loads(text.strip().partition(" ")[2])["what"] == "done"
+        number for number, point in enumerate(listed) if dying.recorded(point).get("what") == "done"
     ]
     return {number + 1 for number in done}
 

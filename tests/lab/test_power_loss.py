@@ -7,7 +7,6 @@ there undoes the run. One host serves many points: after each it is as before, o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import get_args
 
@@ -41,9 +40,9 @@ def power_cycle(host: Host) -> None:
 def around_each_kind(ops: Sequence[Op], listed: Sequence[tuple[str, str]]) -> list[str]:
     """Before and after the act of the last op of each kind: those nearest to the switch."""
     records = {}
-    for number, (name, text) in enumerate(listed):
-        if name == "append":
-            record = json.loads(text.strip().partition(" ")[2])
+    for number, point in enumerate(listed):
+        record = dying.recorded(point)
+        if record:
             records[record["what"], record.get("op")] = number
     last = {type(op): index for index, op in enumerate(ops)}
     acts = {

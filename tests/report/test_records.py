@@ -7,6 +7,7 @@ import re
 import pytest
 
 from mailseal.model import codec
+from mailseal.model.change import Actor, Approval, ChangeLine
 from mailseal.model.finding import Assessment, Finding
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
 from mailseal.model.known import (
@@ -38,7 +39,8 @@ DOCUMENTED = (
     Local, LocalHost, LocalListener, Holder, Program, Source,
     KnownFindings, KnownFinding, FindingHistory, Appearance, VerdictPeriod, LookPeriod,
     ReportPeriod, KnownLogin, Logins, JudgedLogin, Login, TlsFailure,
-    HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Plan, Claim, Proof, Receipt,
+    HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
+    Proof, Receipt, ChangeLine,
 )  # fmt: skip
 
 

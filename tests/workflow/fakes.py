@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from mailseal.facts import local
 from mailseal.facts.gather import gather
+from mailseal.model.change import ChangeHistory, Control
 from mailseal.model.host import HostFacts
 from mailseal.model.local import LocalHost
 from mailseal.model.look import Endpoint, Observation
@@ -35,6 +36,7 @@ class FakeHost:
     confirmed: RunState | Exception = RunState.COMMITTED
     past: tuple[Receipt, ...] = ()
     prove: Callable[[Sequence[object]], tuple[Proof, ...]] = lambda claims: ()
+    rules: bytes | None = None
     calls: list[str] = field(default_factory=list)
 
     def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
@@ -53,7 +55,9 @@ class FakeHost:
             raise state
         return replace(RECEIPT, state=state)
 
-    def apply(self, payload: bytes, hold: float, tell: Callable[[str], None]) -> Receipt:
+    def apply(
+        self, payload: bytes, hold: float, tell: Callable[[str], None], given: Control
+    ) -> Receipt:
         return self._answer("apply %g" % hold, self.applied)
 
     def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
@@ -64,6 +68,12 @@ class FakeHost:
 
     def receipts(self) -> tuple[Receipt, ...]:
         return self.past
+
+    def changes(self) -> ChangeHistory:
+        return ChangeHistory((), (), "")
+
+    def policy(self) -> bytes | None:
+        return self.rules
 
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:

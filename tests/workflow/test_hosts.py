@@ -47,6 +47,8 @@ def test_the_agent_is_carried_there_asked_and_taken_away(ssh_says):
             assert port in {each.port for each in far.local((), True).listeners}
         question = Question(WHERE, Vantage.SELF, limits=Limits(0.2, 0.2, 0.2))
         assert far.look(question).reach is not Reach.OPEN
+        assert far.policy() == Here().policy()
+        assert far.changes() == Here().changes()
         with pytest.raises(Refused, match="there is no run no-such-run"):
             far._agent(["rollback", "no-such-run"])
     assert not Path(directory).exists()

@@ -14,7 +14,7 @@ import hashlib
 import posixpath
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from mailseal.apply import deadman, preflight
+from mailseal.apply import changes, control, deadman, preflight
 from mailseal.apply.journal import Journal
 from mailseal.apply.operations import Context, OpFailed, operation, seconds
 from mailseal.apply.runs import (
@@ -45,6 +45,7 @@ from mailseal.apply.tools import (
 )
 from mailseal.apply.traces import clear, clear_traces, sweep
 from mailseal.model import codec, ops
+from mailseal.model.change import Control
 from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Plan, Proof, Receipt, RunState
 from mailseal.system.base import Meta, System
@@ -82,8 +83,11 @@ PROOF_SECONDS = 300.0
 # -- forward -------------------------------------------------------------------------------------
 
 
-def apply(payload: bytes, tools: Tools, hold_seconds: float = 300.0) -> Receipt:
-    """Applies the plan whose exact bytes are `payload`; the run is then held, or undone.
+def apply(
+    payload: bytes, tools: Tools, hold_seconds: float = 300.0, given: Optional[Control] = None
+) -> Receipt:
+    """Applies the plan whose exact bytes are `payload`; the run is then held, or undone. `given`
+    are its approvals, and the policies that must be met.
 
     Raises Refused (nothing changed) and codec.CodecError (not a plan).
     """
@@ -91,14 +95,24 @@ def apply(payload: bytes, tools: Tools, hold_seconds: float = 300.0) -> Receipt:
     system = tools.system
     if system.uid() != 0:
         raise Refused(["changing this host needs root: run it with sudo."])
+    given = given or Control()
     with locked(system):
         _refuse_unfinished(system)
+        _refuse_unapproved(given, payload, tools)
+        changes.sync(tools)
         problems = preflight.problems(plan, system, tools.questions)
         if problems:
             raise Refused(problems)
         _refuse_dead(plan, tools)
         with tools.stoppable() as shield:
-            return _Forward(payload, plan, tools).run(hold_seconds, shield)
+            return _Forward(payload, plan, tools, given).run(hold_seconds, shield)
+
+
+def _refuse_unapproved(given: Control, payload: bytes, tools: Tools) -> None:
+    sha = hashlib.sha256(payload).hexdigest()
+    problems = control.problems(given, sha, tools.actor, tools.system)
+    if problems:
+        raise Refused(problems)
 
 
 def _refuse_unfinished(system: System) -> None:
@@ -126,8 +140,8 @@ def _refuse_dead(plan: Plan, tools: Tools) -> None:
 
 
 class _Forward:
-    def __init__(self, payload: bytes, plan: Plan, tools: Tools) -> None:
-        self.plan, self.payload, self.tools = plan, payload, tools
+    def __init__(self, payload: bytes, plan: Plan, tools: Tools, given: Control) -> None:
+        self.plan, self.payload, self.tools, self.given = plan, payload, tools, given
         self.system = tools.system
         self.directory = posixpath.join(RUNS, _new_name(self.system))
         self.journal = Journal(self.system, journal_path(self.directory))
@@ -147,6 +161,7 @@ class _Forward:
                 deadline=self.system.now() + hold_seconds,
                 **limit(self.system, hold_seconds),
             )
+            changes.write(self.system)
         # Whatever it was, also a fault of ours: the host is not left half-way.
         except Exception as error:
             shield()
@@ -171,6 +186,8 @@ class _Forward:
         self.journal.write(
             "begin",
             plan_sha=hashlib.sha256(self.payload).hexdigest(),
+            actor=codec.encode(self.tools.actor),
+            approvals=codec.encode(self.given.approvals),
             **limit(self.system, _budget(self.plan)),
         )
 
@@ -262,12 +279,18 @@ def confirm(directory: str, tools: Tools, proofs: Sequence[Proof], by: str) -> R
         if failure:
             raise Refused([failure + ". Undo the run with `mailseal rollback`."])
         try:
-            journal.write("commit", by=by, proofs=[codec.encode(proof) for proof in proofs])
+            journal.write(
+                "commit",
+                by=by,
+                actor=codec.encode(tools.actor),
+                proofs=[codec.encode(proof) for proof in proofs],
+            )
         except OSError as error:
             words = (
                 "the confirmation cannot be recorded: %s. Make room on the disk and confirm again"
             )
             raise Refused([words % error + "; otherwise the run is undone in its time."]) from None
+        changes.sync(tools)
         with contextlib.suppress(OSError):  # the timer fires on, and disarms
             deadman.disarm(system, directory)
     return receipt(system, directory)
@@ -305,6 +328,7 @@ class _Back:
         self._note(
             "undo-begin",
             reason=reason,
+            actor=codec.encode(self.tools.actor),
             proofs=[codec.encode(proof) for proof in proofs],
             **limit(self.system, _budget(self.plan)),
         )
@@ -316,6 +340,7 @@ class _Back:
             reason="; ".join(failures),
             proofs=[codec.encode(proof) for proof in after],
         )
+        changes.sync(self.tools)
         # An undo that failed and could not even be recorded is tried again by the dead-man.
         if self.recorded or not failures:
             self._attempt("clearing up", clear, self.system, self.directory, self.plan)
@@ -437,6 +462,8 @@ def _recover(directory: str, tools: Tools) -> Optional[Receipt]:
         reasons = {RunState.HELD: "nobody confirmed the change in time"}
         words = reasons.get(state, "what made the change ended before it was done")
         return rollback(directory, tools, words)
+    # Who ended the run may have been killed between its journal and the record of changes.
+    changes.sync(tools)
     clear(tools.system, directory)
     return None
 

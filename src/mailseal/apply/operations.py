@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Type
 
 from mailseal.apply import authority, trial
+from mailseal.apply.control import POLICY
 from mailseal.model import ops
 from mailseal.model.ops import Listening, Op
 from mailseal.system import packages, units
@@ -96,6 +97,9 @@ def _remove_directory(context: Context, op: ops.MakeDirectory, undo: Undo) -> st
     if context.system.stat(op.path) is None:
         return "%s is not there" % op.path
     left = context.system.listdir(op.path)
+    # The operator's own, and meant to outlive the change.
+    if left == (posixpath.basename(POLICY),) and posixpath.dirname(POLICY) == op.path:
+        return "left directory %s: it holds the policy of change control" % op.path
     if left:
         raise UndoRefused("%s is not empty: %s" % (op.path, ", ".join(left[:5])))
     context.system.remove(op.path)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Callable, ContextManager, Dict, Iterator, Sequence, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence, Tuple
 
 from mailseal.apply import preflight
 from mailseal.apply.operations import OpFailed, UndoRefused
 from mailseal.apply.runs import LOCK
 from mailseal.apply.trial import Greets
+from mailseal.model.change import Actor
 from mailseal.model.plan import Claim, Proof, Result
 from mailseal.system.base import System
 
@@ -39,9 +40,10 @@ def unstoppable() -> Iterator[Shield]:
 @dataclass(frozen=True)
 class Tools:
     """What the executor is handed: the machine, the proofs, the executor's own code as a file that
-    runs by itself (`bundle`, written into the run), and the interpreter to run it with. In a
-    `stoppable` context Stopped is raised when we are asked to end; from the call of what it yields
-    on no more: undoing is not to be stopped politely.
+    runs by itself (`bundle`, written into the run), and the interpreter to run it with. `actor`
+    is who asks, None where nobody does (the dead-man). In a `stoppable` context Stopped is raised
+    when we are asked to end; from the call of what it yields on no more: undoing is not to be
+    stopped politely.
     """
 
     system: System
@@ -52,6 +54,7 @@ class Tools:
     python: str
     tell: Progress = lambda line: None
     stoppable: Callable[[], ContextManager[Shield]] = unstoppable
+    actor: Optional[Actor] = None
 
 
 def limit(system: System, seconds: float) -> Dict[str, Any]:

@@ -32,11 +32,13 @@ COMMANDS: dict[str, Entry] = {
     "purge": Entry("purge", "Delete who logged in from the store."),
     "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),
     "plan": Entry("plan", "Plan the fix and show it; changes nothing."),
+    "approve": Entry("approve", "Sign off exactly this plan."),
     "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),
     "verify": Entry("verify", "Prove from here that a service is sealed."),
     "confirm": Entry("confirm", "Keep a change that waits to be confirmed."),
     "rollback": Entry("rollback", "Undo a change, and prove that the old service is back."),
     "runs": Entry("runs", "List what was changed on a host."),
+    "receipts": Entry("receipts", "Who changed what on a host, with whose approval."),
     "facts": Entry("facts", "What this host is, for planning elsewhere."),
     "completion": Entry("completion", "Print the completion script of a shell."),
 }

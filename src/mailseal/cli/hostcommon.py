@@ -60,6 +60,11 @@ _CHANGE_OPTIONS = (
         metavar="SECONDS",
         help="After that an unconfirmed change is undone.",
     ),
+    click.option(
+        "--change-policy",
+        metavar="FILE",
+        help="Change control to meet besides /etc/mailseal/change.toml, here and there.",
+    ),
 )
 
 
@@ -185,7 +190,7 @@ def host_errors() -> Iterator[None]:
         raise Stop(Exit.REFUSED, str(error)) from None
     except PermissionError as error:
         raise Stop(Exit.REFUSED, "%s: this needs root, run it with sudo" % error) from None
-    except (errors.BadTarget, errors.CodecError) as error:
+    except (errors.BadTarget, errors.CodecError, errors.BadInput) as error:
         raise Stop(Exit.USAGE, str(error)) from None
 
 

@@ -48,12 +48,14 @@ def command(
     yes: bool,
     accept_unproven: bool,
     confirm_within: float,
+    change_policy: str | None,
     **options: Any,
 ) -> Exit:
     """Seal a service of this host or of ssh://HOST: no login in cleartext any more."""
     from mailseal.plan import AlreadySealed
     from mailseal.report import plan as report
     from mailseal.workflow import plans
+    from mailseal.workflow.control import control
     from mailseal.workflow.seal import Talk, seal
 
     out = Output(sys.stdout, terminal_style(sys.stdout))
@@ -69,7 +71,8 @@ def command(
                     out.line(line)
 
             talk = Talk(show, asker(yes), tell, accept_unproven)
-            done = seal(host, made, talk, confirm_within)
+            given = control(host, given=change_policy)
+            done = seal(host, made, talk, confirm_within, given)
     except AlreadySealed as sealed:
         out.line("%s: nothing was changed" % sealed)
         return Exit.CLEAN

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mailseal import agent, bundle
-from mailseal.apply import executor
+from mailseal.apply import changes, control, executor
 from mailseal.apply.executor import Refused
 from mailseal.assess import assess
 from mailseal.demo import eavesdrop, mailprogram, signals, toyhost
@@ -35,6 +35,7 @@ from mailseal.demo.toyhost import NAME, USER, ToyHost, toy_host
 from mailseal.facts import local
 from mailseal.facts.gather import gather
 from mailseal.model import codec
+from mailseal.model.change import ChangeHistory, Control
 from mailseal.model.finding import Assessment, Verdict
 from mailseal.model.host import HostFacts
 from mailseal.model.local import LocalHost
@@ -209,9 +210,9 @@ class TheHost:
         with agent.local_tools(self._toy, tell, lookers) as tools:
             yield replace(tools, stoppable=executor.unstoppable)
 
-    def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt:
+    def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
         with self._tools(tell, self._own) as tools:
-            return executor.apply(payload, tools, hold)
+            return executor.apply(payload, tools, hold, given)
 
     def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
         with self._tools(_silent, {}) as tools:
@@ -230,6 +231,12 @@ class TheHost:
 
     def receipts(self) -> tuple[Receipt, ...]:
         return agent.receipts(self._toy)
+
+    def changes(self) -> ChangeHistory:
+        return changes.history(self._toy)
+
+    def policy(self) -> bytes | None:
+        return control.policy_text(self._toy)
 
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:

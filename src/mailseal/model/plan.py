@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Mapping, Optional, Tuple
 
+from mailseal.model.change import Approval
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op
 
@@ -91,11 +92,13 @@ class Plan:
 @dataclass(frozen=True)
 class PlanFile:
     """A plan as it lies in a file: its exact text and the hash (SHA-256) of that text, so that what
-    was read and approved is what is applied, to the byte.
+    was read and approved is what is applied, to the byte. Approvals are added to the file, and
+    leave the text as it is.
     """
 
     payload: str
     sha256: str
+    approvals: Tuple[Approval, ...] = ()
 
 
 class RunState(str, enum.Enum):

@@ -7,12 +7,14 @@ from mailseal.apply.journal import JournalDamaged
 from mailseal.model.codec import CodecError
 from mailseal.plan import AlreadySealed, Cannot
 from mailseal.probe.targets import BadTarget
+from mailseal.workflow import BadInput
 from mailseal.workflow.hosts import HostUnreachable
 from mailseal.workflow.plans import EditedPlan
 from mailseal.workflow.seal import Unsettled
 
 __all__ = [
     "AlreadySealed",
+    "BadInput",
     "BadTarget",
     "Cannot",
     "CodecError",

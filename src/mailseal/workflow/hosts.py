@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from mailseal import agent, bundle
-from mailseal.apply import executor
+from mailseal.apply import changes, control, executor
 from mailseal.apply.executor import Refused
 from mailseal.facts import local
 from mailseal.facts.gather import gather
 from mailseal.model import codec
+from mailseal.model.change import Actor, ChangeHistory, Control, PolicyText
 from mailseal.model.host import HostFacts
 from mailseal.model.local import LocalHost
 from mailseal.model.look import Observation, Vantage
@@ -26,7 +27,7 @@ from mailseal.model.plan import Proof, Receipt
 from mailseal.probe import blocking
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import Prove, prover
-from mailseal.system import ssh
+from mailseal.system import account, ssh
 from mailseal.system.base import Completed, System
 from mailseal.system.live import LiveSystem
 
@@ -53,7 +54,7 @@ class Host(Protocol):
         """A look from the host itself."""
         ...
 
-    def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt: ...
+    def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt: ...
 
     def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt: ...
 
@@ -61,19 +62,28 @@ class Host(Protocol):
 
     def receipts(self) -> tuple[Receipt, ...]: ...
 
+    def changes(self) -> ChangeHistory:
+        """The record of all changes, judged."""
+        ...
+
+    def policy(self) -> bytes | None:
+        """The file of its change control; None where it has none."""
+        ...
+
     def prove_from_here(self) -> contextlib.AbstractContextManager[Prove]:
         """A prover for claims about this host, with the vantage that we have."""
         ...
 
 
 class Here:
-    """This host."""
+    """This host. `actor` is who asks."""
 
     remote = False
     names: tuple[str, ...] = ()
 
-    def __init__(self, system: System | None = None) -> None:
+    def __init__(self, system: System | None = None, actor: Actor | None = None) -> None:
         self._system = system or LiveSystem()
+        self._actor = actor or account.who()
 
     def facts(self, ports: Sequence[int], paths: Sequence[str] = ()) -> HostFacts:
         return gather(self._system, tuple(ports), tuple(paths))
@@ -84,23 +94,29 @@ class Here:
     def look(self, question: Question) -> Observation:
         return blocking.observe(question)
 
-    def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt:
-        with agent.local_tools(self._system, tell) as tools:
-            return executor.apply(payload, tools, hold)
+    def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
+        with agent.local_tools(self._system, tell, None, self._actor) as tools:
+            return executor.apply(payload, tools, hold, given)
 
     def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
-        with agent.local_tools(self._system, _silent, {}) as tools:
+        with agent.local_tools(self._system, _silent, {}, self._actor) as tools:
             directory = agent.run_directory(self._system, run)
             return executor.confirm(directory, tools, proofs, by)
 
     def rollback(self, run: str, force: bool, tell: Tell) -> Receipt:
-        with agent.local_tools(self._system, tell) as tools:
+        with agent.local_tools(self._system, tell, None, self._actor) as tools:
             directory = agent.run_directory(self._system, run)
             reason = "rollback was asked for"
             return executor.rollback_locked(directory, tools, reason, force=force)
 
     def receipts(self) -> tuple[Receipt, ...]:
         return agent.receipts(self._system)
+
+    def changes(self) -> ChangeHistory:
+        return changes.history(self._system)
+
+    def policy(self) -> bytes | None:
+        return control.policy_text(self._system)
 
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:
@@ -111,12 +127,13 @@ class Here:
 
 class OverSsh:
     """A host at the other end of `ssh`. Use it in a `with`: the agent is carried there and taken
-    away again.
+    away again. `actor` is who asks, here.
     """
 
     remote = True
 
-    def __init__(self, target: str, tell: Tell) -> None:
+    def __init__(self, target: str, tell: Tell, actor: Actor | None = None) -> None:
+        self._actor = "actor=" + codec.dumps(actor or account.who())
         self.address = ssh.parse(target)
         self.names: tuple[str, ...] = (self.address.host,)
         self._tell = tell
@@ -165,8 +182,10 @@ class OverSsh:
         done = self._agent(["look"], codec.dumps(question).encode("ascii"))
         return codec.loads(Observation, done.out, lenient=True)
 
-    def apply(self, payload: bytes, hold: float, tell: Tell) -> Receipt:
-        return self._receipt(["apply", "%d" % hold], payload, tell)
+    def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
+        # No JSON holds a NUL.
+        data = payload + b"\0" + codec.dumps(given).encode("ascii")
+        return self._receipt(["apply", "%d" % hold], data, tell)
 
     def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
         lines = "\n".join(codec.dumps(proof) for proof in proofs)
@@ -176,12 +195,18 @@ class OverSsh:
         return self._receipt(["rollback", run, *(["force"] if force else [])], b"", tell)
 
     def _receipt(self, words: Sequence[str], data: bytes, tell: Tell | None = None) -> Receipt:
-        done = self._agent(words, data, tell)
+        done = self._agent([*words, self._actor], data, tell)
         return codec.loads(Receipt, done.out, lenient=True)
 
     def receipts(self) -> tuple[Receipt, ...]:
         lines = self._agent(["runs"]).out.splitlines()
         return tuple(codec.loads(Receipt, line, lenient=True) for line in lines)
+
+    def changes(self) -> ChangeHistory:
+        return codec.loads(ChangeHistory, self._agent(["changes"]).out, lenient=True)
+
+    def policy(self) -> bytes | None:
+        return codec.loads(PolicyText, self._agent(["policy"]).out, lenient=True).text
 
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:

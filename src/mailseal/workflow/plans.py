@@ -10,10 +10,12 @@ import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mailseal import plan
 from mailseal.apply.executor import Refused
 from mailseal.model import codec
+from mailseal.model.change import Approval
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import Plan, PlanFile, RunState
@@ -176,6 +178,20 @@ def file_text(made: Plan) -> str:
 
 def read_file(text: bytes) -> tuple[Plan, bytes]:
     """A plan file's plan and exact payload. Raises codec.CodecError, EditedPlan."""
+    filed = read_approved(text)
+    return filed.plan, filed.payload
+
+
+class Filed(NamedTuple):
+    """What a plan file holds."""
+
+    plan: Plan
+    payload: bytes
+    approvals: tuple[Approval, ...]
+
+
+def read_approved(text: bytes) -> Filed:
+    """As `read_file`, with the plan's approvals."""
     envelope = codec.loads(PlanFile, text, lenient=False)
     payload = envelope.payload.encode("utf-8", "surrogatepass")
     if hashlib.sha256(payload).hexdigest() != envelope.sha256:
@@ -183,4 +199,4 @@ def read_file(text: bytes) -> tuple[Plan, bytes]:
             "the plan was edited after it was made: its hash does not fit. Make a new one with "
             "`mailseal plan` and the options you want."
         )
-    return codec.loads(Plan, payload, lenient=False), payload
+    return Filed(codec.loads(Plan, payload, lenient=False), payload, envelope.approvals)

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 
 from mailseal.apply.executor import Refused
 from mailseal.model import codec
+from mailseal.model.change import Control
 from mailseal.model.look import Vantage
 from mailseal.model.plan import Plan, Proof, Receipt, Result, RunState
 from mailseal.workflow.hosts import Host, HostUnreachable, Tell
 
 HOLD_SECONDS = 300.0
+
+UNCONTROLLED = Control()
+"""No approvals, and no policy that asks for any."""
 
 
 class Unsettled(Exception):
@@ -46,20 +50,31 @@ class Sealed:
     sealed: bool
 
 
-def seal(host: Host, made: Plan, talk: Talk, hold: float = HOLD_SECONDS) -> Sealed:
-    """Shows the plan, asks, and applies it. Raises Refused, HostUnreachable."""
+def seal(
+    host: Host, made: Plan, talk: Talk, hold: float = HOLD_SECONDS, given: Control = UNCONTROLLED
+) -> Sealed:
+    """Shows the plan, asks, and applies it; `given` are the policies that it must meet. Raises
+    Refused, HostUnreachable.
+    """
     talk.show(made)
     if not talk.ask("Apply this plan to %s" % made.host):
         return Sealed(None, (), False)
-    return apply(host, made, codec.dumps(made).encode("ascii"), talk, hold)
+    return apply(host, made, codec.dumps(made).encode("ascii"), talk, hold, given)
 
 
-def apply(host: Host, made: Plan, payload: bytes, talk: Talk, hold: float) -> Sealed:
-    """Applies a plan's exact payload and sees to it that it is confirmed or undone. Raises Refused
-    (nothing was changed), Unsettled.
+def apply(
+    host: Host,
+    made: Plan,
+    payload: bytes,
+    talk: Talk,
+    hold: float,
+    given: Control = UNCONTROLLED,
+) -> Sealed:
+    """Applies a plan's exact payload and sees to it that it is confirmed or undone; `given` are its
+    approvals, and the policies that it must meet. Raises Refused (nothing was changed), Unsettled.
     """
     try:
-        receipt = host.apply(payload, hold, talk.tell)
+        receipt = host.apply(payload, hold, talk.tell, given)
     except HostUnreachable as error:
         words = "%s. What may have been changed on %s undoes itself; see `mailseal runs` there."
         raise Unsettled(words % (error, made.host)) from None
