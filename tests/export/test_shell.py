@@ -1,0 +1,97 @@
+"""The runbook's text, in the hands of a real shell. What it does to a host is in tests/lab."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailseal.apply.operations import spliced
+from mailseal.apply.runs import LOCK
+from mailseal.export import shell
+from mailseal.model.ops import EditFile, Splice
+from tests.export.make import STARTERS, plan, source
+
+HOSTILE = "x\nexit 7\r\u2028'; exit 7; $(exit 7) `exit 7` END_OF_WORDS"
+
+
+def sh(script: str, *options: str) -> subprocess.CompletedProcess[bytes]:
+    words = ["sh", *options]
+    return subprocess.run(words, input=script.encode(), capture_output=True, timeout=30)
+
+
+def scripts(**changes: object) -> list[str]:
+    return [each.content.decode() for each in shell.export(source(**changes))]
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+@pytest.mark.parametrize(
+    ("strategy", "stage"), [("wrap", "enforce"), ("wrap", "offer"), ("retire", "enforce")]
+)
+def test_both_scripts_are_shell(starter: str, strategy: str, stage: str) -> None:
+    made = plan(starter, strategy, stage)
+    files = shell.export(source(made))
+    assert [(each.name, each.mode) for each in files] == [("runbook.sh", 0o700), ("undo.sh", 0o700)]
+    for each in files:
+        done = sh(each.content.decode(), "-n")
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_lock_is_that_of_apply() -> None:
+    assert shell.LOCK == LOCK
+
+
+def test_another_machine_is_refused_before_anything_is_touched() -> None:
+    for script in scripts():
+        done = sh(script)
+        assert done.returncode == 6
+        assert b"refused: " in done.stderr
+
+
+def test_steps_are_undone_in_reverse_order() -> None:
+    forward, back = scripts()
+    count = len(plan().ops)
+    assert [int(n) for n in re.findall(r"# -- Step (\d+)", forward)] == list(range(1, count + 1))
+    assert [int(n) for n in re.findall(r"# -- Back from step (\d+)", back)] == list(
+        range(count, 0, -1)
+    )
+
+
+def test_words_of_others_stay_comments() -> None:
+    """Names of users come from logs, where anybody writes them."""
+    made = scripts(headline=(HOSTILE,), risks=(HOSTILE,), gap=HOSTILE, made=HOSTILE, stage=HOSTILE)
+    honest = scripts(headline=("x",), risks=("x",), gap="x", made="x", stage="x")
+    for hostile, other in zip(made, honest, strict=True):
+        assert [line for line in hostile.splitlines() if not line.startswith("# ")] == [
+            line for line in other.splitlines() if not line.startswith("# ")
+        ]
+        assert sh(hostile, "-n").returncode == 0
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=60, deadline=None)
+def test_any_content_passes_through_a_here_document(data: bytes) -> None:
+    for content in (data, data + b"\n", b"END_OF_FILE\n" + data + b"\n", b"$x `x` \\\n"):
+        lines = ["if :; then", *shell._here("cat | cat", content), "fi"]
+        assert sh("\n".join(lines) + "\n").stdout == content
+
+
+@given(st.binary(max_size=60), st.data())
+@settings(max_examples=60, deadline=None)
+def test_an_edit_gives_the_bytes_that_apply_gives(old: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(old)), max_size=6)))
+    news = data.draw(st.lists(st.binary(max_size=20), min_size=3, max_size=3))
+    pairs = zip(cuts[::2], cuts[1::2], strict=False)
+    splices = tuple(Splice(a, old[a:b], new) for (a, b), new in zip(pairs, news, strict=False))
+    op = EditFile("/f", "", "", splices)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(old)
+        file.flush()
+        script = "\n".join(["set -eu", "{", *shell._pieces(op, file.name), "}"]) + "\n"
+        done = sh(script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == spliced(old, splices)
