@@ -22,6 +22,7 @@ from tests.lab.story import (
     scene,
     sealed,
     state,
+    wait_until,
 )
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -109,16 +110,66 @@ def test_a_runbook_refuses_what_is_not_as_planned_and_the_pack_lets_clients_in(l
     on.check_sealed()
 
     at = desk(on)
-    at.write("/root/plan.json", mail.read("/srv/plan.json"))
-    at.write("/root/ca.crt", on.ca().encode())
-    pack = ("--to", "client-pack", "--ca", "/root/ca.crt", "-o", "/root/pack")
-    done = mailseal(at, "export", "/root/plan.json", *pack)
+    at.write("/srv/plan.json", mail.read("/srv/plan.json"))
+    at.write("/srv/ca.crt", on.ca().encode())
+    pack = ("--to", "client-pack", "--ca", "/srv/ca.crt", "-o", "/srv/pack")
+    done = mailseal(at, "export", "/srv/plan.json", *pack)
     assert done.code == 0, done.said
-    readme = at.read("/root/pack/README.txt").decode()
+    readme = at.read("/srv/pack/README.txt").decode()
     start, end = readme.index("    apt-get install"), readme.index("Windows:")
     at.run(
-        ["sh", "-ec", "cd /root/pack\n" + readme[start:end].replace("install st", "install -y st")]
+        ["sh", "-ec", "cd /srv/pack\n" + readme[start:end].replace("install st", "install -y st")]
     )
+    wait_until(lambda: any(each[2] == 109 for each in at.listeners()))
     account = mail.account
     said = ran(at, "bash", "-c", _LOG_IN % (account.user, account.password))
-    assert said.out.replace("\r", "").splitlines() == on.answered[0]
+    log = ran(at, "journalctl", "-u", "mailseal-client", "-o", "cat", "--no-pager").said
+    assert said.out.replace("\r", "").splitlines() == on.answered[0], said.err + log
+
+
+OTHERS = [
+    ("bullseye", "xinetd", ()),
+    ("bullseye", "standalone", ()),
+    ("bookworm", "xinetd", ("--stage", "offer")),
+    ("bookworm", "standalone", ("--strategy", "retire")),
+    ("bookworm", "inetd", ("--cert", "/srv/mail.crt", "--key", "/srv/mail.key")),
+]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("system", "starter", "words"), OTHERS)
+def test_other_plans_run_as_a_runbook_too(
+    lab: Lab, system: str, starter: str, words: tuple[str, ...]
+) -> None:
+    on = scene(lab, system, starter)
+    mail, at = on.mail, desk(on)
+    if "--cert" in words:
+        mail.run(["sh", "-ec", _CERTIFICATE % (NAME, NAME)])
+    before = state(mail)
+    plan = mailseal(at, "plan", "ssh://mailhost", "--name", NAME, *words, "-o", "/srv/plan.json")
+    assert plan.code == 0, plan.said
+    made = mailseal(at, "export", "/srv/plan.json", "--to", "shell", "-o", "/srv/book")
+    assert made.code == 0, made.said
+    for name in ("runbook.sh", "undo.sh"):
+        mail.write(f"/srv/{name}", at.read(f"/srv/book/{name}"), mode=0o700)
+    run(mail, "/srv/runbook.sh")
+    assert "All steps are done" in run(mail, "/srv/runbook.sh")
+    if "retire" in words:
+        assert on.log_in("polite") == [["!ConnectionRefusedError"]] * 2
+    elif "offer" in words:
+        on.check_cleartext()
+        on.check_sealed(1109)
+    else:
+        on.check_sealed(ca=mail.read("/srv/mail.crt").decode() if "--cert" in words else None)
+    run(mail, "/srv/undo.sh")
+    on.check_cleartext()
+    mail.run(["rm", "/srv/runbook.sh", "/srv/undo.sh"])
+    check_as_before(before, state(mail), package_alone(system))
+
+
+_CERTIFICATE = """
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=%s -addext subjectAltName=DNS:%s \\
+    -keyout /srv/mail.key -out /srv/mail.crt 2>/dev/null
+chmod 600 /srv/mail.key
+"""

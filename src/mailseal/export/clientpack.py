@@ -197,11 +197,15 @@ TLS for mail programs that have none: Windows
 1. Install stunnel (5.50 or newer) from https://www.stunnel.org/ for all users.
 2. Copy stunnel.conf and mailseal-ca.crt of this folder into stunnel's config folder,
    usually C:\\Program Files (x86)\\stunnel\\config; keep a copy of the stunnel.conf there.
-3. In the Start menu: "stunnel Service Install", then "stunnel Service Start".
+3. At a command prompt of an administrator:
+
+       cd "C:\\Program Files (x86)\\stunnel\\bin"
+       stunnel -install
+       stunnel -start
+
 4. Set up the mail program: mail-programs.txt.
 
-"Show Log Window" in stunnel's menu says what is wrong when a program gets no answer. To take it
-away: "stunnel Service Stop", "stunnel Service Uninstall", and put the old stunnel.conf back.
+To take it away: stunnel -stop, stunnel -uninstall, and put the old stunnel.conf back.
 """
 
 _PROGRAMS = """\
