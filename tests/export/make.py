@@ -9,7 +9,7 @@ from typing import Any
 
 from mailseal.apply import authority
 from mailseal.export import Source
-from mailseal.model.ops import Op
+from mailseal.model.ops import Op, Splice
 from mailseal.model.plan import Plan
 from mailseal.plan import Options, make
 from tests.plan.hosts import facts
@@ -30,9 +30,12 @@ def source(made: Plan | None = None, authority_file: bytes = b"", /, **changes: 
     return Source(changed, "0" * 64, authority.configurations, authority_file)
 
 
-def sample(kind: type[Any]) -> Op:
-    """Some op of a kind, whatever its fields are."""
-    plain: dict[object, object] = {str: "/x", int: 1, float: 1.0, bytes: b"x", bool: True}
+def sample(kind: type[Any], words: str = "/x") -> Op:
+    """Some op of a kind, whatever its fields are; `words` is each of its texts."""
+    plain: dict[object, object] = {str: words, int: 1, float: 1.0, bool: True}
+    plain[bytes] = words.encode()
+    plain[tuple[str, ...]] = (words,)
+    plain[tuple[Splice, ...]] = (Splice(0, b"", words.encode()),)
     hints = typing.get_type_hints(kind)
     values = {
         field.name: plain.get(hints[field.name], ())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +15,9 @@ from hypothesis import strategies as st
 
 from mailseal.apply.operations import spliced
 from mailseal.apply.runs import LOCK
-from mailseal.export import shell
-from mailseal.model.ops import EditFile, Splice
-from tests.export.make import STARTERS, plan, source
+from mailseal.export import CannotExport, shell
+from mailseal.model.ops import EditFile, Splice, TryTerminator
+from tests.export.make import KINDS, STARTERS, plan, sample, source
 
 HOSTILE = "x\nexit 7\r\u2028'; exit 7; $(exit 7) `exit 7` END_OF_WORDS"
 
@@ -70,6 +73,32 @@ def test_words_of_others_stay_comments() -> None:
             line for line in other.splitlines() if not line.startswith("# ")
         ]
         assert sh(hostile, "-n").returncode == 0
+
+
+# No command of the scripts is found, and what is printed can only come from a text that was run.
+IDLE = """
+PATH=/nonexistent; STEP=1
+for name in new begin end has begun await tidy hash_of forget say refuse gone; do
+    eval "$name() { :; }"
+done
+step() { :; }
+listens() { return 1; }
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
+def test_no_text_of_a_step_is_run(kind: type[Any], tmp_path: Path) -> None:
+    for words in ("'; echo OWNED; '", '"; echo OWNED; "', "\necho OWNED\n", "$(echo OWNED >&2)"):
+        op = sample(kind, words)
+        if isinstance(op, TryTerminator):
+            op = replace(op, protocol="pop2")
+        try:
+            lines = [*shell._DO[kind](source(), 1, op), *shell._UNDO[kind](1, op)]
+        except CannotExport:
+            return
+        done = sh("\n".join([f"STATE={tmp_path}", IDLE, *lines, "printf REACHED", ""]))
+        assert done.stdout == b"REACHED", done.stderr
+        assert b"\nOWNED" not in b"\n" + done.stderr
 
 
 @given(st.binary(max_size=300))

@@ -378,7 +378,7 @@ def _edit(source: Source, number: int, op: ops.EditFile) -> Lines:
         for line in data.decode("utf-8", "backslashreplace").splitlines()
     ]
     return shown + _within(number, "change " + op.path, [
-        "if ! { begun %d && has %s %s; }; then" % (number, path, op.after),
+        "if ! { begun %d && has %s %s; }; then" % (number, path, quote(op.after)),
         "has %s %s || refuse %s" % (path, quote(op.before), stale),
         "cp --preserve=all -- %s %s" % (path, backup),
         "begin",
