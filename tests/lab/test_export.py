@@ -126,12 +126,13 @@ def test_a_runbook_refuses_what_is_not_as_planned_and_the_pack_lets_clients_in(l
     assert said.out.replace("\r", "").splitlines() == on.answered[0], said.err + log
 
 
+MAIL = "/srv/mail.crt"
 OTHERS = [
     ("bullseye", "xinetd", ()),
     ("bullseye", "standalone", ()),
-    ("bookworm", "xinetd", ("--stage", "offer")),
+    ("bookworm", "standalone", ("--stage", "offer")),
     ("bookworm", "standalone", ("--strategy", "retire")),
-    ("bookworm", "inetd", ("--cert", "/srv/mail.crt", "--key", "/srv/mail.key")),
+    ("bookworm", "inetd", ("--cert", MAIL, "--key", "/srv/mail.key", "--ca", MAIL)),
 ]
 
 
@@ -160,7 +161,7 @@ def test_other_plans_run_as_a_runbook_too(
         on.check_cleartext()
         on.check_sealed(1109)
     else:
-        on.check_sealed(ca=mail.read("/srv/mail.crt").decode() if "--cert" in words else None)
+        on.check_sealed(ca=mail.read(MAIL).decode() if "--cert" in words else None)
     run(mail, "/srv/undo.sh")
     on.check_cleartext()
     mail.run(["rm", "/srv/runbook.sh", "/srv/undo.sh"])

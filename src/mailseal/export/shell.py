@@ -530,7 +530,7 @@ def _try(source: Source, number: int, op: ops.TryTerminator) -> Lines:
         *_here(place, op.content),
         "systemctl start -- " + unit,
         'await there 10 127.0.0.1 "$port"',
-        "said=$({ sleep 1; printf %s; } | timeout 20 openssl s_client -quiet %s\\"
+        "said=$({ sleep 1; printf %s 2>&-; } | timeout 20 openssl s_client -quiet %s\\"
         % (quote(goodbye + "\\r\\n"), trust),
         "    -verify_return_error %s -connect \"127.0.0.1:$port\" 2>\"$STATE/%d.log\" || true)"
         % (_verify(op.name), number),
