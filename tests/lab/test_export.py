@@ -16,6 +16,7 @@ from tests.lab.story import (
     changed,
     check_as_before,
     desk,
+    install_stunnel,
     mailseal,
     package_alone,
     ran,
@@ -173,3 +174,34 @@ openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=%s -addext subjectA
     -keyout /srv/mail.key -out /srv/mail.crt 2>/dev/null
 chmod 600 /srv/mail.key
 """
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("starter", ["inetd", "standalone"])
+def test_a_runbook_that_is_stopped_in_any_step_is_undone_or_goes_on(lab: Lab, starter: str) -> None:
+    on = scene(lab, "bookworm", starter)
+    mail = on.mail
+    install_stunnel(mail)
+    sealed(mail, "plan", TARGET, "-o", "/srv/plan.json")
+    sealed(mail, "export", "/srv/plan.json", "--to", "shell", "-o", "/srv/book")
+    book = mail.read("/srv/book/runbook.sh")
+    steps = book.count(b"# -- Step ")
+    mortal = book.replace(b"\nbegin() {", _MORTAL + b"\nbegin_() {", 1)
+    mail.write("/srv/mortal.sh", mortal.replace(b"\nend() { :", b"\nend_() { :", 1))
+    before = state(mail)
+    for point in ("begin", "end"):
+        for number in range(1, steps + 1):
+            done = ran(mail, "env", f"DIE={point} {number}", "sh", "/srv/mortal.sh")
+            assert done.code == 9, (number, done.said)
+            run(mail, "/srv/book/undo.sh")
+            check_as_before(before, state(mail))
+    for number in range(1, steps + 1):
+        assert ran(mail, "env", f"DIE=end {number}", "sh", "/srv/mortal.sh").code == 9
+    run(mail, "/srv/book/runbook.sh")
+    on.check_sealed()
+
+
+_MORTAL = b"""
+begin() { begin_; [ "${DIE:-}" != "begin $STEP" ] || exit 9; }
+end() { [ "${DIE:-}" != "end $STEP" ] || exit 9; end_; }"""

@@ -19,8 +19,8 @@ Examples:
   mailseal export plan.json --to markdown -o ticket      change-request.md
   mailseal export plan.json --to client-pack --ca ca.crt -o pack
 
-shell is the plan as commands, for where mailseal itself may not run: it checks each step and can be
-taken back, but proves nothing from the network and does not undo itself. client-pack is for mail
+shell is the plan as commands, for hosts where this program may not run: it checks each step and can
+be taken back, but proves nothing from the network and does not undo itself. client-pack is for mail
 programs that cannot speak TLS: stunnel beside them, for Unix and Windows. The plan must be whole
 (no draft) and unedited.
 """,

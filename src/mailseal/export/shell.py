@@ -24,6 +24,7 @@ from typing import Any
 from mailseal.export import steps
 from mailseal.export.base import CannotExport, File, Source, plain, row
 from mailseal.model import ops
+from mailseal.model.look import Vantage
 from mailseal.model.ops import Listening, Op
 from mailseal.model.plan import ClaimKind, Plan
 
@@ -221,24 +222,39 @@ def _remark(label: str, words: str) -> Lines:
 
 def _to_verify(plan: Plan) -> Iterator[str]:
     """What to look at from another host, told at the end."""
-    names = sorted({claim.expected.get("name", "") for claim in plan.claims} - {""})
-    where = "%s:%d" % (names[0], plan.endpoint.port) if names else str(plan.endpoint)
-    told = ["From another host:  mailseal verify %s" % quote(where), "or by hand:"]
-    for claim in plan.claims:
-        address, port = claim.endpoint.address, claim.endpoint.port
+    remote = [claim for claim in plan.claims if claim.vantage is Vantage.REMOTE]
+    where = str(plan.endpoint)
+    told = ["From another host:  mailseal verify %s" % where, "or by hand:"]
+    for claim in remote:
+        name, trusted = (claim.expected.get(key, "") for key in ("name", "authority"))
+        if name:
+            words = "%s:%d%s" % (name, plan.endpoint.port, " --ca FILE" * bool(trusted))
+            told[0] = "From another host:  mailseal verify " + words
+        if trusted:
+            told[1] = "(FILE is a copy of %s) or by hand:" % trusted
         by_hand = _BY_HAND.get(claim.kind)
         if by_hand:
-            told.append("  " + by_hand % {"at": str(claim.endpoint), "a": address, "p": port})
+            at = {
+                "at": str(claim.endpoint),
+                "address": claim.endpoint.address,
+                "port": claim.endpoint.port,
+                "trust": "-CAfile FILE " * bool(trusted),
+                "name": _verify(name) if name else "",
+            }
+            told.append("  " + by_hand % at)
     yield "cat <<'END_OF_WORDS'"
     yield from map(plain, told)
     yield "END_OF_WORDS"
 
 
 _BY_HAND: Mapping[ClaimKind, str] = {
-    ClaimKind.CLEARTEXT_REFUSED: "nc -w 8 %(a)s %(p)d   must show no greeting",
-    ClaimKind.CLEARTEXT_SERVED: "nc -w 8 %(a)s %(p)d   must show the greeting",
-    ClaimKind.SERVICE_IN_TLS: ("openssl s_client -quiet -connect %(at)s   must show the greeting"),
-    ClaimKind.CLOSED: "nc -w 8 %(a)s %(p)d   must not connect",
+    ClaimKind.CLEARTEXT_REFUSED: "nc -w 8 %(address)s %(port)d  # must show no greeting",
+    ClaimKind.CLEARTEXT_SERVED: "nc -w 8 %(address)s %(port)d  # must show the greeting",
+    ClaimKind.SERVICE_IN_TLS: (
+        "openssl s_client -quiet %(trust)s-verify_return_error %(name)s -connect %(at)s"
+        "  # must show the greeting"
+    ),
+    ClaimKind.CLOSED: "nc -w 8 %(address)s %(port)d  # must not connect",
 }
 
 
