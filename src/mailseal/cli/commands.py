@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),
     "plan": Entry("plan", "Plan the fix and show it; changes nothing."),
     "approve": Entry("approve", "Sign off exactly this plan."),
+    "export": Entry("export", "Turn a plan into a runbook, a change request, a client pack."),
     "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),
     "verify": Entry("verify", "Prove from here that a service is sealed."),
     "confirm": Entry("confirm", "Keep a change that waits to be confirmed."),

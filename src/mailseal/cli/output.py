@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
@@ -78,6 +78,30 @@ def opened(path: str | None, overwrite: bool) -> Iterator[Output]:
     with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
         _lock(descriptor, path)
         yield Output(stream, PLAIN)
+
+
+def write_folder(folder: str, files: Sequence[tuple[str, int, bytes]], overwrite: bool) -> None:
+    """Files (relative name, mode, content) in a folder, which is made for its owner alone where it
+    is not there. Raises Stop where one exists or cannot be written; what exists is looked for
+    before anything is written.
+    """
+    there = [name for name, _, _ in files if os.path.lexists(os.path.join(folder, name))]
+    if there and not overwrite:
+        path = os.path.join(folder, there[0])
+        raise Stop(Exit.USAGE, f"{path} exists: choose another folder, or give --overwrite")
+    try:
+        for name, mode, content in files:
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            if overwrite and os.path.lexists(path):
+                os.unlink(path)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "wb") as stream:
+                os.fchmod(descriptor, mode)
+                stream.write(content)
+    except OSError as error:
+        words = f"{error.filename or folder} cannot be written: {error.strerror}"
+        raise Stop(Exit.USAGE, words) from None
 
 
 def writer(form: str, out: Output, fail_on: Severity | None) -> Writer:

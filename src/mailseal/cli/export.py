@@ -1,0 +1,57 @@
+"""`mailseal export`: a plan for people with a shell, for a ticket, for clients."""
+
+from __future__ import annotations
+
+import click
+
+from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.hostcommon import host_errors
+from mailseal.cli.output import write_folder
+
+_FORMS = ("shell", "markdown", "client-pack")
+
+
+@click.command(
+    "export",
+    epilog="""\b
+Examples:
+  mailseal export plan.json --to shell -o runbook        runbook.sh and undo.sh
+  mailseal export plan.json --to markdown -o ticket      change-request.md
+  mailseal export plan.json --to client-pack --ca ca.crt -o pack
+
+shell is the plan as commands, for hosts where this program may not run: it checks each step and can
+be taken back, but proves nothing from the network and does not undo itself. client-pack is for mail
+programs that cannot speak TLS: stunnel beside them, for Unix and Windows. The plan must be whole
+(no draft) and unedited.
+""",
+)
+@click.argument("plan", metavar="PLAN")
+@click.option("--to", "form", type=click.Choice(_FORMS), required=True, help="Form of the export.")
+@click.option("-o", "--output", metavar="DIR", required=True, help="Write the files there.")
+@click.option("--overwrite", is_flag=True, help="Let -o replace files.")
+@click.option("--ca", metavar="FILE", help="CA that clients are to trust, for client-pack.")
+def command(plan: str, form: str, output: str, overwrite: bool, ca: str | None) -> Exit:
+    """Turn a plan into a runbook, a change request or a pack for clients."""
+    from mailseal.workflow import BadInput
+    from mailseal.workflow import export as workflow
+
+    if bool(ca) and form != "client-pack":
+        raise Stop(Exit.USAGE, "--ca goes with --to client-pack")
+    text, trusted = _read(plan), _read(ca) if ca else b""
+    try:
+        with host_errors():
+            files = workflow.export(text, form, trusted)
+    except BadInput as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+    write_folder(output, [(each.name, each.mode, each.content) for each in files], overwrite)
+    names = ", ".join(each.name for each in files)
+    click.echo("mailseal: wrote %s in %s" % (names, output), err=True)
+    return Exit.CLEAN
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (path, error.strerror)) from None

@@ -1,0 +1,70 @@
+"""What exporters get and give: a Source, and files.
+
+Strategy: an exporter is a pure function from one to the other, so that a test can read all that it
+would write. What needs another room (the configuration of a private CA) is handed in. Text of a
+plan may come from elsewhere (names of users stand in log files), so everything that is shown passes
+`plain`, and everything that is run is quoted where it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mailseal.model.ops import Op
+from mailseal.model.plan import Plan
+
+T = TypeVar("T")
+
+
+class CannotExport(Exception):
+    """This plan has no such form. `str()` says why and what would help."""
+
+
+@dataclass(frozen=True)
+class File:
+    """`name` is relative, with `/` between folders; `mode` as in chmod(2)."""
+
+    name: str
+    mode: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Source:
+    """A plan, the hash of its payload, and what it does not hold: `authority` is the PEM file that
+    clients are to trust (empty: not given), `configurations` gives openssl.cnf(5) for the CA
+    ("ca.cnf") and the certificate ("leaf.cnf") of these names.
+    """
+
+    plan: Plan
+    sha256: str
+    configurations: Callable[[tuple[str, ...]], Mapping[str, str]]
+    authority: bytes = b""
+
+
+Exporter = Callable[[Source], tuple[File, ...]]
+
+
+def row(table: Mapping[type[Any], T], op: Op, form: str) -> T:
+    """What a form's table says of an op. Raises CannotExport with the op's name where it has no
+    row: a step that is left out in silence would be a host half sealed.
+    """
+    found = table.get(type(op))
+    if found is None:
+        raise CannotExport(
+            "a plan with the step %s cannot be exported to %s: use `mailseal apply`"
+            % (op.KIND, form)
+        )
+    return found
+
+
+def plain(text: str) -> str:
+    """Text on one line that can do nothing to a terminal or end a comment: what is not printable
+    becomes its number.
+    """
+    return "".join(
+        char if char.isprintable() else ("\\x%02x" if ord(char) < 0x100 else "\\u%04x") % ord(char)
+        for char in text
+    )

@@ -1,0 +1,127 @@
+"""The runbook's text, in the hands of a real shell. What it does to a host is in tests/lab."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailseal.apply.operations import spliced
+from mailseal.apply.runs import LOCK
+from mailseal.export import shell
+from mailseal.model.ops import EditFile, Splice, TryTerminator
+from tests.export.make import STARTERS, plan, sample, source
+
+HOSTILE = "x\nexit 7\r\u2028'; exit 7; $(exit 7) `exit 7` END_OF_WORDS"
+
+
+def sh(script: str, *options: str) -> subprocess.CompletedProcess[bytes]:
+    words = ["sh", *options]
+    return subprocess.run(words, input=script.encode(), capture_output=True, timeout=30)
+
+
+def scripts(**changes: object) -> list[str]:
+    return [each.content.decode() for each in shell.export(source(**changes))]
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+@pytest.mark.parametrize(
+    ("strategy", "stage"), [("wrap", "enforce"), ("wrap", "offer"), ("retire", "enforce")]
+)
+def test_both_scripts_are_shell(starter: str, strategy: str, stage: str) -> None:
+    made = plan(starter, strategy, stage)
+    files = shell.export(source(made))
+    assert [(each.name, each.mode) for each in files] == [("runbook.sh", 0o700), ("undo.sh", 0o700)]
+    for each in files:
+        done = sh(each.content.decode(), "-n")
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_each_step_that_can_be_done_can_be_undone() -> None:
+    assert shell._DO.keys() == shell._UNDO.keys()
+
+
+def test_the_lock_is_that_of_apply() -> None:
+    assert shell.LOCK == LOCK
+
+
+def test_another_machine_is_refused_before_anything_is_touched() -> None:
+    for script in scripts():
+        done = sh(script)
+        assert done.returncode == 6
+        assert b"refused: " in done.stderr
+
+
+def test_steps_are_undone_in_reverse_order() -> None:
+    forward, back = scripts()
+    count = len(plan().ops)
+    assert [int(n) for n in re.findall(r"# -- Step (\d+)", forward)] == list(range(1, count + 1))
+    assert [int(n) for n in re.findall(r"# -- Back from step (\d+)", back)] == list(
+        range(count, 0, -1)
+    )
+
+
+def test_words_of_others_stay_comments() -> None:
+    """Names of users come from logs, where anybody writes them."""
+    made = scripts(headline=(HOSTILE,), risks=(HOSTILE,), gap=HOSTILE, made=HOSTILE, stage=HOSTILE)
+    honest = scripts(headline=("x",), risks=("x",), gap="x", made="x", stage="x")
+    for hostile, other in zip(made, honest, strict=True):
+        assert [line for line in hostile.splitlines() if not line.startswith("# ")] == [
+            line for line in other.splitlines() if not line.startswith("# ")
+        ]
+        assert sh(hostile, "-n").returncode == 0
+
+
+# No command of the scripts is found, and what is printed can only come from a text that was run.
+IDLE = """
+PATH=/nonexistent; STEP=1
+for name in new begin end has begun await tidy hash_of forget say refuse gone; do
+    eval "$name() { :; }"
+done
+step() { :; }
+listens() { return 1; }
+"""
+
+
+@pytest.mark.parametrize("kind", shell._DO, ids=lambda kind: kind.KIND)
+def test_no_text_of_a_step_is_run(kind: type[Any], tmp_path: Path) -> None:
+    for words in ("'; echo OWNED; '", '"; echo OWNED; "', "\necho OWNED\n", "$(echo OWNED >&2)"):
+        op = sample(kind, words)
+        if isinstance(op, TryTerminator):
+            op = replace(op, protocol="pop2")
+        lines = [*shell._DO[kind](source(), 1, op), *shell._UNDO[kind](1, op)]
+        done = sh("\n".join([f"STATE={tmp_path}", IDLE, *lines, "printf REACHED", ""]))
+        assert done.stdout == b"REACHED", done.stderr
+        assert b"\nOWNED" not in b"\n" + done.stderr
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=60, deadline=None)
+def test_any_content_passes_through_a_here_document(data: bytes) -> None:
+    for content in (data, data + b"\n", b"END_OF_FILE\n" + data + b"\n", b"$x `x` \\\n"):
+        lines = ["if :; then", *shell._here("cat | cat", content), "fi"]
+        assert sh("\n".join(lines) + "\n").stdout == content
+
+
+@given(st.binary(max_size=60), st.data())
+@settings(max_examples=60, deadline=None)
+def test_an_edit_gives_the_bytes_that_apply_gives(old: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(old)), max_size=6)))
+    news = data.draw(st.lists(st.binary(max_size=20), min_size=3, max_size=3))
+    pairs = zip(cuts[::2], cuts[1::2], strict=False)
+    splices = tuple(Splice(a, old[a:b], new) for (a, b), new in zip(pairs, news, strict=False))
+    op = EditFile("/f", "", "", splices)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(old)
+        file.flush()
+        script = "\n".join(["set -eu", "{", *shell._pieces(op, file.name), "}"]) + "\n"
+        done = sh(script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == spliced(old, splices)
