@@ -34,7 +34,7 @@ def sample(kind: type[Any], words: str = "/x") -> Op:
     """Some op of a kind, whatever its fields are; `words` is each of its texts."""
     plain: dict[object, object] = {str: words, int: 1, float: 1.0, bool: True}
     plain[bytes] = words.encode()
-    plain[tuple[str, ...]] = (words,)
+    plain[tuple[str, ...]] = plain[typing.Tuple[str, ...]] = (words,)  # noqa: UP006
     plain[tuple[Splice, ...]] = (Splice(0, b"", words.encode()),)
     hints = typing.get_type_hints(kind)
     values = {

@@ -83,6 +83,7 @@ def test_nothing_is_left_to_fill_in_and_windows_has_its_line_ends() -> None:
     [
         ({}, b"", "with --ca"),
         ({}, b"no certificate", "holds no certificate"),
+        ({"strategy": "native"}, PEM, "inside the session"),
         ({"claims": ()}, PEM, "no service answers in TLS"),
         ({"protocol": "pop2\nclient = no"}, PEM, "names no protocol"),
     ],

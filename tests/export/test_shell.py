@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from mailseal.apply.operations import spliced
 from mailseal.apply.runs import LOCK
 from mailseal.export import shell
-from mailseal.model.ops import EditFile, Splice, TryTerminator
+from mailseal.model.ops import CheckConfiguration, EditFile, Splice, TryTerminator
 from tests.export.make import STARTERS, plan, sample, source
 
 HOSTILE = "x\nexit 7\r\u2028'; exit 7; $(exit 7) `exit 7` END_OF_WORDS"
@@ -125,3 +126,40 @@ def test_an_edit_gives_the_bytes_that_apply_gives(old: bytes, data: st.DataObjec
         done = sh(script)
     assert done.returncode == 0, done.stderr
     assert done.stdout == spliced(old, splices)
+
+
+FRAME = "refuse() { echo refused: $*; exit 6; }; step() { :; }; begin() { :; }; end() { :; }\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "prints", "said"),
+    [
+        (("echo", "ssl  =   required"), ("ssl = required",), b""),
+        (("echo", "ssl = no"), ("ssl = required",), b"refused: the change has no effect: "),
+        (("false",), (), b"refused: the daemon refuses this configuration: false"),
+    ],
+)
+def test_a_daemons_own_checker_is_asked(
+    argv: tuple[str, ...], prints: tuple[str, ...], said: bytes
+) -> None:
+    step = CheckConfiguration(argv, prints)
+    done = sh(FRAME + "\n".join(shell._check(source(), 1, step)))
+    assert done.returncode == (6 if said else 0)
+    assert done.stdout.startswith(said)
+    assert done.stderr == b""
+
+
+def test_a_socket_that_is_wanted_anew_is_none_of_the_old_ones() -> None:
+    functions = re.findall(r"(?ms)^(?:sockets|listens)\(\) \{$.*?^\}$", shell._LIBRARY)
+    assert len(functions) == 2
+    asked = "OLD=; listens 127.0.0.1 %d && echo there; OLD=$(sockets ''); listens 127.0.0.1 %d\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = sh("\n".join([*functions, asked % (port, port)]))
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"there\n", b"")
+
+
+def test_what_the_daemon_enforces_itself_is_looked_at_inside_the_session() -> None:
+    runbook = scripts(strategy="native", protocol="managesieve")[0]
+    assert "-starttls sieve" in runbook
+    assert "must show no greeting" not in runbook

@@ -69,6 +69,11 @@ def _server(plan: Plan) -> _Server:
             "after this plan (%s) no service answers in TLS: there is nothing for a client pack to "
             "reach" % plan.strategy
         )
+    if plan.strategy == "native":
+        raise CannotExport(
+            "this plan lets TLS begin inside the session, where the pack's stunnel would expect it "
+            "from the first byte: programs without TLS need a plan with --strategy wrap"
+        )
     found.sort(key=lambda claim: claim.endpoint.port != plan.endpoint.port)
     name = found[0].expected.get("name", "")
     if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,255}", name):

@@ -116,21 +116,27 @@ step() {
 begin() { : >"$STATE/$STEP.begun"; }
 end() { : >"$STATE/$STEP.done"; }
 forget() { rm -f -- "$STATE/$1.done"; rm -f -- "$STATE/$1.begun"; }
-# listens ADDRESS PORT [UNIT]: a TCP socket, in the network of the unit's main process
+# sockets [UNIT]: where TCP listens, in the network of the unit's main process, each with a number
+# that no other socket has
+sockets() {
+    if [ -n "$1" ]; then
+        pid=$(systemctl show --property=MainPID --value -- "$1")
+        nsenter --net="/proc/$pid/ns/net" ss -Hltne || true
+    else
+        ss -Hltne
+    fi | awk '{ for (i = 5; i <= NF; i++) if ($i ~ /^ino:/) print $4, $i }'
+}
+OLD=
+# listens ADDRESS PORT [UNIT]: a socket there is none of $OLD
 listens() {
     case $1 in
         ::) wanted="[::]:$2 *:$2" ;;
         *:*) wanted="[$1]:$2" ;;
         *) wanted="$1:$2" ;;
     esac
-    if [ -n "${3:-}" ]; then
-        pid=$(systemctl show --property=MainPID --value -- "$3")
-        nsenter --net="/proc/$pid/ns/net" ss -Hltn || true
-    else
-        ss -Hltn
-    fi | awk -v wanted="$wanted" '
+    sockets "${3:-}" | grep -vxF -e "$OLD" | awk -v wanted="$wanted" '
         BEGIN { count = split(wanted, each, " ") }
-        { for (i = 1; i <= count; i++) if ($4 == each[i]) found = 1 }
+        { for (i = 1; i <= count; i++) if ($1 == each[i]) found = 1 }
         END { exit !found }'
 }
 # await there|gone SECONDS ADDRESS PORT [UNIT]
@@ -232,7 +238,8 @@ def _to_verify(plan: Plan) -> Iterator[str]:
             told[0] = "From another host:  mailseal verify " + words
         if trusted:
             told[1] = "(FILE is a copy of %s) or by hand:" % trusted
-        by_hand = _BY_HAND.get(claim.kind)
+        inside = STARTTLS.get(plan.protocol) if plan.strategy == "native" else None
+        by_hand = (_BY_HAND_INSIDE if inside else _BY_HAND).get(claim.kind)
         if by_hand:
             at = {
                 "at": str(claim.endpoint),
@@ -240,6 +247,7 @@ def _to_verify(plan: Plan) -> Iterator[str]:
                 "port": claim.endpoint.port,
                 "trust": "-CAfile FILE " * bool(trusted),
                 "name": _verify(name) if name else "",
+                "starttls": inside,
             }
             told.append("  " + by_hand % at)
     yield "cat <<'END_OF_WORDS'"
@@ -255,6 +263,23 @@ _BY_HAND: Mapping[ClaimKind, str] = {
         "  # must show the greeting"
     ),
     ClaimKind.CLOSED: "nc -w 8 %(address)s %(port)d  # must not connect",
+}
+STARTTLS: Mapping[str, str] = {
+    "pop3": "pop3",
+    "imap": "imap",
+    "managesieve": "sieve",
+    "smtp": "smtp",
+}
+"""What s_client(1) calls the protocols in which TLS can begin inside the session."""
+_BY_HAND_INSIDE: Mapping[ClaimKind, str] = {
+    ClaimKind.CLEARTEXT_REFUSED: (
+        "nc -C -w 8 %(address)s %(port)d"
+        "  # a login typed there, with no real account, must be refused for want of TLS"
+    ),
+    # Not verified: the daemon's own certificate was left as it was found.
+    ClaimKind.SERVICE_IN_TLS: (
+        "openssl s_client -crlf -starttls %(starttls)s -connect %(at)s  # must take a command"
+    ),
 }
 
 
@@ -494,7 +519,7 @@ def _issue(source: Source, number: int, op: ops.IssueCertificate) -> Lines:
 def _unit(source: Source, number: int, op: ops.UnitAction) -> Lines:
     if not op.do:
         return ["# Nothing now. It is noted for the way back.", "STEP=%d; begin; end" % number]
-    lines = ["begin", _systemctl(op.do, op.unit), *_await(op.after_do, op.seconds)]
+    lines = ["begin", *_await(_systemctl(op.do, op.unit), op.after_do, op.seconds)]
     return _within(number, steps.step(op, FORM).what, lines)
 
 
@@ -502,8 +527,10 @@ def _systemctl(word: str, unit: str) -> str:
     return "systemctl %s -- %s" % (quote(word), quote(unit)) if unit else "systemctl " + quote(word)
 
 
-def _await(wanted: tuple[Listening, ...], seconds: float) -> Lines:
-    return [
+def _await(act: str, wanted: tuple[Listening, ...], seconds: float) -> Lines:
+    """`act`, and what is waited for after it; a socket that must be new is none of those before."""
+    anew = any(each.anew for each in wanted)
+    waits = [
         "await %s %d %s %d%s"
         % (
             "there" if each.present else "gone",
@@ -514,6 +541,7 @@ def _await(wanted: tuple[Listening, ...], seconds: float) -> Lines:
         )
         for each in wanted
     ]
+    return ['OLD=$(sockets "")', act, *waits, "OLD="] if anew else [act, *waits]
 
 
 GOODBYE: Mapping[str, tuple[str, str]] = {
@@ -561,6 +589,23 @@ def _try(source: Source, number: int, op: ops.TryTerminator) -> Lines:
     return _within(number, "try stunnel on a loopback port", lines)
 
 
+def _check(source: Source, number: int, op: ops.CheckConfiguration) -> Lines:
+    command = " ".join(map(quote, op.argv))
+    lines = [
+        "said=$(%s) || refuse %s"
+        % (command, quote("the daemon refuses this configuration: %s" % plain(command)))
+    ]
+    for line in op.prints:
+        words = "the change has no effect: %s does not print %s" % (plain(command), plain(line))
+        lines += [
+            "printf '%s\\n' \"$said\" | awk '{ $1 = $1; print }' | grep -qxF -- "
+            + quote(line)
+            + " ||",
+            "    refuse " + quote(words),
+        ]
+    return _within(number, "check with " + command, ["begin", *lines])
+
+
 def _verify(name: str) -> str:
     try:
         ipaddress.ip_address(name)
@@ -589,6 +634,7 @@ _DO: Mapping[type[Any], Callable[[Source, int, Any], Lines]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.CheckConfiguration: _check,
 }
 
 
@@ -678,7 +724,7 @@ def _unit_back(number: int, op: ops.UnitAction) -> Lines:
     if op.undo == "stop":
         state = "$(systemctl show --property=LoadState --value -- %s)" % unit
         act = '[ "%s" = not-found ] || %s' % (state, act)
-    return [act, *_await(op.after_undo, op.seconds)]
+    return _await(act, op.after_undo, op.seconds)
 
 
 def _trial_back(number: int, op: ops.TryTerminator) -> Lines:
@@ -695,4 +741,5 @@ _UNDO: Mapping[type[Any], Callable[[int, Any], Lines]] = {
     ops.IssueCertificate: _remove_issued,
     ops.UnitAction: _unit_back,
     ops.TryTerminator: _trial_back,
+    ops.CheckConfiguration: lambda number, op: [],
 }

@@ -115,12 +115,13 @@ def _asked(word: str, unit: str) -> str:
 
 def _sockets(wanted: tuple[Listening, ...]) -> str:
     return "ss -ltn shows " * bool(wanted) + ", ".join(
-        "%s port %d%s %s"
+        "%s port %d%s %s%s"
         % (
             each.address,
             each.port,
             " (in the network of %s)" % each.unit if each.unit else "",
             "listening" if each.present else "gone",
+            " (a new socket: ss -ltne numbers them)" * each.anew,
         )
         for each in wanted
     )
@@ -134,6 +135,13 @@ def _try(op: ops.TryTerminator) -> Step:
     )
 
 
+def _check(op: ops.CheckConfiguration) -> Step:
+    command = " ".join(map(quote, op.argv))
+    prints = " and ".join(op.prints)
+    check = "it ends well" + (", and prints " + prints) * bool(prints)
+    return Step("ask the daemon about its configuration: " + command, check, "nothing to undo")
+
+
 _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.InstallPackage: _install,
     ops.MakeDirectory: _directory,
@@ -144,4 +152,5 @@ _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.CheckConfiguration: _check,
 }
