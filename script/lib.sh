@@ -122,7 +122,7 @@ need_python() {
 # says what it was made from; it is written last, so an interrupted run is made good by the next.
 environment() {
     local python stamp
-    stamp=$(cat "$root"/{requirements/dev.txt,pyproject.toml,hatch_build.py,src/mailseal/capture/_past.c} |
+    stamp=$(cat "$root"/{requirements/dev.txt,pyproject.toml,hatch_build.py,src/mailseal/*/_*.c} |
         sha256sum)$(command -v cc || :)
     if [ "$(cat "$root/.venv/stamp" 2>/dev/null)" = "$stamp $root" ] &&
         "$root/.venv/bin/python" -c '' 2>/dev/null; then

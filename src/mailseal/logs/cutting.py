@@ -1,15 +1,12 @@
-"""From blocks of any size to the lines that may matter.
+"""From blocks of any size to pieces of whole lines.
 
-Strategy: nearly every line of a log is of no interest, so whole blocks are searched for literals,
-and only where one is found the line around it is looked for. What a line is never depends on where
-a block ends. A line beyond all measure is not read, and takes no memory.
+Strategy: what a line is never depends on where a block ends; only the line that lies across two is
+put together. A line beyond all measure is not read, and takes no memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from mailseal.system.search import FindAll
 
 LINE_LIMIT = 1 << 16
 """Octets of a line (of an entry, in journald's export format): syslog knows none so long."""
@@ -78,27 +75,3 @@ def needed(anchors: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(
         each for each in every if not any(other != each and other in each for other in every)
     )
-
-
-def hits(piece: Piece, anchors: tuple[bytes, ...], find: FindAll) -> list[int]:
-    """Where the literals are, in order."""
-    found: list[int] = []
-    for anchor in anchors:
-        found += find(*piece, anchor)
-    if len(anchors) > 1:
-        found.sort()
-    return found
-
-
-def bounds(data: bytes, at: int, separator: bytes) -> tuple[int, int]:
-    """Start and end of the line around `at`; the start is -1 where it is too long."""
-    size = len(separator)
-    least = at - LINE_LIMIT - size
-    # Behind the separator, or where the octets begin: rfind's -1 is just before that.
-    start = data.rfind(separator, least if least > 0 else 0, at) + size
-    if start < size:
-        start = 0
-    end = data.find(separator, at)
-    if end - start > LINE_LIMIT:
-        return -1, end
-    return start, end

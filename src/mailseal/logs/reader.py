@@ -14,13 +14,13 @@ import math
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from mailseal.daemons import DAEMONS
 from mailseal.daemons.dialect import COMMAND, Dialect, Line, Says, Service
 from mailseal.logs import cutting, header
 from mailseal.logs.fronts import LOCAL, NOBODY, Connection, Fronts, local
-from mailseal.logs.header import EXPORT, SYSLOG, Message, Times
+from mailseal.logs.header import EXPORT, Message, Times
+from mailseal.logs.lines import lines
 from mailseal.logs.reasons import reason
 from mailseal.logs.sessions import Session, Sessions
 from mailseal.model.login import Login, LoginOutcome, TlsFailure
@@ -28,7 +28,6 @@ from mailseal.model.look import Channel, Endpoint, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.protocols import sasl
 from mailseal.protocols.base import printable
-from mailseal.system.search import by_library
 
 NAMES = tuple(daemon.name for daemon in DAEMONS if daemon.logs)
 """The dialects, by the names of their daemons."""
@@ -39,6 +38,11 @@ _COMMANDS = {"pop2": "HELO", "pop3": "USER", "imap": "LOGIN command"}
 _COMMAND_WORDS = {COMMAND, "plaintext"}
 """What a record, or Cyrus, calls a protocol's own command."""
 _NAMED = re.compile("|".join(sorted(sasl.KNOWN - {"HELO", "USER"}, key=len, reverse=True)), re.I)
+
+_RETURN = 13
+
+# A member of an Enum takes three times as long to look up in its class (Python 3.11).
+_UNKNOWN, _TLS, _ACCEPTED = Channel.UNKNOWN, Channel.TLS, LoginOutcome.ACCEPTED
 
 UNENDED = "the session's end is not in the log"
 NO_USER = "the log does not name the user"
@@ -62,21 +66,29 @@ _WHO = {"user", "client", "name", "local", "port", "mechanism", "service"}
 
 
 class _Rule:
-    """A line of a dialect, ready for use."""
+    """A line of a dialect as one program writes it, ready for use."""
 
     __slots__ = (
-        *("daemon", "dialect", "groups", "line", "match", "more", "names", "numbered"),
-        "whole",
+        *("act", "daemon", "dialect", "groups", "line", "match", "more", "named"),
+        *("names", "numbered", "plain", "service", "tls", "told", "whole"),
     )
 
-    def __init__(self, daemon: str, dialect: Dialect, line: Line) -> None:
+    def __init__(self, daemon: str, dialect: Dialect, line: Line, program: bytes) -> None:
         self.daemon = daemon
         self.dialect = dialect
         self.line = line
+        self.act = _SAYS[line.says]
         self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
         self.groups = line.pattern.groupindex
         self.names = [name for name in self.groups if name in _WHO]
-        self.numbered = "session" in self.groups
+        # The numbers of groups that each line is asked for; 0 where there is none.
+        self.numbered = self.groups.get("session", 0)
+        self.named = self.groups.get("service", 0)
+        self.tls = self.groups.get("tls", 0)
+        self.told = self.groups.get("told", 0)
+        self.plain = dialect.plain.match(program) is not None
+        # Where neither the line nor its session names one.
+        self.service = dialect.service(program)
         self.more = not self.groups.keys().isdisjoint(("mechanism", "tried"))
         # Unless a session is open it needs no other line, so equal ones are counted without a look
         # at what they say.
@@ -102,14 +114,10 @@ class _Counted:
         self.first = self.last = stamp
 
 
-class _Held(NamedTuple):
-    """A login whose channel another line will tell; `key` stands for it,
-    `number` is how often."""
-
-    key: Hashable
-    login: Login
-    stamp: bytes
-    number: int
+_Held = tuple[Hashable, Login, bytes, int]
+"""A login whose channel another line will tell: what stands for it, the login, its moment as it
+stands, and how often.
+"""
 
 
 class Reader:
@@ -122,14 +130,13 @@ class Reader:
     def __init__(self, options: Options, fronts: Fronts) -> None:
         self._options = options
         self._fronts = fronts
-        rules: list[tuple[Dialect, tuple[_Rule, ...]]] = []
-        for daemon in DAEMONS:
-            if not options.dialects or daemon.name in options.dialects:
-                for dialect in daemon.logs:
-                    made = tuple(_Rule(daemon.name, dialect, line) for line in dialect.lines)
-                    rules.append((dialect, made))
-        self._rules = rules
-        anchors = (anchor for dialect, _ in rules for anchor in dialect.anchors)
+        self._dialects = [
+            (daemon.name, dialect)
+            for daemon in DAEMONS
+            if not options.dialects or daemon.name in options.dialects
+            for dialect in daemon.logs
+        ]
+        anchors = (anchor for _, dialect in self._dialects for anchor in dialect.anchors)
         self._anchors = self._here = cutting.needed(anchors)
         self._by_program: dict[bytes, tuple[_Rule, ...]] = {}
         self._bounded = options.since > -math.inf or options.until < math.inf
@@ -140,7 +147,6 @@ class Reader:
         self._sessions = Sessions(self._lost)
         self._tellers: set[tuple[str, bytes]] = set()
         self._times = Times(options.zone, 0.0)
-        self._find = by_library()
         self._cutter = cutting.Cutter(b"\n")
         self._head: bytes | None = None
         self._export = False
@@ -202,24 +208,14 @@ class Reader:
     def _read(self, piece: cutting.Piece) -> None:
         data = piece[0]
         separator = b"\n\n" if self._export else b"\n"
-        done = 0
-        for at in cutting.hits(piece, self._here, self._find):
-            if at < done:
-                continue
-            start, end = cutting.bounds(data, at, separator)
-            done = end
-            if start < 0:
+        message = header.export if self._export else header.message
+        for start, end in lines(*piece, self._here, separator):
+            if end - start > cutting.LINE_LIMIT:
                 self.overlong += 1
                 continue
-            if data.endswith(b"\r", start, end):
+            if data[end - 1] == _RETURN:
                 end -= 1
-            if not self._export:
-                found = SYSLOG.match(data, start, end)
-                if found:
-                    stamp, host, program, pid = found.groups()
-                    self._message(stamp, host or b"", program, pid or b"", data, found.end(), end)
-                    continue
-            said = (header.export if self._export else header.message)(data, start, end)
+            said = message(data, start, end)
             if said is not None:
                 self._message(*said)
         if len(self._counted) > KINDS:
@@ -228,16 +224,15 @@ class Reader:
             if len(known) > KINDS:
                 known.clear()
 
-    def _message(
-        self, stamp: bytes, host: bytes, program: bytes, pid: bytes, data: bytes, at: int, end: int
-    ) -> None:
+    def _message(self, line: Message, data: bytes, at: int, end: int) -> None:
+        stamp, host, program, pid = line
         rules = self._by_program.get(program)
         if rules is None:
             rules = self._of(program)
         if rules and data.startswith(b"message repeated ", at, end):
             folded = header.repeated(data, at, end)
             if folded:
-                self._folded(Message(stamp, host, program, pid), rules, *folded)
+                self._folded(line, rules, *folded)
             return
         for rule in rules:
             found = rule.match(data, at, end)
@@ -253,13 +248,14 @@ class Reader:
                     )
                 ):
                     # Nearly every line that matters says what another has said before.
-                    key = (rule, host, program, found.groups())
+                    key = (rule, host, found.groups())
                     known = self._counted.get(key)
                     if known is not None:
                         known.count += 1
                         known.last = stamp
                         return
-                self._said(rule, found, Message(stamp, host, program, pid), 1, key)
+                if not self._bounded or self._in_time(stamp):
+                    rule.act(self, rule, found, line, 1, key)
                 return
 
     def _folded(self, line: Message, rules: tuple[_Rule, ...], count: int, text: bytes) -> None:
@@ -268,23 +264,18 @@ class Reader:
             found = rule.match(text, 0, len(text))
             if found:
                 self.lines += count
-                self._said(rule, found, line, count, None)
+                if not self._bounded or self._in_time(line.stamp):
+                    rule.act(self, rule, found, line, count, None)
                 return
 
     def _of(self, program: bytes) -> tuple[_Rule, ...]:
         rules = self._by_program[program] = tuple(
-            rule
-            for dialect, made in self._rules
+            _Rule(daemon, dialect, line, program)
+            for daemon, dialect in self._dialects
             if dialect.programs.fullmatch(program)
-            for rule in made
+            for line in dialect.lines
         )
         return rules
-
-    def _said(
-        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
-    ) -> None:
-        if not self._bounded or self._in_time(line.stamp):
-            _SAYS[rule.line.says](self, rule, found, line, count, key)
 
     def _in_time(self, stamp: bytes) -> bool:
         seconds = self._times.seconds(stamp)
@@ -307,15 +298,15 @@ class Reader:
             return
         who, login = self._made(rule, found, line, service, session)
         if rule.dialect.settles and session is not None:
-            if login.outcome is not LoginOutcome.ACCEPTED:
+            if login.outcome is not _ACCEPTED:
                 session.failures += count
             elif (login.user, login.mechanism) in session.seen:
                 return
             else:
                 session.seen.add((login.user, login.mechanism))
         channel = self._channel(rule, found, service, session)
-        held = _Held(who, login, line.stamp, count)
-        if channel is Channel.UNKNOWN and rule.dialect.settles and session is not None:
+        held = (who, login, line.stamp, count)
+        if channel is _UNKNOWN and rule.dialect.settles and session is not None:
             session.held.append(held)
         else:
             self._tell(rule, held, channel, (), key)
@@ -327,18 +318,18 @@ class Reader:
         service: Service,
         session: Session | None,
     ) -> Channel:
-        if rule(found, "tls") or service.implicit:
-            channel = Channel.TLS
-        elif rule.line.channel is not Channel.UNKNOWN:
+        if (rule.tls and found[rule.tls]) or service.implicit:
+            channel = _TLS
+        elif rule.line.channel is not _UNKNOWN:
             channel = rule.line.channel
         elif session is None or not session.tls:
             channel = rule.dialect.default
         else:
             # The process may serve somebody else by now.
-            channel = Channel.UNKNOWN if session.used else Channel.TLS
+            channel = _UNKNOWN if session.used else _TLS
         if rule.dialect.reuses and session is not None:
             session.used = True
-            if rule.line.outcome is LoginOutcome.ACCEPTED:
+            if rule.line.outcome is _ACCEPTED:
                 session.tls = session.used = False
         return channel
 
@@ -417,19 +408,19 @@ class Reader:
         service = self._service(rule, found, line, session)
         if service is None:
             return
-        if rule(found, "tls") or service.implicit or session.tls:
-            channel = Channel.TLS
+        if (rule.tls and found[rule.tls]) or service.implicit or session.tls:
+            channel = _TLS
+        elif rule.told and found[rule.told] is not None and self._surely(rule, line):
+            channel = Channel.CLEAR
         else:
-            told = "told" in rule.groups and found["told"] is not None
-            channel = Channel.CLEAR if told and self._surely(rule, line) else Channel.UNKNOWN
+            channel = _UNKNOWN
         if rule.more:
             self._unnamed(rule, found, line, service, session)
         self._settle(rule, session, channel, ())
 
     def _surely(self, rule: _Rule, line: Message) -> bool:
         """Whether TLS would have been told."""
-        plain = rule.dialect.plain.match(line.program)
-        return plain is not None or (rule.daemon, line.host) in self._tellers
+        return rule.plain or (rule.daemon, line.host) in self._tellers
 
     def _unnamed(
         self,
@@ -443,19 +434,19 @@ class Reader:
         if rule(found, "mechanism"):
             who, login = self._made(rule, found, line, service, session)
             if (login.user, login.mechanism) not in session.seen:
-                session.held.append(_Held(who, login, line.stamp, 1))
+                session.held.append((who, login, line.stamp, 1))
             return
         good = int(rule(found, "good") or 0)
         tried = int(rule(found, "tried") or good)
         others = (
-            (LoginOutcome.ACCEPTED, good - len(session.seen)),
+            (_ACCEPTED, good - len(session.seen)),
             (LoginOutcome.REFUSED, tried - good - session.failures),
         )
         for outcome, count in others:
             if count > 0:
                 who, login = self._made(rule, found, line, service, session)
                 login = replace(login, outcome=outcome, notes=(NO_USER,))
-                session.held.append(_Held((who, outcome), login, line.stamp, count))
+                session.held.append(((who, outcome), login, line.stamp, count))
 
     # -- what becomes of it ------------------------------------------------------------------------
 
@@ -463,7 +454,7 @@ class Reader:
         """A session whose end is not in the log."""
         if session.begun:
             self._carried(session, None)
-        self._settle(None, session, Channel.TLS if session.tls else Channel.UNKNOWN, (UNENDED,))
+        self._settle(None, session, _TLS if session.tls else _UNKNOWN, (UNENDED,))
 
     def _settle(
         self, rule: _Rule | None, session: Session, channel: Channel, notes: tuple[str, ...]
@@ -482,32 +473,33 @@ class Reader:
         key: Hashable,
     ) -> None:
         """Counts a login whose channel is known by now, or never will be."""
-        key = key or (held.key, channel, notes)
+        who, login, stamp, number = held
+        key = key or (who, channel, notes)
         known = self._counted.get(key)
         if known is not None:
-            known.count += held.number
-            known.last = held.stamp
+            known.count += number
+            known.last = stamp
             return
-        client = held.login.client
-        behind = local(client) and channel is not Channel.TLS
-        told = (*held.login.notes, *notes)
-        if channel is Channel.UNKNOWN and rule is not None and rule.dialect.cannot:
+        client = login.client
+        behind = local(client) and channel is not _TLS
+        told = (*login.notes, *notes)
+        if channel is _UNKNOWN and rule is not None and rule.dialect.cannot:
             told = (*told, rule.dialect.cannot)
         if behind:
             told = (*told, LOCAL if client else NOBODY)
         login = replace(
-            held.login,
-            channel=Channel.UNKNOWN if behind else channel,
+            login,
+            channel=_UNKNOWN if behind else channel,
             notes=told,
             complete=not notes,
         )
-        seconds = self._times.seconds(held.stamp) if behind else None
+        seconds = self._times.seconds(stamp) if behind else None
         if seconds is not None:
             moment = rfc3339(seconds)
-            whole = replace(login, count=held.number, first=moment, last=moment)
+            whole = replace(login, count=number, first=moment, last=moment)
             if self._fronts.wait(seconds, whole):
                 return
-        self._add(login, held.stamp, held.number, key)
+        self._add(login, stamp, number, key)
 
     def _add(
         self, seen: Login | TlsFailure, stamp: bytes, count: int, key: Hashable = None
@@ -551,7 +543,7 @@ class Reader:
         begun = self._times.seconds(session.begun) if session.begun else None
         if begun is None:
             return None
-        fronts = (dialect for dialect, _ in self._rules if dialect.front)
+        fronts = (dialect for _, dialect in self._dialects if dialect.front)
         service = next((dialect.service(session.service) for dialect in fronts), None)
         protocol = service.protocol if service else ""
         end = math.inf if ended is None else ended
@@ -562,7 +554,7 @@ class Reader:
 
     def _key(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Hashable:
         """What lines of one session have in common; None where nothing tells."""
-        number = (found["session"] or b"") if rule.numbered else b""
+        number = (found[rule.numbered] or b"") if rule.numbered else b""
         return (rule.daemon, line.host, line.pid, number) if line.pid or number else None
 
     def _session(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Session | None:
@@ -581,7 +573,9 @@ class Reader:
         line: Message,
         session: Session | None,
     ) -> Service | None:
-        name = rule(found, "service") or (session and session.service) or line.program
+        name = (rule.named and found[rule.named]) or (session and session.service)
+        if not name:
+            return rule.service
         key = (rule, name)
         if key not in self._services:
             self._services[key] = rule.dialect.service(name)
@@ -597,7 +591,7 @@ class Reader:
     ) -> tuple[Hashable, Login]:
         """The login without what other lines tell, and what stands for it."""
         client = session.client if session else b""
-        key = (rule, line.host, line.program, client, rule.who(found))
+        key = (rule, line.host, client, rule.who(found))
         known = self._logins.get(key)
         if known is not None:
             return key, known
