@@ -1,0 +1,3 @@
+def lines(
+    data: bytes, start: int, end: int, literals: tuple[bytes, ...], separator: bytes, /
+) -> list[tuple[int, int]]: ...
