@@ -137,7 +137,17 @@ def test_who_came_before_is_not_named(facts: str, store: str):
     assert b"Nobody was seen to log in here since" in done.stdout
 
 
-@pytest.mark.parametrize("words", [("--logins-since", "soon"), ("--store", "/nonexistent/x")])
+def test_where_quiet_is_required_and_is_not_is_one_line_and_exit_6(facts: str, store: str):
+    done = mailseal("plan", "--facts", facts, "--store", store, "--require-quiet", "14d")
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (6, b"", 1)
+    assert b"1 user logged in without TLS here since" in done.stderr
+    assert b"al\\x1bice" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--logins-since", "soon"), ("--require-quiet", "soon"), ("--store", "/nonexistent/x")],
+)
 def test_a_time_or_a_store_that_is_none_is_one_line_and_exit_2(facts: str, words: tuple[str, ...]):
     done = mailseal("plan", "--facts", facts, *words)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)

@@ -6,8 +6,8 @@ from hypothesis import strategies as some
 
 from mailseal.model.login import Login, LoginOutcome
 from mailseal.model.look import Channel
-from mailseal.plan import Options, make
-from mailseal.plan.seen import USERS, Seen, lines
+from mailseal.plan import Cannot, Options, make
+from mailseal.plan.seen import USERS, Seen, lines, noise
 from tests.plan.hosts import facts
 from tests.store.make import login, moment
 
@@ -115,3 +115,44 @@ def test_they_stand_in_the_first_lines_behind_the_warning(strategy: str):
     assert (made.ops, made.claims, made.facts_digest) == (
         before.ops, before.claims, before.facts_digest,
     )  # fmt: skip
+
+
+def loud(*logins: Login, everybody: bool = False, quiet: str = SINCE) -> str:
+    return noise(Seen(SINCE, logins, ever=True, quiet=quiet), everybody)
+
+
+def test_it_is_quiet_where_somebody_looked_and_nobody_is_cut_off():
+    assert loud(TLS, GUESS, login("rudi", outcome=LoginOutcome.REFUSED)) == ""
+    assert loud(login(), quiet="") == ""
+
+
+def test_it_is_not_quiet_where_somebody_is_or_may_be():
+    assert f"1 user logged in without TLS here since {DAY}, or may have: alice;" in loud(login())
+    assert ": ulla;" in loud(UNTOLD)
+    assert f"1 user logged in here since {DAY}, or may have: tess;" in loud(TLS, everybody=True)
+
+
+def test_that_nothing_is_known_is_not_quiet():
+    assert "nothing is known of logins here" in loud()
+    assert "nothing is known of logins here" in loud(TLS, quiet="2099-01-01T00:00:00.000Z")
+    assert "could not be looked up: gone" in noise(Seen(SINCE, unread="gone", quiet=SINCE))
+
+
+def test_who_came_before_does_not_count():
+    early, late = login("old", 0, 1), login("tess", 0, 60, channel=Channel.TLS)
+    assert ": old;" in loud(early, late)
+    assert loud(early, late, quiet=moment(30)) == ""
+
+
+@pytest.mark.parametrize("strategy", ["wrap", "retire"])
+def test_a_plan_that_cuts_somebody_off_is_refused_where_quiet_is_required(strategy: str):
+    options = Options(strategy=strategy, name="mail.example")
+    seen = Seen(SINCE, (login(),), ever=True, quiet=SINCE)
+    with pytest.raises(Cannot, match="it is not quiet, which was required: 1 user .*: alice;"):
+        make(facts("inetd"), 109, "pop2", options, seen)
+
+
+def test_the_offer_cuts_nobody_off():
+    options = Options(strategy="wrap", stage="offer", name="mail.example")
+    made = make(facts("inetd"), 109, "pop2", options, Seen(SINCE, (login(),), quiet=SINCE))
+    assert made.stage == "offer"

@@ -43,10 +43,17 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def seen(path: Path | None, since: str = "30d", redact: Redaction = NOTHING) -> Seen:
+def seen(
+    path: Path | None, since: str = "30d", redact: Redaction = NOTHING, quiet: str = ""
+) -> Seen:
     option = None if path is None else str(path)
     ask = asked(
-        option, {"MAILSEAL_STORE": "/nonexistent/x"}, since, redact, lambda: seconds(moment(NOW))
+        option,
+        {"MAILSEAL_STORE": "/nonexistent/x"},
+        since,
+        redact,
+        lambda: seconds(moment(NOW)),
+        quiet,
     )
     return ask(HOST, 109, "pop2", ("pop.example",))
 
@@ -66,6 +73,15 @@ def test_it_is_found_by_its_addresses_and_by_its_names(path: Path):
 def test_that_somebody_looked_is_known_when_nobody_came_lately(path: Path):
     there = seen(path, "0h")
     assert (there.logins, there.ever) == ((), True)
+
+
+def test_who_came_since_it_must_be_quiet_is_asked_for(path: Path):
+    there = seen(path, "1h", quiet="60d")
+    assert "old" in users(there)
+    assert there.since == there.quiet == moment(NOW - 60 * 24 * 60)
+    there = seen(path, "60d", quiet="1h")
+    assert (there.since, there.quiet) == (moment(NOW - 60 * 24 * 60), moment(NOW - 60))
+    assert seen(None, quiet="1h").quiet == there.quiet
 
 
 def test_where_there_is_no_store_nobody_looked():

@@ -107,6 +107,12 @@ _PLAN_OPTIONS = (
         metavar="TIME",
         help="Name who logged in since then: 30d, 12h, 4w or a day.",
     ),
+    click.option(
+        "--require-quiet",
+        default="",
+        metavar="TIME",
+        help="Refuse where somebody would be cut off who was seen since then, or nobody looked.",
+    ),
     store_option,
     redaction_options,
 )
@@ -157,8 +163,9 @@ def asked(options: dict[str, Any]) -> Asked:
     from mailseal.workflow import BadInput, logins
 
     hidden = redaction(options["redact_users"], options["redact_clients"])
+    since, quiet = options["logins_since"], options["require_quiet"]
     try:
-        return logins.asked(options["store"], os.environ, options["logins_since"], hidden)
+        return logins.asked(options["store"], os.environ, since, hidden, quiet=quiet)
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None
 

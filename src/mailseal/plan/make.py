@@ -12,7 +12,7 @@ from mailseal.model.look import Endpoint
 from mailseal.model.plan import ClaimKind, Plan, Scope
 from mailseal.plan import native, retire, wrap
 from mailseal.plan.base import AlreadySealed, Cannot, Options, Request, Steps, claims, served
-from mailseal.plan.seen import Seen, lines
+from mailseal.plan.seen import Seen, lines, noise
 
 _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
     "wrap": wrap.steps,
@@ -52,14 +52,19 @@ def make(
     if not addresses:
         raise Cannot("no address of this host is known at which port %d is served" % port)
     before = claims((ClaimKind.CLEARTEXT_SERVED,), addresses, port, {"name": options.name})
+    everybody = options.strategy == "retire"
     steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
+    stage = options.stage if options.strategy == "wrap" else "enforce"
+    loud = noise(seen, everybody) if seen and stage == "enforce" else ""
+    if loud:
+        raise Cannot("it is not quiet, which was required: " + loud)
     scope = Scope(
         tuple(sorted({*start.files, *start.off.files, *steps.paths})),
         tuple(dict.fromkeys((port, *steps.ports))),
     )
     return Plan(
         strategy=options.strategy,
-        stage=options.stage if options.strategy == "wrap" else "enforce",
+        stage=stage,
         host=facts.host,
         machine=facts.machine,
         endpoint=Endpoint(addresses[0], port),
@@ -70,7 +75,7 @@ def make(
         headline=(
             *steps.headline,
             *((because,) if because else ()),
-            *(lines(seen, options.strategy == "retire") if seen else ()),
+            *(lines(seen, everybody) if seen else ()),
         ),
         gap=steps.gap,
         risks=steps.risks,

@@ -26,13 +26,15 @@ SOFTWARE = 2
 @dataclass(frozen=True)
 class Seen:
     """Logins at the service since a moment. `ever`: logins there were recorded, at whatever time.
-    `unread` is why that could not be looked up (empty: it could).
+    `unread` is why that could not be looked up (empty: it could). Nobody may be cut off who was
+    seen since `quiet` (empty: whoever is, is named).
     """
 
     since: str
     logins: tuple[Login, ...] = ()
     ever: bool = False
     unread: str = ""
+    quiet: str = ""
 
 
 def lines(seen: Seen, everybody: bool = False) -> tuple[str, ...]:
@@ -66,6 +68,31 @@ def lines(seen: Seen, everybody: bool = False) -> tuple[str, ...]:
         count = "1 name was" if len(tried) == 1 else "%d names were" % len(tried)
         told.append(words % (count, how, day))
     return tuple(told)
+
+
+def noise(seen: Seen, everybody: bool = False) -> str:
+    """Why it cannot be said that nobody whom the plan cuts off came since `seen.quiet`; empty where
+    it can, or nobody asks. A login of any kind shows that somebody looked.
+    """
+    if not seen.quiet:
+        return ""
+    recent = [login for login in seen.logins if login.last >= seen.quiet]
+    day = seen.quiet[:10]
+    if seen.unread:
+        return "who logs in here could not be looked up: %s" % seen.unread
+    if not recent:
+        return (
+            "nothing is known of logins here since %s, not even of one inside TLS: look first "
+            "(`mailseal logs`, `mailseal wire`)" % day
+        )
+    named, _, untold = _cut_off(recent, everybody)
+    users = [*named, *untold]
+    if not users:
+        return ""
+    words = "%s logged in%s here since %s, or may have: %s%s; speak to them, or plan without it"
+    how = "" if everybody else " without TLS"
+    more = " and %d more" % (len(users) - USERS) if len(users) > USERS else ""
+    return words % (_number(len(users), "user"), how, day, ", ".join(users[:USERS]), more)
 
 
 _Users = dict[str, list[Login]]

@@ -32,11 +32,14 @@ def asked(
     since: str,
     redact: Redaction = NOTHING,
     now: Clock = time.time,
+    quiet: str = "",
 ) -> Asked:
     """How a plan asks the store that `--store` and the environment name about logins since a time
-    (30d, a day). Raises BadInput, also where the option names a store that is not there.
+    (30d, a day). `quiet` is one since when nobody may be cut off who was seen. Raises BadInput,
+    also where the option names a store that is not there.
     """
-    moment = ago(since, now())
+    required = ago(quiet, now()) if quiet else ""
+    moment = min(filter(None, (ago(since, now()), required)))
     try:
         path = path_of(option, environment)
     except StoreError as error:
@@ -46,14 +49,15 @@ def asked(
 
     def seen(facts: HostFacts, port: int, protocol: str, names: Sequence[str]) -> Seen:
         if not os.path.exists(path):
-            return Seen(moment)
+            return Seen(moment, quiet=required)
         try:
             with contextlib.closing(Store.open(path, make=False)) as store:
                 known = {each.kind: each for each in _there(store, facts, port, protocol, names)}
         except StoreError as error:
-            return Seen(moment, unread=str(error))
+            return Seen(moment, unread=str(error), quiet=required)
         recent = (login for login in known.values() if login.last >= moment)
-        return Seen(moment, tuple(map(redact.login, recent)), ever=bool(known))
+        logins = tuple(map(redact.login, recent))
+        return Seen(moment, logins, ever=bool(known), quiet=required)
 
     return seen
 

@@ -99,11 +99,11 @@ def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan
 def _seen(asked: Asked, facts: HostFacts, port: int, protocol: str, names: Sequence[str]) -> Seen:
     """Who logs in at every port that the plan may change."""
     each = [asked(facts, one, protocol, names) for one in plan.affected(facts, port, protocol)]
-    return Seen(
-        since=each[0].since,
+    return replace(
+        each[0],
         logins=tuple(dict.fromkeys(login for one in each for login in one.logins)),
         ever=any(one.ever for one in each),
-        unread=each[0].unread,
+        unread=next((one.unread for one in each if one.unread), ""),
     )
 
 
