@@ -148,7 +148,7 @@ def test_who_came_before_does_not_count():
 def test_a_plan_that_cuts_somebody_off_is_refused_where_quiet_is_required(strategy: str):
     options = Options(strategy=strategy, name="mail.example")
     seen = Seen(SINCE, (login(),), ever=True, quiet=SINCE)
-    with pytest.raises(Cannot, match="it is not quiet, which was required: 1 user .*: alice;"):
+    with pytest.raises(Cannot, match=r"it is not quiet, which was required: 1 user .*: alice;"):
         make(facts("inetd"), 109, "pop2", options, seen)
 
 
