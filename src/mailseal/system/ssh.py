@@ -62,6 +62,15 @@ def run(
     is ssh's own failure (no connection, no login).
     """
     command = [*address.argv(), " ".join(shlex.quote(word) for word in argv)]
+    done = stream(command, data, timeout, tell)
+    return Completed(tuple(argv), done.code, done.out, done.err)
+
+
+def stream(
+    argv: Sequence[str], data: bytes, timeout: float, tell: Callable[[str], None]
+) -> Completed:
+    """Runs a program of this machine that speaks for another one, as `run` does."""
+    command = list(argv)
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
