@@ -114,8 +114,8 @@ def _interfaces(addresses: object) -> List[Tuple[str, Address]]:
     comes by itself.
     """
     found: List[Tuple[str, Address]] = []
-    for interface in addresses if isinstance(addresses, list) else ():
-        for each in interface.get("addr_info", ()):
+    for interface in _rows(addresses):
+        for each in _rows(interface.get("addr_info")):
             try:
                 address = ipaddress.ip_interface("%s/%s" % (each["local"], each["prefixlen"]))
             except (KeyError, ValueError):
@@ -125,11 +125,16 @@ def _interfaces(addresses: object) -> List[Tuple[str, Address]]:
     return found
 
 
+def _rows(data: object) -> List[Dict[str, Any]]:
+    """The objects of a list that was JSON; none where it is no list."""
+    return [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+
+
 def _gates(routes: Sequence[object]) -> Dict[Tuple[str, int], Set[Address]]:
     """The gateways of each interface and family."""
     found: Dict[Tuple[str, int], Set[Address]] = {}
     for table in routes:
-        for route in table if isinstance(table, list) else ():
+        for route in _rows(table):
             try:
                 gate = ipaddress.ip_address(str(route["gateway"]))
             except (KeyError, ValueError):

@@ -23,9 +23,10 @@ import subprocess
 import threading
 from typing import IO, Callable, Iterator, List, Optional, Sequence, Tuple
 
-from mailseal.system import copyparts, packages, ssh, units
+from mailseal.system import copyparts, packages, units
 from mailseal.system.base import Completed, System
 from mailseal.system.live import PROGRAMS
+from mailseal.system.talk import talk
 
 UNIT = "mailseal-rehearsal.service"
 LOCK = "/run/mailseal-rehearsal.lock"
@@ -126,13 +127,12 @@ class CannotCopy(Exception):
 
 
 class HostCopy:
-    """Within the `with` the copy is booted. `packages` are fetched into it before it is cut off.
-    `gaps` tells what it lacks compared with the host. Raises CannotCopy, with nothing left behind.
+    """Within the `with` the copy is booted. `wanted` are packages to fetch into it before it is cut
+    off. `gaps` tells what it lacks compared with the host. Raises CannotCopy, with nothing left
+    behind.
     """
 
-    def __init__(
-        self, system: System, wanted: Sequence[str] = (), tell: Callable[[str], None] = print
-    ) -> None:
+    def __init__(self, system: System, wanted: Sequence[str], tell: Callable[[str], None]) -> None:
         self._system = system
         self._wanted = tuple(wanted)
         self._tell = tell
@@ -171,7 +171,10 @@ class HostCopy:
         mounts, left = copyparts.mounts(self._text("/proc/self/mountinfo"))
         net = copyparts.network(
             self._json("address", "show"),
-            [self._json("-4", "route", "show", "default"), self._json("-6", "route", "show")],
+            [
+                self._json("-4", "route", "show", "default"),
+                self._json("-6", "route", "show", "default"),
+            ],
         )
         self.gaps = (*left, *net.left_out)
         memory = _available(self._text("/proc/meminfo")) // 2
@@ -183,7 +186,17 @@ class HostCopy:
         # systemd-run(1) takes $ for the start of a variable; $$ is the sign itself.
         script = [word.replace("$", "$$") for word in (_SCRIPT, "sh", *words)]
         process = subprocess.Popen(
-            [*_UNIT_WORDS, "unshare", "--mount", "--propagation=slave", "sh", "-c", *script],
+            [
+                *_UNIT_WORDS,
+                "--property=MemoryMax=%d" % memory,
+                "--",
+                "unshare",
+                "--mount",
+                "--propagation=slave",
+                "sh",
+                "-c",
+                *script,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -288,7 +301,7 @@ class HostCopy:
         words = [word.replace("$", "$$") for word in argv]
         enter = ["nsenter", "--target=" + self._leader, *_NAMESPACES, "--root", "--wd", "--"]
         environment = ["env", "-i", "PATH=" + ":".join(PROGRAMS), "LC_ALL=C.UTF-8"]
-        done = ssh.stream([*enter, *environment, *unit, *words], data, timeout + 10, tell)
+        done = talk([*enter, *environment, *unit, *words], data, timeout + 10, tell)
         return Completed(tuple(argv), done.code, done.out, done.err)
 
     @property
@@ -319,6 +332,7 @@ class HostCopy:
 
 _ENDED = ("inactive", "failed", "")
 _APPARMOR = "/sys/module/apparmor/parameters/enabled"
+_APART = ("unshare", "--mount", "--propagation=slave")
 _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 _UNIT_WORDS = (
     *("systemd-run", "--pipe", "--wait", "--quiet", "--collect", "--unit=" + UNIT),
@@ -330,7 +344,9 @@ _UNIT_WORDS = (
     *("--property=KillSignal=SIGKILL", "--property=TimeoutStopSec=20"),
     # What systemd-nspawn@.service has: pseudo devices, and no disk.
     *("--property=DevicePolicy=closed", "--property=DeviceAllow=char-pts rw"),
-    *("--property=DeviceAllow=/dev/net/tun rwm", "--"),
+    "--property=DeviceAllow=/dev/net/tun rwm",
+    # The host's own work comes first.
+    *("--property=CPUWeight=20", "--property=IOWeight=20"),
 )
 
 
@@ -361,9 +377,11 @@ def _available(meminfo: str) -> int:
 
 
 def _free(point: str) -> int:
-    """Octets that root may still write there, so that a disk that is full is full in the copy."""
+    """Octets that root may still write there, so that a disk that is full is full in the copy. Of
+    what ext4 calls free it keeps up to 4096 blocks from everybody (reserved_clusters, ext4(5)).
+    """
     found = os.statvfs(point)
-    return found.f_bfree * found.f_frsize
+    return max(found.f_bavail, found.f_bfree - 4096, 0) * found.f_frsize
 
 
 def _leader(main: str) -> str:

@@ -7,6 +7,7 @@ one file and calls it there: `OverSsh` with looks taken from *here*, which is th
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 import tempfile
@@ -127,12 +128,14 @@ class Here:
             yield prover(lookers, self._system.read, self._system)
 
 
-class Carried:
+class Carried(abc.ABC):
     """A host that the agent is carried to. Use it in a `with`: the agent is taken away again.
     `name` is for messages; `actor` is who asks, here.
     """
 
     remote = True
+    _scratch: str | None = None
+    """Where public certificates are put meanwhile; None for the usual place."""
 
     def __init__(self, name: str, tell: Tell, actor: Actor | None = None) -> None:
         self._actor = "actor=" + codec.dumps(actor or account.who())
@@ -155,9 +158,9 @@ class Carried:
     def __exit__(self, *exception: object) -> None:
         self._run(["rm", "-rf", "--", self._directory])
 
+    @abc.abstractmethod
     def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
         """Runs a program there to its end."""
-        raise NotImplementedError
 
     def _observe(self, question: Question) -> Observation:
         """A look at it from outside. The question's authority is a file of this machine's."""
@@ -222,7 +225,7 @@ class Carried:
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:
         """Looks from this machine; the host's public certificates are fetched to check against."""
-        with tempfile.TemporaryDirectory(prefix="mailseal-") as directory:
+        with tempfile.TemporaryDirectory(prefix="mailseal-", dir=self._scratch) as directory:
             fetched: dict[str, str] = {}
             lock = threading.Lock()
 
@@ -268,6 +271,7 @@ class InCopy(Carried):
     def __init__(self, copy: HostCopy, name: str, tell: Tell, actor: Actor | None = None) -> None:
         super().__init__(name, tell, actor)
         self._copy = copy
+        self._scratch = copy.scratch
         self._own = copy.scratch + "/mailseal.pyz"
 
     def __enter__(self) -> Self:

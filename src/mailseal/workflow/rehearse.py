@@ -16,7 +16,7 @@ from mailseal.model.plan import Plan, Receipt, RunState
 from mailseal.system.hostcopy import CannotCopy, HostCopy
 from mailseal.system.live import LiveSystem
 from mailseal.workflow.hosts import InCopy, Tell
-from mailseal.workflow.seal import HOLD_SECONDS, Sealed, Talk, apply
+from mailseal.workflow.seal import HOLD_SECONDS, Sealed, Talk, Unsettled, apply
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,30 @@ class Rehearsal:
 
 def rehearse(made: Plan, payload: bytes, tell: Tell) -> Rehearsal:
     """Rehearses a plan's exact payload. Raises Refused, also where no copy can be made, and
-    HostUnreachable and Unsettled where the copy is lost on the way.
+    HostUnreachable where the copy is lost on the way.
     """
     wanted = [op.name for op in made.ops if isinstance(op, InstallPackage)]
     tell("making a copy of this host")
     try:
         with HostCopy(LiveSystem(), wanted, tell) as copy, InCopy(copy, made.host, tell) as host:
-            talk = Talk(lambda shown: None, lambda question: True, tell, accept_unproven=True)
-            applied = apply(host, made, payload, talk, HOLD_SECONDS)
-            assert applied.receipt is not None
-            back = None
-            if applied.receipt.state is RunState.COMMITTED:
-                tell("rolling back")
-                back = host.rollback(applied.receipt.run, False, tell)
-            return Rehearsal(applied, back, copy.gaps)
+            return _both_ways(host, made, payload, tell, copy.gaps)
     except CannotCopy as error:
         raise Refused([str(error), "Nothing was rehearsed."]) from None
+
+
+def _both_ways(
+    host: InCopy, made: Plan, payload: bytes, tell: Tell, gaps: tuple[str, ...]
+) -> Rehearsal:
+    talk = Talk(lambda shown: None, lambda question: True, tell, accept_unproven=True)
+    try:
+        applied = apply(host, made, payload, talk, HOLD_SECONDS)
+    except Refused as refused:
+        words = "the copy, which is this host as it is after a boot, refuses the plan:"
+        raise Refused([words, *refused.problems, *gaps]) from None
+    except Unsettled as error:
+        raise Refused(["the copy was lost on the way: %s" % error.__context__]) from None
+    back = None
+    if applied.receipt is not None and applied.receipt.state is RunState.COMMITTED:
+        tell("rolling back")
+        back = host.rollback(applied.receipt.run, False, tell)
+    return Rehearsal(applied, back, gaps)
