@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 @click.command(
     "rehearse",
     epilog="""\b
-Examples:
+Example:
   sudo mailseal rehearse plan.json                 on the host that the plan is for
-  sudo mailseal rehearse plan.json && sudo mailseal apply plan.json
 
 The copy has this host's files, units, addresses and firewall rules, and reaches nobody. There the
 plan is applied, proven from outside the copy, and rolled back; then the copy is thrown away. Exit
@@ -54,10 +53,11 @@ def command(plan: str) -> Exit:
     for receipt in filter(None, (done.applied.receipt, done.back)):
         for line in report.receipt(receipt, out.style):
             out.line(line)
-    return _exit(done)
+    return exit_code(done)
 
 
-def _exit(done: Rehearsal) -> Exit:
+def exit_code(done: Rehearsal) -> Exit:
+    """Of both ways together."""
     from mailseal.model.plan import RunState
 
     assert done.applied.receipt is not None

@@ -21,6 +21,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 from typing import IO, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from mailseal.system import copyparts, packages, units
@@ -34,6 +35,7 @@ LIFE_SECONDS = 3600
 """How long a copy may be there, whatever happens."""
 BOOT_SECONDS = 180.0
 FETCH_SECONDS = 600.0
+"""As in the script."""
 END_SECONDS = 30.0
 NEEDED_MEMORY = 256 * 1024 * 1024
 """Octets that must be free in memory: the copy's own programs, and what the plan writes."""
@@ -101,7 +103,7 @@ if test -n "$fetch"; then
     (
         unset NOTIFY_SOCKET
         nspawn --machine=mailseal-fetch --console=pipe --resolv-conf=bind-host --timezone=off \
-            --link-journal=no sh -c "$fetch" </dev/null
+            --link-journal=no timeout 600 sh -c "$fetch" </dev/null
     ) || say "not fetched"
 fi
 touch /tmp/copy /tmp/street
@@ -113,13 +115,19 @@ nsenter --net=/tmp/street sh -c '
     sed "s/@STREET@/$$/" /tmp/lines >/tmp/inside
     nsenter --net=/tmp/copy ip -force -batch /tmp/inside' || say "left out: an address, see above"
 nsenter --net=/tmp/street ip -force -batch /tmp/outside || say "left out: a look from outside"
+exec 3<&0
+(
+    cat <&3 >/dev/null
+    kill -KILL $$
+) &
 nspawn --machine=mailseal-copy --boot --console=pipe --notify-ready=yes --link-journal=no \
     --resolv-conf=off --timezone=off --capability=CAP_NET_ADMIN \
-    --network-namespace-path=/tmp/copy "$@" </dev/null &
-exec cat >/dev/null
+    --network-namespace-path=/tmp/copy "$@" </dev/null 3<&- || :
+say "the copy ended"
+exit 1
 """
-# The words after `boot` are for the copy's init. `cat` ends with the pipe, the unit with `cat`, and
-# systemd then kills whatever is left in the unit's control group.
+# The words after `boot` are for the copy's init. `cat` ends with the pipe, and the unit with its
+# first shell: systemd then kills whatever is left in the unit's control group.
 
 
 class CannotCopy(Exception):
@@ -212,24 +220,22 @@ class HostCopy:
         missing = [each for each in self._wanted if not packages.installed(self._system, each)]
         if not missing or found is None:
             return ""
+        self._tell("fetching into it: " + ", ".join(missing))
         return packages.fetching(found, missing)
 
     def _await_boot(self, process: "subprocess.Popen[bytes]") -> None:
-        left = BOOT_SECONDS + (FETCH_SECONDS if self._wanted else 0.0)
-        while left > 0:
-            if process.poll() is not None:
-                break
+        deadline = time.monotonic() + BOOT_SECONDS + (FETCH_SECONDS if self._wanted else 0.0)
+        while process.poll() is None and time.monotonic() < deadline:
             found = units.properties(self._system, UNIT, ("ActiveState", "MainPID"))
             if found.get("ActiveState") == "active":
                 self._main = found["MainPID"]
                 self._leader = _leader(self._main)
                 return
             self._system.sleep(0.1)
-            left -= 0.1
         self._console.settle()
         raise CannotCopy(
-            "the copy does not boot: %s. Look at what it said, above."
-            % (self._console.last(self._tell) or "it said nothing")
+            "the copy does not boot: see above what it said (%s)."
+            % (self._console.last(self._tell) or "nothing")
         )
 
     def _after_boot(self) -> None:

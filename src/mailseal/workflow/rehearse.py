@@ -15,7 +15,7 @@ from mailseal.model.ops import InstallPackage
 from mailseal.model.plan import Plan, Receipt, RunState
 from mailseal.system.hostcopy import CannotCopy, HostCopy
 from mailseal.system.live import LiveSystem
-from mailseal.workflow.hosts import InCopy, Tell
+from mailseal.workflow.hosts import Host, InCopy, Tell
 from mailseal.workflow.seal import HOLD_SECONDS, Sealed, Talk, Unsettled, apply
 
 
@@ -38,14 +38,15 @@ def rehearse(made: Plan, payload: bytes, tell: Tell) -> Rehearsal:
     tell("making a copy of this host")
     try:
         with HostCopy(LiveSystem(), wanted, tell) as copy, InCopy(copy, made.host, tell) as host:
-            return _both_ways(host, made, payload, tell, copy.gaps)
+            return both_ways(host, made, payload, tell, copy.gaps)
     except CannotCopy as error:
         raise Refused([str(error), "Nothing was rehearsed."]) from None
 
 
-def _both_ways(
-    host: InCopy, made: Plan, payload: bytes, tell: Tell, gaps: tuple[str, ...]
+def both_ways(
+    host: Host, made: Plan, payload: bytes, tell: Tell, gaps: tuple[str, ...]
 ) -> Rehearsal:
+    """Applies the plan to the copy `host`, and rolls back what held. Raises Refused."""
     talk = Talk(lambda shown: None, lambda question: True, tell, accept_unproven=True)
     try:
         applied = apply(host, made, payload, talk, HOLD_SECONDS)
