@@ -66,6 +66,8 @@ class System:
 SYSTEMS: Mapping[str, System] = {
     "bookworm": System("bookworm", (*_MAIL_HOST, "openbsd-inetd")),
     "bullseye": System("bullseye", (*_MAIL_HOST, "xinetd")),
+    # A mail host that can make a copy of itself.
+    "rehearsal": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "systemd-container")),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),
     "trixie": System("trixie", (*_MAIL_HOST, "xinetd"), default=False),
     # The mail daemons of lab.daemons: a system each, because their packages exclude each other.

@@ -1,5 +1,7 @@
 """Packages come without their services, and a killed installation can be cleaned up after."""
 
+from dataclasses import replace
+
 import pytest
 
 from mailseal.system.base import Completed, Meta
@@ -7,6 +9,7 @@ from mailseal.system.memory import Killed, MemorySystem, Package, kill_at
 from mailseal.system.packages import (
     GUARD,
     KEPT,
+    fetching,
     forget_guard,
     install,
     installed,
@@ -172,3 +175,14 @@ def test_a_package_without_units():
     system = host()
     system.available["tool"] = Package("1")
     assert install(system, "tool").enabled == ()
+
+
+def test_what_is_installed_later_can_be_fetched_first():
+    found = manager(host())
+    assert found is not None
+    words = fetching(found, ["stunnel4"])
+    fetch, _, again = words.partition(" || ")
+    assert fetch.startswith("apt-get install --yes")
+    assert fetch.endswith(" stunnel4 --download-only")
+    assert again == "{ apt-get update -o DPkg::Lock::Timeout=60 && %s; }" % fetch
+    assert fetching(replace(found, fetch=""), ["stunnel4"]) == ""

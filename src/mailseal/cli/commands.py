@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("plan", "Plan the fix and show it; changes nothing."),
     "approve": Entry("approve", "Sign off exactly this plan."),
     "export": Entry("export", "Turn a plan into a runbook, a change request, a client pack."),
+    "rehearse": Entry("rehearse", "Try a plan on a throwaway copy of this host."),
     "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),
     "verify": Entry("verify", "Prove from here that a service is sealed."),
     "confirm": Entry("confirm", "Keep a change that waits to be confirmed."),

@@ -10,6 +10,7 @@ aside beside ours, and ours names the units that were enabled before.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import FrozenSet, Iterable, Mapping, Optional, Tuple
 
@@ -37,6 +38,8 @@ class Manager:
     known: Tuple[str, ...]
     stale: Tuple[bytes, ...]
     env: Mapping[str, str]
+    fetch: str = ""
+    """What makes `install` fetch and do no more; empty where it cannot."""
 
 
 MANAGERS: Mapping[str, Manager] = {
@@ -59,6 +62,7 @@ MANAGERS: Mapping[str, Manager] = {
             "APT_LISTCHANGES_FRONTEND": "none",
             "NEEDRESTART_SUSPEND": "1",
         },
+        fetch="--download-only",
     ),
 }
 
@@ -132,6 +136,18 @@ def install(system: System, name: str) -> Installation:
         complaint = "could not be disabled; run: systemctl disable " + " ".join(enabled)
         done = Completed(done.argv, done.code or 1, done.out, complaint.encode())
     return Installation(done, enabled)
+
+
+def fetching(found: Manager, names: Iterable[str]) -> str:
+    """The words for a shell that fetch packages and install nothing; empty where that cannot be."""
+    if not found.fetch:
+        return ""
+    lines = []
+    for name in names:
+        words = [name if word == "{}" else word for word in (*found.install, found.fetch)]
+        lines.append(" ".join(map(shlex.quote, words)))
+    fetch = " && ".join(lines)
+    return "%s || { %s && %s; }" % (fetch, " ".join(map(shlex.quote, found.refresh)), fetch)
 
 
 def forget_guard(system: System) -> Tuple[str, ...]:

@@ -1,17 +1,19 @@
 """The host that is changed, near or far: the same verbs for both.
 
-`Here` calls the agent's functions in this process. `OverSsh` carries the agent to the other host as
-one file and calls it there; the looks it offers are taken from *here*, which is the honest vantage.
+`Here` calls the agent's functions in this process. `Carried` brings the agent to another host as
+one file and calls it there: `OverSsh` with looks taken from *here*, which is the honest vantage,
+`InCopy` with looks from the street before a throwaway copy of this host.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from mailseal import agent, bundle
 from mailseal.apply import changes, control, executor
@@ -29,6 +31,7 @@ from mailseal.probe.look import Observe, Question
 from mailseal.prove import Prove, prover
 from mailseal.system import account, ssh
 from mailseal.system.base import Completed, System
+from mailseal.system.hostcopy import HostCopy
 from mailseal.system.live import LiveSystem
 
 Tell = Callable[[str], None]
@@ -125,26 +128,28 @@ class Here:
             yield prover(lookers, self._system.read, self._system)
 
 
-class OverSsh:
-    """A host at the other end of `ssh`. Use it in a `with`: the agent is carried there and taken
-    away again. `actor` is who asks, here.
+class Carried(abc.ABC):
+    """A host that the agent is carried to. Use it in a `with`: the agent is taken away again.
+    `name` is for messages; `actor` is who asks, here.
     """
 
     remote = True
+    _scratch: str | None = None
+    """Where public certificates are put meanwhile; None for the usual place."""
 
-    def __init__(self, target: str, tell: Tell, actor: Actor | None = None) -> None:
+    def __init__(self, name: str, tell: Tell, actor: Actor | None = None) -> None:
         self._actor = "actor=" + codec.dumps(actor or account.who())
-        self.address = ssh.parse(target)
-        self.names: tuple[str, ...] = (self.address.host,)
+        self._name = name
+        self.names: tuple[str, ...] = (name,)
         self._tell = tell
         self._directory = ""
         self._python: tuple[str, ...] = ()
 
-    def __enter__(self) -> OverSsh:
+    def __enter__(self) -> Self:
         done = self._run(["sh", "-c", _ARRIVE], data=bundle.build())
         words = done.out.decode("utf-8", "replace").split()
         if not done.ok or len(words) != 2:
-            raise HostUnreachable(_arrival(self.address.host, done))
+            raise HostUnreachable(self._arrival(done))
         self._directory, uid = words
         sudo = () if uid == "0" else ("sudo", "-n")
         self._python = (*sudo, "python3", "-I", self._directory + "/mailseal.pyz")
@@ -153,8 +158,17 @@ class OverSsh:
     def __exit__(self, *exception: object) -> None:
         self._run(["rm", "-rf", "--", self._directory])
 
+    @abc.abstractmethod
     def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
-        return ssh.run(self.address, argv, data=data, tell=tell or _silent)
+        """Runs a program there to its end."""
+
+    def _observe(self, question: Question) -> Observation:
+        """A look at it from outside. The question's authority is a file of this machine's."""
+        return blocking.observe(question)
+
+    def _arrival(self, done: Completed) -> str:
+        words = "the agent cannot be put on %s: %s (python3, 3.9 or newer, and /tmp are needed)"
+        return words % (self._name, done.words())
 
     def _agent(
         self, words: Sequence[str], data: bytes = b"", tell: Tell | None = None
@@ -166,7 +180,7 @@ class OverSsh:
         if not done.out.strip() and done.code:
             raise HostUnreachable(
                 "the agent on %s failed (exit status %d): %s"
-                % (self.address.host, done.code, said[-1] if said else "it said nothing")
+                % (self._name, done.code, said[-1] if said else "it said nothing")
             )
         return done
 
@@ -211,7 +225,7 @@ class OverSsh:
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:
         """Looks from this machine; the host's public certificates are fetched to check against."""
-        with tempfile.TemporaryDirectory(prefix="mailseal-") as directory:
+        with tempfile.TemporaryDirectory(prefix="mailseal-", dir=self._scratch) as directory:
             fetched: dict[str, str] = {}
             lock = threading.Lock()
 
@@ -229,10 +243,47 @@ class OverSsh:
 
             def observe(question: Question) -> Observation:
                 asked = dataclasses.replace(question, authority=local(question.authority))
-                return blocking.observe(asked)
+                return self._observe(asked)
 
             lookers: Mapping[Vantage, Observe] = {Vantage.REMOTE: observe}
             yield prover(lookers, read, None)
+
+
+class OverSsh(Carried):
+    """A host at the other end of `ssh`."""
+
+    def __init__(self, target: str, tell: Tell, actor: Actor | None = None) -> None:
+        self.address = ssh.parse(target)
+        super().__init__(self.address.host, tell, actor)
+
+    def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
+        return ssh.run(self.address, argv, data=data, tell=tell or _silent)
+
+    def _arrival(self, done: Completed) -> str:
+        if done.code == 255:
+            return "%s cannot be reached by ssh: %s" % (self._name, done.words())
+        return super()._arrival(done)
+
+
+class InCopy(Carried):
+    """A throwaway copy of this host, looked at from its street."""
+
+    def __init__(self, copy: HostCopy, name: str, tell: Tell, actor: Actor | None = None) -> None:
+        super().__init__(name, tell, actor)
+        self._copy = copy
+        self._scratch = copy.scratch
+        self._own = copy.scratch + "/mailseal.pyz"
+
+    def __enter__(self) -> Self:
+        with open(self._own, "wb") as file:
+            file.write(bundle.build())
+        return super().__enter__()
+
+    def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
+        return self._copy.run(argv, data=data, tell=tell or _silent)
+
+    def _observe(self, question: Question) -> Observation:
+        return agent.looker(LiveSystem(), self._copy.street, self._own)(question)
 
 
 _ARRIVE = (
@@ -240,15 +291,6 @@ _ARRIVE = (
     '&& command -v python3 >/dev/null && echo "$d" "$(id -u)"'
 )
 """Puts the agent into a fresh directory that only its owner can enter, and says where."""
-
-
-def _arrival(host: str, done: Completed) -> str:
-    if done.code == 255:
-        return "%s cannot be reached by ssh: %s" % (host, done.words())
-    return "the agent cannot be put on %s: %s (python3, 3.9 or newer, and /tmp are needed)" % (
-        host,
-        done.words(),
-    )
 
 
 def _silent(line: str) -> None:
