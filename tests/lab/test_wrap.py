@@ -267,6 +267,25 @@ def test_courier_needs_a_higher_limit_and_is_then_served_in_its_own_network(lab:
     assert on.ports == ports
 
 
+@pytest.mark.soak
+def test_tls_is_offered_beside_managesieve(lab: Lab) -> None:
+    """Its daemons all know TLS; where one has no certificate, stunnel can offer it besides."""
+    on = stage(lab, "dovecot-2.3", "managesieve")
+    install_stunnel(on.mail)
+    before = on.mail.snapshot(FOLDERS)
+    wish = (f"{NAME}:4190", "--strategy", "wrap", "--stage", "offer")
+    out = sealed(on.mail, "seal", *wish, "--yes")
+    assert "Dovecot takes every client of stunnel's for a local one" in out
+    words = ["managesieve", on.mail.ipv4, "1109", lab.account.user, "implicit"]
+    secret = lab.account.password.encode() + b"\n"
+    done = on.client.run([PYTHON, str(ROOT / "lab/login.py"), *words], input=secret)
+    assert set(json.loads(done.stdout).values()) == {True}
+    assert on.scanned(1109) == "refused"
+    assert on.scanned(4190) == "exposed"
+    sealed(on.mail, "rollback")
+    assert on.mail.snapshot(FOLDERS) == before
+
+
 @pytest.mark.parametrize(
     ("name", "port", "says"),
     [
