@@ -83,7 +83,7 @@ SYSTEMS: Mapping[str, System] = {
     "courier": System(
         "bookworm", (*_MAIL_DAEMON, "courier-imap", "courier-pop", "courier-authdaemon")
     ),
-    "popa3d": System("bookworm", (*_MAIL_DAEMON, "popa3d")),
+    "popa3d": System("bookworm", (*_MAIL_DAEMON, "openbsd-inetd", "popa3d")),
     "postfix": System("bookworm", (*_MAIL_DAEMON, "postfix", *_SASL)),
     "exim": System("bookworm", (*_MAIL_DAEMON, "exim4-daemon-heavy")),
     # The mail programs of lab.clients, and the peers that list logins of a capture.

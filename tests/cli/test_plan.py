@@ -75,7 +75,7 @@ def test_the_file(facts: str, tmp_path: Path):
         (("plan", "--facts", "FACTS", "--ca", "/c"), 2, "give that too"),
         (("plan", "--facts", "FACTS", "--cert", "/c", "--key", "/k"), 6, "facts --path /c"),
         (("plan", "--facts", "FACTS", "--port", "1100"), 6, "give --protocol"),
-        (("plan", "--facts", "FACTS", "--port", "110"), 6, "on port 110 pop3 answers"),
+        (("plan", "--facts", "FACTS", "--port", "110"), 6, "nothing listens on port 110"),
         (("plan", "ssh://-oProxyCommand=x"), 2, "is not ssh://"),
         (("seal", "192.0.2.77:109", "--yes"), 2, "is not this host"),
         (("seal", "127.0.0.1:109", "--port", "109"), 2, "--port goes with ssh://"),

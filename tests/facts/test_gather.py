@@ -13,6 +13,7 @@ from mailseal.model.host import AddressFact, UnitFact
 from mailseal.system.base import Completed
 from mailseal.system.live import LiveSystem
 from mailseal.system.memory import MemorySystem
+from tests.plan import hosts
 
 INETD = b"109 stream tcp nowait root /usr/sbin/ipop2d ipop2d\n"
 KEY = b"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n"
@@ -152,3 +153,18 @@ def test_this_machine():
     assert bool(facts.file("/etc/services")) == os.path.exists("/etc/services")
     assert "127.0.0.1" in {each.address for each in facts.addresses}
     assert codec.decode(type(facts), codec.encode(facts), lenient=False) == facts
+
+
+def test_what_counts_behind_a_terminator_is_taken():
+    unit = hosts.UNIT.replace(b"/usr/sbin/ipop2d", b"/usr/sbin/couriertcpd")
+    system = hosts.standalone(unit)
+    system.put("/usr/sbin/couriertcpd", b"\x7fELF", 0o755)
+    for path in ("/etc/courier/pop3d", "/etc/fail2ban/jail.conf", "/etc/fail2ban/jail.d/a.local"):
+        system.put(path, b"# " + path.encode())
+    system.manager.boot()
+    of = gather(system)
+    for path in ("/etc/courier/pop3d", "/etc/fail2ban/jail.conf", "/etc/fail2ban/jail.d/a.local"):
+        fact = of.file(path)
+        assert fact is not None, path
+        assert fact.content == b"# " + path.encode()
+    assert not gather(hosts.standalone()).file("/etc/courier/pop3d")

@@ -203,11 +203,38 @@ def test_a_daemon_that_needs_the_network_is_not_isolated():
     assert "takes accounts from nis, which pop2d.service could not ask" in start.fixed[0]
 
 
-def test_access_rules_that_no_longer_count_are_told():
-    system = hosts.inetd(INETD.replace(b"/usr/sbin/ipop2d", b"/usr/sbin/tcpd"))
-    system.put("/etc/hosts.allow", b"# none\n\n")
-    system.put("/etc/hosts.deny", b"ipop2d: ALL EXCEPT 192.0.2.\n")
+TCPD = b"/usr/sbin/tcpd"
+DENY = b"ipop2d: ALL EXCEPT 192.0.2.\n"
+
+
+@pytest.mark.parametrize(
+    ("starter", "config", "drop_in", "deny", "name"),
+    [
+        ("inetd", INETD.replace(b"/usr/sbin/ipop2d", TCPD), b"", DENY, "ipop2d"),
+        ("inetd", INETD.replace(b"/usr/sbin/ipop2d", TCPD), b"", b"# none\n\n", ""),
+        ("inetd", INETD, b"", DENY, ""),
+        ("inetd", INETD, b"[Service]\nExecStart=\nExecStart=/usr/sbin/inetd -El\n", DENY, "ipop2d"),
+        ("inetd", INETD, b"[Service]\nExecStart=\nExecStart=/usr/sbin/inetd -R9\n", DENY, ""),
+        ("xinetd", XINETD, b"", DENY, "ipop2d"),
+        ("xinetd", XINETD.replace(b"IPv6", b"IPv6 NOLIBWRAP"), b"", DENY, ""),
+        (
+            "xinetd",
+            XINETD.replace(b"/usr/sbin/ipop2d", TCPD)
+            .replace(b"IPv6", b"IPv6 NAMEINARGS NOLIBWRAP")
+            .replace(b"-d $x", b"/opt/in.pop2d -d $x"),
+            b"",
+            DENY,
+            "in.pop2d",
+        ),
+        ("systemd", UNIT, b"", DENY, ""),
+    ],
+)
+def test_the_name_by_which_access_rules_know_the_service(
+    starter: str, config: bytes, drop_in: bytes, deny: bytes, name: str
+):
+    system = hosts.SYSTEMS[starter](config)
+    system.put("/etc/systemd/system/inetd.service.d/a.conf", drop_in)
+    system.put("/etc/hosts.deny", deny)
     start = starters.find(gather(system), 109)
     assert start is not None
-    assert any("/etc/hosts.deny" in words for words in start.lost)
-    assert not any("/etc/hosts.allow" in words for words in start.lost)
+    assert start.guarded == name

@@ -79,3 +79,22 @@ def test_the_backend_is_for_the_terminator_alone_and_says_the_program_literally(
     assert command.argv == ("ipop2d", "$$HOME", "100%%", 'a "b"', "c\\d", "")
     assert service["Service"]["Environment"] == ('"X=a \\"b\\" 5%%\\\\"',)
     assert (service["Service"]["User"], service["Service"]["Group"]) == (("mail",), ("daemon",))
+
+
+@pytest.mark.parametrize(
+    ("inside", "target"),
+    [("0.0.0.0", "127.0.0.1:143"), ("127.0.0.1", "127.0.0.1:143"), ("::", "::1:143")],
+)
+def test_the_proxy_finds_the_daemon_at_either_family(inside: str, target: str):
+    """systemd-socket-proxyd(8) looks for a host of the name `[::1]` where it is given brackets."""
+    _, service = map(unit, stunnel.isolated_backend(143, "a.service", inside, "b.service"))
+    (line,) = service["Service"]["ExecStart"]
+    assert line.split()[-1] == target
+
+
+def test_rules_are_asked_by_the_old_name_and_not_in_the_trial():
+    rules = stunnel.Rules("in.pop3d")
+    written = stunnel.config("pop3", WORDS, "/run/b.sock", "/c", "/k", rules)
+    assert written.count(b"[in.pop3d]\n") == written.count(b"libwrap = yes\n") == len(WORDS)
+    tried = stunnel.trial("110", "pop3", "/run/b.sock", "/c", "/k", "", "mail.example", rules)
+    assert tried.content.count(b"libwrap = no\n") == 1

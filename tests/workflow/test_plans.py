@@ -35,7 +35,7 @@ def test_the_names_by_which_the_host_is_reached_are_for_the_certificate():
         (SILENT, "no service says what it is"),
         (DEAD, "no service says what it is"),
         (SEALED, "only inside TLS already"),
-        (replace(SILENT, protocol="pop3"), "pop3 answers"),
+        (replace(SILENT, protocol="smtp"), "open relay"),
     ],
 )
 def test_another_service_is_not_planned_for(seen, says: str):

@@ -5,6 +5,7 @@ import pytest
 from mailseal.model.look import Vantage
 from mailseal.model.plan import Proof, Result
 from mailseal.plan import Options, make
+from mailseal.probe.targets import BadTarget
 from mailseal.workflow import verify
 from tests.plan.hosts import facts
 from tests.prove.looks import SEALED, Looker, claim
@@ -18,6 +19,20 @@ def test_the_claims_of_an_address_of_our_own_are_of_ourselves():
     assert [each.kind for each in claims] == list(verify.KINDS)
     assert {each.vantage for each in claims} == {Vantage.SELF}
     assert claims[0].expected == {"protocol": "pop2", "name": "mail.example", "authority": "/ca"}
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol"),
+    [(109, "pop2"), (110, "pop3"), (995, "pop3"), (143, "imap"), (4190, "managesieve")],
+)
+def test_what_is_served_is_told_by_the_port_where_nobody_says_it(port: int, protocol: str):
+    claims, _ = verify.claims_of("127.0.0.1:%d" % port, "", "", "mail.example")
+    assert {each.expected["protocol"] for each in claims} == {protocol}
+
+
+def test_of_a_strange_port_it_has_to_be_said():
+    with pytest.raises(BadTarget, match="port 10110 serves is not known: give --protocol"):
+        verify.claims_of("127.0.0.1:10110", "", "", "")
 
 
 def test_a_plans_claims_are_those_that_another_host_can_prove():

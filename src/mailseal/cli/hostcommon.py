@@ -89,10 +89,9 @@ _PLAN_OPTIONS = (
     click.option(
         "--tls-port",
         type=click.IntRange(1, 65535),
-        default=1109,
-        show_default=True,
         metavar="N",
-        help="Where stage offer listens.",
+        help="Where TLS is served besides. Default: 995 for POP3, 993 for IMAP; else 1109, in "
+        "stage offer alone.",
     ),
     click.option(
         "--port",
@@ -152,7 +151,7 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
             stage=options["stage"],
             name=options["name"] or name,
             given=given,
-            tls_port=options["tls_port"],
+            tls_port=options["tls_port"] or 0,
         ),
         protocol,
     )

@@ -33,6 +33,7 @@ Examples:
   mailseal seal ssh://mailhost                     change there, prove from here
   sudo mailseal seal mail.example:109              on the mail host itself
   mailseal seal --stage offer ssh://mailhost       first offer TLS on port 1109
+  sudo mailseal seal mail.example:110              POP3 too, there and on port 995
 
 The plan is shown and you are asked before anything changes. What is not confirmed is undone after
 five minutes, whatever became of the connection. Over SSH the look from here confirms; on the mail

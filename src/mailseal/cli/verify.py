@@ -18,6 +18,7 @@ Examples:
   mailseal verify mail.example:109 --ca ca.crt     every address of the name
   mailseal verify plan.json --ca ca.crt            what the plan promised
   mailseal verify 192.0.2.10:109 --name mail.example --ca ca.crt
+  mailseal verify mail.example:10110 --protocol pop3
 
 Run it on another host than the mail server: only that proves a service as sealed. Exit code 0:
 every claim holds; 1: one fails; 3: one could not be told.
@@ -26,7 +27,9 @@ every claim holds; 1: one fails; 3: one could not be told.
 @click.argument("target", metavar="TARGET|PLAN")
 @click.option("--ca", metavar="FILE", default="", help="CA of the service's certificate (PEM).")
 @click.option("--name", metavar="NAME", default="", help="What the certificate must be for.")
-@click.option("--protocol", default="pop2", show_default=True, metavar="NAME")
+@click.option(
+    "--protocol", default="", metavar="NAME", help="What is served. Default: by the port."
+)
 @output_options("text", "ndjson")
 def command(
     target: str,

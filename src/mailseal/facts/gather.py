@@ -15,7 +15,9 @@ import re
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mailseal import daemons
+from mailseal.configs import fail2ban
 from mailseal.daemons.base import MAX_LINKS, Native
+from mailseal.daemons.behind import PATHS
 from mailseal.model import moment
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
 from mailseal.system import packages, units
@@ -26,8 +28,9 @@ FILES = (
     *("/etc/inetd.conf", "/etc/xinetd.conf", "/etc/services", "/etc/hosts.allow"),
     *("/etc/hosts.deny", "/etc/default/openbsd-inetd", "/etc/default/xinetd"),
     "/etc/nsswitch.conf",
+    *(fail2ban.MAIN, fail2ban.LOCAL),
 )
-DIRECTORIES = ("/etc/inetd.d", "/etc/xinetd.d")
+DIRECTORIES = ("/etc/inetd.d", "/etc/xinetd.d", fail2ban.DIRECTORY)
 """Read with all files in them, not below."""
 
 OURS = "/etc/mailseal"
@@ -87,6 +90,7 @@ class _Gathering:
         taken = [native.take(self.reader) for native in self._natives(listeners, ports)]
         paths += [
             *more,
+            *self._behind(listeners, ports),
             *(place for each in taken for path in each.paths for place in self._way(path)),
         ]
         if systemd:
@@ -118,6 +122,11 @@ class _Gathering:
         programs = dict.fromkeys(each.executable for each in listeners if each.port in ports)
         found = [daemons.of(program) for program in programs]
         return list(dict.fromkeys(each.native for each in found if each and each.native))
+
+    def _behind(self, listeners: Sequence[Listener], ports: Sequence[int]) -> List[str]:
+        """What counts for the daemons on the asked ports when a terminator stands before them."""
+        found = (daemons.of(each.executable) for each in listeners if each.port in ports)
+        return [path for each in found if each for path in PATHS.get(each.name, ())]
 
     def _way(self, path: str) -> List[str]:
         """A path, and those that its links lead to."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mailseal.model.host import HostFacts, Listener
+from mailseal.daemons.behind import Behind, behind
+from mailseal.model.host import HostFacts, Listener, Server
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op
 from mailseal.model.plan import Claim, ClaimKind
@@ -36,7 +38,8 @@ class Given:
 class Options:
     """What the operator decides. `strategy` is empty where the plan shall choose. `stage`: offer or
     enforce. `name`: the host name that clients use,
-    for the certificate (`also`: more of them). `tls_port` is where `offer` listens.
+    for the certificate (`also`: more of them). `tls_port` is where TLS is served besides the port
+    itself; 0: where clients of the protocol look for it.
     """
 
     strategy: str = ""
@@ -44,7 +47,7 @@ class Options:
     name: str = ""
     also: tuple[str, ...] = ()
     given: Given | None = None
-    tls_port: int = 1109
+    tls_port: int = 0
     days: int = 825
 
 
@@ -62,6 +65,19 @@ class Request:
     def name(self) -> str:
         """The name for the certificate."""
         return self.options.name or self.facts.host
+
+    @functools.cached_property
+    def behind(self) -> Behind:
+        """What becomes of the daemon behind a terminator."""
+        own, found = self.start.server, self.start.listeners
+        return behind(self.facts, own.path if own else found[0].executable, self.protocol)
+
+    @property
+    def server(self) -> Server | None:
+        """What a socket of ours can start for each session; None where the daemon has to go on
+        listening itself.
+        """
+        return self.start.server or self.behind.session
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,17 @@ _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
 }
 
 
+_NOT_SMTP = {
+    "wrap": "SMTP is not put behind stunnel: to the MTA every client would be this host itself, "
+    "which it trusts to relay, so anybody could send mail to anybody (an open relay). The MTA "
+    "enforces TLS itself: --strategy native. TLS in front on another host is no better where the "
+    "MTA trusts that host",
+    "retire": "SMTP is not turned off: this host would take no mail any more. The MTA can refuse "
+    "logins outside TLS: --strategy native",
+}
+"""Why strategies are not for SMTP, and what to do."""
+
+
 def make(
     facts: HostFacts, port: int, protocol: str, options: Options, seen: Seen | None = None
 ) -> Plan:
@@ -36,11 +47,8 @@ def make(
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
-    if options.strategy != "native" and protocol != "pop2":
-        words = "on port %d %s answers; this version of mailseal seals POP2 with %s, and others "
-        words += "natively, where their daemon can: %s"
-        able = "--strategy native" if native.daemon_at(facts, port) else "the one here cannot"
-        raise Cannot(words % (port, protocol, options.strategy, able))
+    if protocol == "smtp" and options.strategy in _NOT_SMTP:
+        raise Cannot(_NOT_SMTP[options.strategy])
     _refuse_again(facts, port, options)
     start = starters.find(facts, port)
     if start is None:
@@ -92,7 +100,7 @@ def _choose(facts: HostFacts, port: int, protocol: str) -> tuple[str, str]:
         return "wrap", "Strategy wrap, because POP2 has no TLS of its own."
     daemon = native.daemon_at(facts, port)
     if daemon is None:
-        return "wrap", ""
+        return "wrap", "Strategy wrap, because no TLS of the service itself is known here."
     words = "Strategy native, because %s can enforce TLS itself and has a certificate."
     return "native", words % daemon.title
 

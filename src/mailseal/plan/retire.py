@@ -1,5 +1,5 @@
 """Strategy `retire`: the service is turned off. POP2 is historic since 1988; where nobody logs in
-any more this is the shortest way to close the finding.
+any more this is the shortest way to close the finding. SMTP is not turned off: mail would stop.
 """
 
 from __future__ import annotations
@@ -7,6 +7,11 @@ from __future__ import annotations
 from mailseal.model.ops import Listening
 from mailseal.model.plan import ClaimKind
 from mailseal.plan.base import Cannot, Request, Steps, address_list, claims, loopback, served
+
+_ELSEWHERE = "Show its users the way to POP3 or IMAP inside TLS (ports 995, 993)."
+_INSTEAD = {
+    "managesieve": "Filters of users stay as they are; nobody changes them over the network.",
+}
 
 
 def steps(request: Request) -> Steps:
@@ -21,8 +26,8 @@ def steps(request: Request) -> Steps:
     return Steps(
         headline=(
             "EVERY EXISTING CLIENT OF %s STOPS WORKING." % shown,
-            "%s is turned off. Show its users the way to POP3 or IMAP inside TLS (ports 995, 993)."
-            % request.protocol.upper(),
+            "%s is turned off. %s"
+            % (request.protocol.upper(), _INSTEAD.get(request.protocol, _ELSEWHERE)),
         ),
         gap="for good: nothing answers on port %d afterwards" % request.port,
         risks=(),

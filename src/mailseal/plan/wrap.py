@@ -1,8 +1,13 @@
-"""Strategy `wrap`: TLS in front on the same host. POP2's only way on the host itself.
+"""Strategy `wrap`: TLS in front on the same host. POP2's only way on the host itself, and that of
+POP3 and IMAP daemons that know no TLS.
 
 Stage `offer` puts TLS on another port beside the cleartext service. Stage `enforce` takes the
 service off the network, hangs it on a socket that only stunnel can open, and lets stunnel serve
-every address that was served before.
+every address that was served before: at the port itself, which is then proven to speak nothing but
+TLS, and at the port where clients of the protocol look for TLS, if nobody has it.
+
+What the service loses by it is carried into stunnel (hosts_access(5)) or told (`plan.lost`). SMTP
+is refused: to an MTA every client behind stunnel is the host itself, which may relay.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
+from mailseal.plan import lost
 from mailseal.plan.base import (
     Cannot,
     Request,
@@ -34,15 +40,25 @@ from mailseal.plan.base import (
     loopback,
     served,
 )
-from mailseal.starters.base import edit
+from mailseal.starters.base import ACCESS, edit, listeners_at
 from mailseal.terminators import stunnel
 
-_CUT = "; sessions that are open then are cut, since the service is restarted"
+_CUT = {
+    "restart": "; sessions that are open then are cut, since the service is restarted",
+    "stop": "; sessions that are open then may be cut, since the service is stopped",
+}
 _ALONE = (
     "%s gets a network of its own, so that nobody but stunnel reaches it: it can no longer open "
     "connections itself (DNS, LDAP, a database over TCP). Files and Unix sockets stay. Where "
     "logins need the network, log in through TLS before you confirm."
 )
+_SIDE = 1109
+_OFFERED_AT = {"pop3": 995, "imap": 993}
+_BESIDE = {("pop3", 110): 995, ("imap", 143): 993}
+"""Where clients look for TLS from the first octet (RFC 8314, 3.2 and 3.3). POP2 and ManageSieve
+have no such port. Only what is at the usual port itself is also looked for there.
+"""
+
 _WANTS = "/etc/systemd/system/%s.target.wants/%s"
 
 
@@ -68,11 +84,12 @@ def sealed_already(facts: HostFacts, port: int) -> str:
     """What of ours serves this port, in words; empty where nothing does. Raises Cannot where
     somebody else does as well, at another address.
     """
-    unit = stunnel.instance(str(port))
-    here = [listener for listener in facts.listeners if listener.port == port]
-    others = sorted({each.process or "an unseen process" for each in here if each.unit != unit})
-    if all(each.unit != unit for each in here):
+    here = listeners_at(facts, port)
+    ours = sorted({each.unit for each in here if each.unit.startswith("mailseal@")})
+    others = sorted({each.process or "an unseen process" for each in here if each.unit not in ours})
+    if not ours:
         return ""
+    unit = ours[0]
     if others:
         raise Cannot(
             "port %d is served by %s and, at other addresses, by %s: undo the first (mailseal "
@@ -90,6 +107,8 @@ def offered_already(facts: HostFacts, port: int) -> str:
 def steps(request: Request) -> Steps:
     """The steps of either stage. Raises Cannot."""
     _check(request)
+    if request.behind.refused:
+        raise Cannot(request.behind.refused)
     if request.options.stage == "offer":
         return _offer(request)
     return _enforce(request)
@@ -156,7 +175,9 @@ def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) 
     ops += front.ops
     if facts.file(stunnel.TEMPLATE) is None:
         ops.append(stunnel.template())
-    content = stunnel.config(request.protocol, accepts, connect, front.certificate, front.key)
+    content = stunnel.config(
+        request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
+    )
     ops.append(stunnel.write_config(front.name, content))
     return tuple(ops)
 
@@ -183,6 +204,7 @@ def _trial(request: Request, front: _Front, connect: str) -> Op:
         front.key,
         front.authority,
         request.name,
+        lost.rules(request),
     )
 
 
@@ -199,7 +221,7 @@ def _expected(request: Request, front: _Front) -> dict[str, str]:
 
 
 def _offer(request: Request) -> Steps:
-    port = request.options.tls_port
+    port = request.options.tls_port or _OFFERED_AT.get(request.protocol, _SIDE)
     taken = [each for each in request.facts.listeners if each.port == port]
     if taken:
         raise Cannot(
@@ -244,10 +266,12 @@ def _today(request: Request) -> str:
 
 
 def _enforce(request: Request) -> Steps:
-    start = request.start
+    start, server = request.start, request.server
+    if request.behind.enforce_refused:
+        raise Cannot(request.behind.enforce_refused)
     if start.tied:
         raise Cannot("; ".join(start.tied))
-    if start.fixed:
+    if start.fixed and server is start.server:
         why = "; ".join(start.fixed)
         raise Cannot(
             "no terminator can stand before this service of %s: %s; --strategy retire turns it off"
@@ -255,16 +279,18 @@ def _enforce(request: Request) -> Steps:
         )
     addresses = served(request.facts, start.listeners)
     front = _front(request, request.port)
-    accepts = [(address, request.port) for address in addresses]
-    words = [stunnel.accept(address, request.port) for address in addresses]
+    beside, told = _beside(request)
+    ports = (request.port, *beside)
+    accepts = [(address, port) for port in ports for address in addresses]
+    words = [stunnel.accept(address, port) for address, port in accepts]
     connect, backend, guard = _backend(request)
     old = [(listener.address, listener.port) for listener in start.listeners]
     gone = [Listening(address, port, False) for address, port in old]
     back = [Listening(address, port, True) for address, port in old]
     change = start.off
     trial_connect = connect
-    risks = _risks(request)
-    if start.server is None:
+    risks = (*_risks(request), *told)
+    if server is None:
         assert start.isolated is not None
         change, trial_connect = start.isolated, _today(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
@@ -280,21 +306,43 @@ def _enforce(request: Request) -> Steps:
         *_repoint(request, connect),
     )
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
-    promised = claims(kinds, addresses, request.port, _expected(request, front))
+    promised: tuple[Claim, ...] = ()
+    for port in ports:
+        promised += claims(kinds, addresses, port, _expected(request, front))
     for terminator in _offering(request.facts, request.port):
         expected = {**_expected(request, front), "certificate": terminator.value("cert")}
         for listener in terminator.listeners:
             promised += claims(kinds, [listener.address], listener.port, expected)
     return Steps(
-        headline=_warning(request, addresses),
+        headline=_warning(request, addresses, beside),
         gap="about a second on port %d, while %s lets go of it and stunnel takes it%s"
-        % (request.port, start.starter, _CUT if change.forward == "restart" else ""),
+        % (request.port, start.starter, _CUT.get(change.forward, "")),
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
         paths=(*_paths(request, front), *_offered_paths(request)),
-        ports=(),
+        ports=beside,
     )
+
+
+def _beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The other port where TLS is served, if any, and what is told of it. Raises Cannot where the
+    one that was wished for is taken.
+    """
+    wished = request.options.tls_port
+    port = wished or _BESIDE.get((request.protocol, request.port), 0)
+    holders = listeners_at(request.facts, port)
+    offered = [each for one in _offering(request.facts, request.port) for each in one.listeners]
+    if not port or port == request.port or (holders and all(each in offered for each in holders)):
+        return (), ()
+    who = ", ".join(sorted({each.process or "an unseen process" for each in holders}))
+    if holders and wished:
+        raise Cannot("port %d is taken by %s: choose another with --tls-port" % (port, who))
+    if holders:
+        return (), ("Port %d is served by %s, and stays as it is." % (port, who),)
+    words = "Port %d has to be open in every firewall on the way: the proof looks there too. "
+    words += "--tls-port %d leaves it out."
+    return (port,), (words % (port, request.port),)
 
 
 def _here(request: Request) -> Endpoint:
@@ -303,16 +351,16 @@ def _here(request: Request) -> Endpoint:
 
 def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
     """stunnel's `connect`, the ops that put the backend there, and what guards it."""
-    start, port = request.start, request.port
+    start, port, server = request.start, request.port, request.server
     path = stunnel.backend_socket(port)
     guard = {"path": path, "group": stunnel.GROUP}
-    if start.server is None:
+    if server is None:
         return (
             path,
             stunnel.isolated_backend(port, start.unit, start.inside, start.companion),
             guard,
         )
-    return path, stunnel.backend(port, start.server), guard
+    return path, stunnel.backend(port, server), guard
 
 
 def _start_backend(request: Request) -> tuple[Op, ...]:
@@ -324,15 +372,27 @@ def _start_backend(request: Request) -> tuple[Op, ...]:
     )
 
 
-def _warning(request: Request, addresses: tuple[str, ...]) -> tuple[str, ...]:
+def _warning(
+    request: Request, addresses: tuple[str, ...], beside: tuple[int, ...]
+) -> tuple[str, ...]:
     protocol = request.protocol.upper()
+    shown = [a for a in addresses if not loopback(a)] or addresses
     return (
-        "EVERY EXISTING CLEARTEXT CLIENT OF %s STOPS WORKING."
-        % address_list([a for a in addresses if not loopback(a)] or addresses, request.port),
-        "%s programs know no TLS: each needs a client-side stunnel or another protocol; a polite "
-        "one hangs without an error." % protocol,
-        "Afterwards %s answers only inside TLS there." % protocol,
+        "EVERY EXISTING CLEARTEXT CLIENT OF %s STOPS WORKING." % address_list(shown, request.port),
+        _CLIENTS.get(request.protocol, _CLIENTS[""]) % protocol,
+        "Afterwards %s answers only inside TLS there%s."
+        % (protocol, "".join(", and at " + address_list(shown, port) for port in beside)),
     )
+
+
+_CLIENTS = {
+    "pop2": "%s programs know no TLS: each needs a client-side stunnel or another protocol; a "
+    "polite one hangs without an error.",
+    "managesieve": "Few %s programs know TLS from the first octet, which is what they find then; "
+    "one that waits for a greeting or wants STARTTLS hangs without an error.",
+    "": "%s programs set to no encryption or to STARTTLS hang without an error until they are set "
+    "to SSL/TLS (TLS from the first octet).",
+}
 
 
 # -- words -----------------------------------------------------------------------------------------
@@ -341,12 +401,13 @@ def _warning(request: Request, addresses: tuple[str, ...]) -> tuple[str, ...]:
 def _paths(request: Request, front: _Front) -> tuple[str, ...]:
     """The files that must still be as they are now, or still be absent."""
     given = request.options.given
-    paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate]
+    paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate, *ACCESS]
     return (*paths, given.certificate) if given else tuple(paths)
 
 
 def _risks(request: Request) -> tuple[str, ...]:
-    risks = ["Lost behind stunnel: " + words for words in request.start.lost]
+    risks = ["Lost behind stunnel: " + words for words in lost.words(request)]
+    risks += lost.carried(request)
     given = request.options.given
     if given is None:
         risks.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
@@ -43,7 +44,8 @@ class Start:
     `files` are those that say so. `off` takes it off the network for good. `server` is what a
     socket of ours can start in its place; where it is None (a stand-alone daemon) `isolated` gives
     it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
-    shares with the unit `companion` alone. `lost` is what a terminator in front takes away.
+    shares with the unit `companion` alone. `lost` is what a terminator in front takes away;
+    `guarded` is the name by which hosts_access(5) knows the service, where its rules count.
     `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a
     terminator, `tied` why it cannot be taken off the network at all.
     """
@@ -57,6 +59,7 @@ class Start:
     isolated: Optional[Change] = None
     inside: str = ""
     companion: str = ""
+    guarded: str = ""
     lost: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
     fixed: Tuple[str, ...] = ()
@@ -110,11 +113,18 @@ LOST = (
 )
 
 
-def access_rules(facts: HostFacts) -> Tuple[str, ...]:
-    """hosts.allow and hosts.deny stop counting behind a terminator: say which have rules."""
-    lost = []
-    for path in ("/etc/hosts.allow", "/etc/hosts.deny"):
-        lines = (content(facts, path) or b"").splitlines()
-        if any(line.strip() and not line.lstrip().startswith(b"#") for line in lines):
-            lost.append("the rules of %s no longer see the client" % path)
-    return tuple(lost)
+ACCESS = ("/etc/hosts.allow", "/etc/hosts.deny")
+
+
+def guarded(facts: HostFacts, name: str) -> str:
+    """The name by which hosts_access(5) knows a service, where there are rules at all."""
+    return posixpath.basename(name) if access_rules(facts) else ""
+
+
+def access_rules(facts: HostFacts) -> bool:
+    """Whether there are any rules of hosts_access(5)."""
+    return any(
+        line.strip() and not line.lstrip().startswith(b"#")
+        for path in ACCESS
+        for line in (content(facts, path) or b"").splitlines()
+    )

@@ -7,6 +7,7 @@ reload: inetd closes the sockets of lines that are gone.
 
 from __future__ import annotations
 
+import re
 from typing import Optional, Tuple
 
 from mailseal.configs import inetd
@@ -15,14 +16,15 @@ from mailseal.starters.base import (
     LOST,
     Change,
     Start,
-    access_rules,
     content,
     edit,
+    guarded,
     held_by,
     listeners_at,
     no_unit,
     unit_of,
 )
+from mailseal.starters.standalone import command
 
 PATH = "/etc/inetd.conf"
 PROCESSES = ("inetd", "openbsd-inetd", "inetutils-inetd")
@@ -54,10 +56,24 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         files=(PATH, "/etc/services"),
         off=change,
         server=_server(entries[0]),
-        lost=LOST + (access_rules(facts) if entries[0].wrapped_by_tcpd else ()),
+        guarded=_guarded(facts, unit, entries[0]),
+        lost=LOST,
         problems=no_unit(unit, "inetd", UNITS),
         fixed=_fixed(entries),
     )
+
+
+def _guarded(facts: HostFacts, unit: str, entry: inetd.Entry) -> str:
+    """inetd asks hosts_access(5) through tcpd(8), or by itself where its unit starts it with -l
+    (Debian's openbsd-inetd).
+    """
+    started = command(facts, unit)
+    itself = started is not None and any(_ASKS.match(word) for word in started.argv[1:])
+    asked = entry.wrapped_by_tcpd or itself
+    return guarded(facts, entry.argv[0]) if asked and entry.argv else ""
+
+
+_ASKS = re.compile(r"-[dEi]*l")
 
 
 def _server(entry: inetd.Entry) -> Server:

@@ -77,13 +77,13 @@ def _isolation(
     problems = []
     if not inside:
         inside = "127.0.0.1"
-        command = _command(facts, unit)
-        if command is None:
+        started = command(facts, unit)
+        if started is None:
             problems.append("%s does not start exactly one command" % unit)
         else:
-            rebound, problem = _rebind(command, port)
+            rebound, problem = _rebind(started, port)
             problems += [problem] if problem else []
-            line = systemd.join_exec((rebound or command,))
+            line = systemd.join_exec((rebound or started,))
             options += (("ExecStart", ""), ("ExecStart", line))
     sources = _network_accounts(content(facts, NSSWITCH) or b"")
     if sources:
@@ -117,7 +117,7 @@ def _network_accounts(data: bytes) -> List[str]:
     return sorted(words & {"nis", "nisplus", "hesiod"})
 
 
-def _command(facts: HostFacts, unit: str) -> Optional[systemd.Command]:
+def command(facts: HostFacts, unit: str) -> Optional[systemd.Command]:
     """The one command that ExecStart= comes to, over the unit file and its drop-ins."""
     documents = [systemd.parse(fact.content or b"") for fact in _files(facts, unit)]
     lines = systemd.effective(documents).get("Service", {}).get("ExecStart", ())

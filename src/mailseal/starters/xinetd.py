@@ -16,9 +16,9 @@ from mailseal.starters.base import (
     LOST,
     Change,
     Start,
-    access_rules,
     content,
     edit,
+    guarded,
     held_by,
     listeners_at,
     no_unit,
@@ -71,7 +71,8 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         files=(*(path for path, _ in documents), "/etc/services"),
         off=_off(found, unit),
         server=_server(attributes),
-        lost=LOST + _lost(attributes, facts),
+        guarded=_guarded(facts, attributes),
+        lost=LOST + _lost(attributes),
         problems=no_unit(unit, "xinetd", UNITS),
         fixed=_fixed(found, attributes),
     )
@@ -101,13 +102,22 @@ def _server(attributes: xinetd.Attributes) -> Server:
     )
 
 
-def _lost(attributes: xinetd.Attributes, facts: HostFacts) -> Tuple[str, ...]:
-    words = tuple(
+def _guarded(facts: HostFacts, attributes: xinetd.Attributes) -> str:
+    """xinetd asks hosts_access(5) by the name of the program (xinetd.conf(5), NOLIBWRAP); behind
+    tcpd(8) that is what tcpd starts.
+    """
+    flags = attributes.get("flags", ())
+    if "NOLIBWRAP" in flags and not xinetd.wrapped_by_tcpd(attributes):
+        return ""
+    return guarded(facts, next(iter(xinetd.argv(attributes)), ""))
+
+
+def _lost(attributes: xinetd.Attributes) -> Tuple[str, ...]:
+    return tuple(
         "xinetd's `%s = %s` for this service no longer counts" % (key, " ".join(values))
         for key, values in sorted(attributes.items())
         if key not in _CARRIED
     )
-    return words + (access_rules(facts) if xinetd.wrapped_by_tcpd(attributes) else ())
 
 
 def _fixed(found: List[_Found], attributes: xinetd.Attributes) -> Tuple[str, ...]:

@@ -10,7 +10,7 @@ open.
 from __future__ import annotations
 
 import re
-from typing import Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from mailseal.configs import stunnel, systemd
 from mailseal.model.host import Server
@@ -48,8 +48,25 @@ def accept(address: str, port: object) -> str:
     return "%s:%s" % (address, port)
 
 
+class Rules(NamedTuple):
+    """Whether stunnel asks hosts_access(5) for each client, and by which name: it is that of the
+    section, and several sections may have one (tried with 5.68).
+    """
+
+    name: str = ""
+    asked: bool = True
+
+
+NO_RULES = Rules()
+
+
 def config(
-    protocol: str, accepts: Sequence[str], connect: str, certificate: str, key: str
+    protocol: str,
+    accepts: Sequence[str],
+    connect: str,
+    certificate: str,
+    key: str,
+    rules: Rules = NO_RULES,
 ) -> bytes:
     """A whole configuration with one section for each `accept`. What stands before the first
     section counts for all of them (tried with 5.56 and 5.68).
@@ -68,8 +85,12 @@ def config(
         # An address may appear late at boot, and one that is gone must not keep the others down.
         ("socket", "a:IP_FREEBIND=1"),
     )
+    asks = (("libwrap", "yes" if rules.asked else "no"),) if rules.name else ()
     services = [
-        ("%s-%d" % (protocol, number), (("accept", value), ("connect", connect)))
+        (
+            rules.name or "%s-%d" % (protocol, number),
+            (("accept", value), ("connect", connect), *asks),
+        )
         for number, value in enumerate(accepts, 1)
     ]
     head = b"; Made by mailseal; `mailseal rollback` removes it.\n"
@@ -82,11 +103,21 @@ def write_config(name: str, content: bytes) -> WriteFile:
 
 
 def trial(
-    name: str, protocol: str, connect: str, certificate: str, key: str, authority: str, host: str
+    name: str,
+    protocol: str,
+    connect: str,
+    certificate: str,
+    key: str,
+    authority: str,
+    host: str,
+    rules: Rules = NO_RULES,
 ) -> TryTerminator:
-    """The same options behind one loopback port."""
+    """The same options behind one loopback port, where rules for other addresses are not asked:
+    that stunnel knows the option is seen all the same.
+    """
     port = accept("127.0.0.1", TryTerminator.PORT.decode("ascii"))
-    content = config(protocol, [port], connect, certificate, key)
+    unasked = rules._replace(asked=False)
+    content = config(protocol, [port], connect, certificate, key, unasked)
     instance_name = name + "-trial"
     return TryTerminator(
         unit=instance(instance_name),
@@ -206,7 +237,8 @@ def isolated_backend(port: int, daemon: str, inside: str, proxy: str) -> Tuple[O
     systemd-socket-proxyd(8), joined to the daemon (JoinsNamespaceOf= in systemd.unit(5)).
     """
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(inside, inside)
-    target = ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
+    # It splits at the last colon and takes no brackets (socket-proxyd.c, resolve_remote).
+    target = "%s:%d" % (address, port)
     service = (
         ("ExecStart", "%s --connections-max=%s %s" % (PROXY, _SESSIONS, target)),
         ("User", GROUP),

@@ -27,11 +27,14 @@ from mailseal.protocols.recognise import LOGIN_PROTOCOLS
 from mailseal.workflow.hosts import Host
 from mailseal.workflow.logins import Asked
 
-_PROTOCOLS = {
+PROTOCOLS = {
     109: "pop2",
     110: "pop3",
+    995: "pop3",
     143: "imap",
+    993: "imap",
     25: "smtp",
+    465: "smtp",
     587: "smtp",
     4190: "managesieve",
 }
@@ -87,7 +90,7 @@ def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan
             "the facts do not tell of %s: take them with `mailseal facts --path %s`"
             % (given.certificate, given.certificate)
         )
-    protocol = wish.protocol or _PROTOCOLS.get(wish.port, "")
+    protocol = wish.protocol or PROTOCOLS.get(wish.port, "")
     if not protocol:
         raise Cannot(
             "which protocol port %d serves cannot be told from facts: give --protocol" % wish.port
@@ -130,7 +133,7 @@ def _protocol(host: Host, facts: HostFacts, wish: Wish) -> str:
     port = wish.port
     listeners = [each for each in facts.listeners if each.port == port]
     if any(each.unit.startswith("mailseal@") for each in listeners):
-        return _PROTOCOLS.get(port, "pop2")
+        return PROTOCOLS.get(port, "pop2")
     addresses = served(facts, listeners)
     if not addresses:
         raise Cannot("nothing listens on port %d of %s" % (port, facts.host))

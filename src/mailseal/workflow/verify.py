@@ -15,8 +15,9 @@ from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Result
 from mailseal.probe import blocking
 from mailseal.probe.canary import own as is_own
 from mailseal.probe.look import Question
-from mailseal.probe.targets import SCHEMES, Unresolved, parse, resolve
+from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
 from mailseal.prove import prover
+from mailseal.workflow.plans import PROTOCOLS
 
 KINDS = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
 
@@ -25,7 +26,8 @@ def claims_of(
     words: str, protocol: str, authority: str, name: str
 ) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
     """The claims of a sealed service at every address of a target; and why a name has none. A look
-    at an address of this host's own is `self`, and proves less. Raises BadTarget.
+    at an address of this host's own is `self`, and proves less. An empty protocol is the usual one
+    of the port. Raises BadTarget.
     """
     claims: list[Claim] = []
     lost: list[str] = []
@@ -34,7 +36,12 @@ def claims_of(
             lost.append("%s: %s" % (found.name, found.reason))
             continue
         vantage = Vantage.SELF if is_own(found.endpoint.address) else Vantage.REMOTE
-        expected = {"protocol": protocol, "name": name or found.name, "authority": authority}
+        served = protocol or PROTOCOLS.get(found.endpoint.port, "")
+        if not served:
+            raise BadTarget(
+                "which protocol port %d serves is not known: give --protocol" % found.endpoint.port
+            )
+        expected = {"protocol": served, "name": name or found.name, "authority": authority}
         claims += [Claim(kind, found.endpoint, vantage, expected) for kind in KINDS]
     return tuple(claims), tuple(lost)
 
