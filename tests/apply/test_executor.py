@@ -16,7 +16,8 @@ from mailseal.apply.journal import Journal, JournalDamaged
 from mailseal.apply.preflight import Questions
 from mailseal.facts.gather import gather
 from mailseal.model import codec
-from mailseal.model.plan import Claim, Plan, Proof, Receipt, Result, RunState
+from mailseal.model.look import Endpoint, Vantage
+from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Receipt, Result, RunState
 from mailseal.system.base import Completed
 from mailseal.system.memory import Bind, MemorySystem, Point
 from tests.apply import world
@@ -278,6 +279,16 @@ def test_refusals_say_what_to_do_and_change_nothing():
     assert "run it with sudo" in refused(nobody, payload)
     questions = Questions(lambda plan: plan.facts_digest, lambda plan: ["the certificate expired"])
     assert "the certificate expired" in refused(start(), payload, questions=questions)
+
+
+def test_a_neighbour_that_is_gone_already_is_not_our_doing():
+    beside = Claim(
+        ClaimKind.NEIGHBOURS_KEPT, Endpoint("192.0.2.10", 109), Vantage.SELF,
+        {"listening": "0.0.0.0:109 192.0.2.10:2525"},
+    )  # fmt: skip
+    said = refused(case("inetd").start(), changed(claims=(beside,)))
+    assert "nothing listens at 192.0.2.10:2525 any more; something did" in said
+    assert "0.0.0.0:109" not in said
 
 
 def test_all_problems_are_told_at_once():

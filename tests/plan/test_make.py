@@ -223,3 +223,22 @@ def test_without_root_the_plan_is_a_draft():
     made = make(gather(system), 109, "pop2", NAMED)
     assert made.ops == plan("inetd", "enforce").ops
     assert "which process owns each listening socket" in made.draft[-1]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "stage"), [("wrap", "enforce"), ("wrap", "offer"), ("retire", "enforce")]
+)
+def test_what_systemd_runs_besides_must_go_on(strategy: str, stage: str):
+    base = facts("inetd")
+    beside = (
+        listener("192.0.2.10", 22, unit="ssh.service"),
+        listener("::", 79),
+        listener("127.0.0.1", 6010, unit="session-3.scope"),
+        listener("0.0.0.0", 8080, unit=""),
+    )
+    options = Options(strategy=strategy, stage=stage, name="mail.example")
+    made = make(replace(base, listeners=(*base.listeners, *beside)), 109, "pop2", options)
+    (claim,) = (each for each in made.claims if each.kind is ClaimKind.NEIGHBOURS_KEPT)
+    assert claim.expected == {"listening": "192.0.2.10:22 [::]:79"}
+    alone = make(base, 109, "pop2", options)
+    assert ClaimKind.NEIGHBOURS_KEPT not in {each.kind for each in alone.claims}

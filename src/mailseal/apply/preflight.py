@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Callable, List, NamedTuple
 
-from mailseal.model.plan import Plan
-from mailseal.system.base import System
+from mailseal.model.plan import ClaimKind, Plan
+from mailseal.system.base import System, silent
 
 
 class Questions(NamedTuple):
@@ -40,6 +40,14 @@ def problems(plan: Plan, system: System, questions: Questions) -> List[str]:
             "the host has changed since the plan was made (a file, a listener or a version it "
             "rests on): the plan is stale. Plan again and read the difference."
         )
+    for claim in plan.claims:
+        if claim.kind is ClaimKind.NEIGHBOURS_KEPT:
+            gone = silent(system, claim.expected["listening"].split())
+            found += [
+                "nothing listens at %s any more; something did when the plan was made: start it, or "
+                "plan again." % each
+                for each in gone
+            ]
     return found + questions.certificate(plan)
 
 

@@ -25,7 +25,7 @@ class ClaimKind(str, enum.Enum):
     BACKEND_GUARDED = "backend-guarded"
     """The backend's socket can be reached by the terminator's group and root alone."""
     NEIGHBOURS_KEPT = "neighbours-kept"
-    """The other mail services of the host still listen."""
+    """The other services of the host still listen."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mailseal.daemons.behind import Behind, behind
@@ -128,6 +128,21 @@ def link_local(address: str) -> bool:
 def loopback(address: str) -> bool:
     """127.0.0.0/8 and ::1."""
     return ipaddress.ip_address(address.split("%")[0]).is_loopback
+
+
+def neighbours(facts: HostFacts, where: Endpoint, ports: Collection[int]) -> tuple[Claim, ...]:
+    """That what systemd runs besides goes on listening. Sockets of people's own sessions come and
+    go, and are nobody's promise.
+    """
+    others = [
+        str(Endpoint(each.address, each.port))
+        for each in facts.listeners
+        if each.port not in ports and each.unit.endswith((".service", ".socket"))
+    ]
+    if not others:
+        return ()
+    expected = {"listening": " ".join(dict.fromkeys(others))}
+    return (Claim(ClaimKind.NEIGHBOURS_KEPT, where, Vantage.SELF, expected),)
 
 
 def claims(

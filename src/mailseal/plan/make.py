@@ -11,7 +11,16 @@ from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint
 from mailseal.model.plan import ClaimKind, Plan, Scope
 from mailseal.plan import native, retire, wrap
-from mailseal.plan.base import AlreadySealed, Cannot, Options, Request, Steps, claims, served
+from mailseal.plan.base import (
+    AlreadySealed,
+    Cannot,
+    Options,
+    Request,
+    Steps,
+    claims,
+    neighbours,
+    served,
+)
 from mailseal.plan.seen import Seen, lines, noise
 
 _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
@@ -70,12 +79,13 @@ def make(
         tuple(sorted({*start.files, *start.off.files, *steps.paths})),
         tuple(dict.fromkeys((port, *steps.ports))),
     )
+    where = Endpoint(addresses[0], port)
     return Plan(
         strategy=options.strategy,
         stage=stage,
         host=facts.host,
         machine=facts.machine,
-        endpoint=Endpoint(addresses[0], port),
+        endpoint=where,
         protocol=protocol,
         made=facts.taken,
         facts_digest=digest(facts, scope),
@@ -88,7 +98,7 @@ def make(
         gap=steps.gap,
         risks=steps.risks,
         ops=steps.ops,
-        claims=steps.claims,
+        claims=steps.claims + neighbours(facts, where, scope.ports),
         before=before if steps.before is None else steps.before,
         draft=_draft(facts),
     )

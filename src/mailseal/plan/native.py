@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from mailseal import daemons
 from mailseal.daemons.base import Daemon, Enforcement
 from mailseal.model.host import HostFacts
-from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan.base import (
@@ -126,22 +125,8 @@ def _claims(
         "pinned": "yes",
     }
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
-    promised = tuple(
+    return tuple(
         claim
         for port, addresses in reached.items()
         for claim in claims(kinds, addresses, port, expected)
     )
-    return promised + _neighbours(request.facts, promised[0].endpoint, needed.ports)
-
-
-def _neighbours(facts: HostFacts, where: Endpoint, ports: Sequence[int]) -> tuple[Claim, ...]:
-    """That the other mail services listen on: all that a mail daemon has open elsewhere."""
-    others = [
-        str(Endpoint(each.address, each.port))
-        for each in facts.listeners
-        if each.port not in ports and daemons.of(each.executable)
-    ]
-    if not others:
-        return ()
-    expected = {"listening": " ".join(dict.fromkeys(others))}
-    return (Claim(ClaimKind.NEIGHBOURS_KEPT, where, Vantage.SELF, expected),)

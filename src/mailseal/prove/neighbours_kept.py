@@ -1,19 +1,16 @@
-"""The mail services beside the one that was changed still listen, each at its address."""
+"""The services beside the one that was changed still listen, each at its address."""
 
 from __future__ import annotations
 
-from mailseal.model.look import Endpoint
 from mailseal.model.plan import Claim, Result
 from mailseal.prove.base import Evidence
-from mailseal.system.base import System
+from mailseal.system.base import System, silent
 
 
 def check(claim: Claim, system: System) -> Evidence:
     """`expected`: `listening`, the addresses with their ports, parted by blanks."""
-    # A socket may be bound to a zone (`fe80::1%eth0`); an Endpoint writes either the same way.
-    there = {str(Endpoint(each.address, each.port)) for each in system.listeners()}
     wanted = claim.expected["listening"].split()
-    gone = [each for each in wanted if each not in there]
+    gone = silent(system, wanted)
     if gone:
         return Evidence(Result.FAIL, ("nothing listens at %s any more" % ", ".join(gone),))
-    return Evidence(Result.PASS, ("%d other sockets of mail services listen" % len(wanted),))
+    return Evidence(Result.PASS, ("%d other sockets listen" % len(wanted),))
