@@ -1,6 +1,6 @@
 """TLS enforced by the daemon itself: exposed, applied, refused to strangers, a real login inside
-STARTTLS, and back again byte for byte. Postfix and both generations of Dovecot, as their users run
-the program; the logins are the oracle's, which knows nothing of it.
+STARTTLS, and back again byte for byte. As the daemons' users run the program; the logins are the
+oracle's, which knows nothing of it.
 """
 
 from __future__ import annotations
@@ -65,20 +65,27 @@ def stage(lab: Lab, name: str) -> Stage:
 
 
 def beside(on: Stage, port: int) -> Iterator[int]:
-    """The daemon's other ports of STARTTLS, of whose protocol the daemon has settings apart."""
+    """The daemon's other ports of STARTTLS that have settings apart."""
+    apart = on.daemon in (DAEMONS["postfix"], DAEMONS["cyrus"])
     own = next(each.protocol for each in on.daemon.services if each.port == port)
     for each in on.daemon.services:
-        if not each.implicit and each.port != port and (own == "smtp" or each.protocol != own):
+        if not each.implicit and each.port != port and (apart or each.protocol != own):
             yield each.port
 
 
 WHOLE = [
     (name, service.port)
-    for name in ("postfix", "dovecot-2.3", "dovecot-2.4")
+    for name in ("postfix", "dovecot-2.3", "dovecot-2.4", "courier", "cyrus")
     for service in DAEMONS[name].services
     if not service.implicit
 ]
-QUICK = [("postfix", 587), ("dovecot-2.3", 143), ("dovecot-2.4", 110)]
+QUICK = [
+    ("postfix", 587),
+    ("dovecot-2.3", 143),
+    ("dovecot-2.4", 110),
+    ("courier", 110),
+    ("cyrus", 110),
+]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +95,8 @@ QUICK = [("postfix", 587), ("dovecot-2.3", 143), ("dovecot-2.4", 110)]
 def test_the_daemon_itself_refuses_and_takes_it_back(lab: Lab, name: str, port: int) -> None:
     on = stage(lab, name)
     mail, target = on.mail, f"{on.mail.ipv4}:{port}"
+    if name == "cyrus":
+        assert all(on.logins(143))  # IMAP makes the mailbox that Sieve wants.
     assert all(on.logins(port))
     assert on.scanned(port) == "exposed"
     files, listening = mail.snapshot(("/etc", "/usr")), on.listening

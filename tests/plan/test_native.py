@@ -1,4 +1,4 @@
-"""Strategy native: from the facts of hosts with Postfix or Dovecot to the edit that has effect."""
+"""Strategy native: from the facts of hosts with a mail daemon to the edit that has effect."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mailseal.configs import assignments
 from mailseal.configs.text import apply_splices
 from mailseal.facts.gather import gather
 from mailseal.facts.scope import digest
@@ -91,6 +92,66 @@ def dovecot(
     return system
 
 
+IMAPD, POP3D = "/etc/courier/imapd", "/etc/courier/pop3d"
+MORE = "/etc/more.conf"
+FILES = ("/etc/cyrus.conf", "/etc/imapd.conf", IMAPD, IMAPD + "-ssl", "/etc/ssl/both.pem")
+BOTH = b"-----BEGIN PRIVATE KEY-----\n" + PEM
+
+
+def courier(
+    ssl: bytes = b"IMAPDSTARTTLS=YES\nIMAP_TLS_REQUIRED=0\nTLS_CERTFILE=/etc/ssl/both.pem\n",
+    base: bytes = b'ADDRESS=0\nPORT="143,192.0.2.10.10143"\n',
+) -> MemorySystem:
+    system = machine("/usr/sbin/couriertcpd", "courier-imap.service", (143, 10143))
+    system.put("/etc/ssl/both.pem", BOTH)
+    system.put(IMAPD, base)
+    system.put(IMAPD + "-ssl", ssl)
+    system.put(POP3D, b"PORT=110\n")
+    system.put(POP3D + "-ssl", b"TLS_CERTFILE=/etc/ssl/both.pem\n")
+    return system
+
+
+CYRUS, IMAPD_CONF = "/etc/cyrus.conf", "/etc/imapd.conf"
+SERVICES = b"""\
+START {
+  recover cmd="ctl_cyrusdb -r" listen="9"
+}
+SERVICES {
+  imap4 cmd="imapd -U 30" listen="192.0.2.10:imap" prefork=0
+  imap6 cmd="imapd -U 30" listen="[2001:db8::10]:143"
+  imaps cmd="imapd -s" listen="993"
+  pop3 cmd="pop3d" listen=110
+  own cmd="imapd -C /etc/own.conf" listen="10143"
+  sieve cmd="/usr/lib/cyrus/bin/timsieved" listen="4190"
+  lmtp cmd="lmtpd" listen="/run/cyrus/lmtp"
+  http cmd="httpd" listen="80"
+}
+"""
+TOLD = {
+    "allowplaintext": "yes",
+    "tls_required": "no",
+    "tls_server_cert": "/etc/ssl/mail.pem",
+    "tls_server_key": "/etc/ssl/mail.key",
+    "ldap_password": "secret",
+}
+
+
+def cyrus(
+    conf: bytes = b"allowplaintext: yes\n",
+    told: dict[str, str] | None = None,
+    files: dict[str, bytes] | None = None,
+) -> MemorySystem:
+    system = machine("/usr/lib/cyrus/bin/master", "cyrus-imapd.service", (110, 143, 993, 4190))
+    system.put(CYRUS, SERVICES)
+    system.put("/etc/services", b"imap 143/tcp\n")
+    system.put(IMAPD_CONF, conf)
+    for path, data in (files or {}).items():
+        system.put(path, data)
+    said = "".join("%s: %s\n" % pair for pair in (TOLD if told is None else told).items())
+    system.programs["cyr_info"] = lambda argv, data: Completed(argv, 0, said.encode(), b"")
+    return system
+
+
 def plan(system: MemorySystem, port: int, protocol: str, options: Options = NATIVE) -> Plan:
     return make(gather(system, (port,)), port, protocol, options)
 
@@ -151,6 +212,76 @@ def test_what_a_section_of_dovecot_says_is_changed_there_and_only_the_rest_is_ad
     }
 
 
+@pytest.mark.parametrize(
+    ("ssl", "base", "path"),
+    [
+        (b"IMAP_TLS_REQUIRED=0 # why\n", b"", IMAPD + "-ssl"),
+        (b"", b"", IMAPD + "-ssl"),
+        (b"", b"IMAP_TLS_REQUIRED=0\n", IMAPD),
+        (b"IMAP_TLS_REQUIRED=$OLD\n", b"IMAP_TLS_REQUIRED=1\n", IMAPD + "-ssl"),
+    ],
+)
+def test_the_variable_of_courier_is_changed_where_it_counts(ssl: bytes, base: bytes, path: str):
+    on = b"IMAPDSTARTTLS=YES\nTLS_CERTFILE=/etc/ssl/both.pem\n"
+    system = courier(on + ssl, b"PORT=143,10143\n" + base)
+    made = plan(system, 143, "imap")
+    ((where, after),) = changed(system, made).items()
+    assert where == path
+    last = assignments.parse(after)
+    assert last.value("IMAP_TLS_REQUIRED") == "1"
+    assert last.value("TLS_CERTFILE") in (None, "/etc/ssl/both.pem")
+    assert {op.argv for op in made.ops if isinstance(op, ops.CheckConfiguration)} == {
+        ("sh", "-n", IMAPD),
+        ("sh", "-n", IMAPD + "-ssl"),
+    }
+
+
+def test_a_service_of_cyrus_gets_options_of_its_own():
+    system = cyrus(b"pop3_allowplaintext: yes\n@include: /etc/more.conf\n", files={MORE: b"a: b"})
+    made = plan(system, 110, "pop3")
+    assert changed(system, made) == {
+        IMAPD_CONF: b"pop3_allowplaintext: no\n@include: /etc/more.conf\npop3_tls_required: yes\n"
+    }
+    (check,) = (op for op in made.ops if isinstance(op, ops.CheckConfiguration))
+    assert check.argv[1:] == ("-C", IMAPD_CONF, "-n", "pop3", "conf-all")
+    assert check.prints == ("allowplaintext: no", "tls_required: yes")
+    told = "The same Cyrus goes on taking logins in cleartext on port 143, 4190: plan"
+    assert any(told in line for line in made.headline)
+    assert "secret" not in codec.dumps(gather(system, (110,)))
+
+
+def test_an_option_of_a_file_that_cyrus_includes_is_changed_there():
+    system = cyrus(b"@include: /etc/more.conf\n", files={MORE: b"POP3_AllowPlaintext: 1\n"})
+    made = plan(system, 110, "pop3")
+    assert changed(system, made) == {
+        IMAPD_CONF: b"@include: /etc/more.conf\npop3_tls_required: yes\n",
+        MORE: b"POP3_AllowPlaintext: no\n",
+    }
+
+
+def test_two_services_of_a_port_of_cyrus_change_together_and_an_old_release_has_one_option():
+    old = {key: value for key, value in TOLD.items() if key != "tls_required"}
+    system = cyrus(told=old)
+    added = b"imap4_allowplaintext: no\nimap6_allowplaintext: no\n"
+    made = plan(system, 143, "imap")
+    assert changed(system, made) == {IMAPD_CONF: b"allowplaintext: yes\n" + added}
+    checks = [op.prints for op in made.ops if isinstance(op, ops.CheckConfiguration)]
+    assert checks == [("allowplaintext: no",)] * 2
+
+
+def test_a_daemon_that_cannot_reload_is_restarted_until_its_sockets_are_back():
+    made = plan(courier(), 143, "imap")
+    sockets = tuple(
+        ops.Listening(address, port, True) for port in (143, 10143) for address in ("0.0.0.0", "::")
+    )
+    unit = "courier-imap.service"
+    assert made.ops[0] == ops.UnitAction(unit, "", "restart", after_undo=sockets)
+    assert made.ops[-1] == ops.UnitAction(unit, "restart", "", after_do=sockets)
+    assert "ends open sessions" in made.gap
+    assert any("Port 10143 of the same IMAP" in line for line in made.headline)
+    assert {claim.endpoint.port for claim in made.before} == {143, 10143}
+
+
 def test_every_port_of_the_protocol_is_named_and_proven_where_strangers_reach_it():
     system = dovecot(trusted="198.51.100.0/24")
     made = plan(system, 143, "imap")
@@ -171,14 +302,15 @@ def test_every_port_of_the_protocol_is_named_and_proven_where_strangers_reach_it
 
 
 @pytest.mark.parametrize(
-    ("system", "port", "protocol"), [(postfix, 587, "smtp"), (dovecot, 143, "imap")]
+    ("system", "port", "protocol"),
+    [(postfix, 587, "smtp"), (dovecot, 143, "imap"), (courier, 143, "imap"), (cyrus, 110, "pop3")],
 )
 def test_a_plan_is_whole_and_goes_stale_with_any_of_its_files(system, port: int, protocol: str):
     host = system()
     made = plan(host, port, protocol)
     assert codec.loads(Plan, codec.dumps(made), lenient=False) == made
     assert digest(gather(host, made.scope.ports, made.scope.paths), made.scope) == made.facts_digest
-    for path in ("/etc/postfix/master.cf", "/etc/postfix/main.cf", CONF, MAIN_FILE):
+    for path in ("/etc/postfix/master.cf", "/etc/postfix/main.cf", CONF, MAIN_FILE, *FILES):
         if host.stat(path):
             before = host.read(path)
             host.put(path, before + b"# x\n")
@@ -232,11 +364,22 @@ LINKED.symlink(CONF, "/srv/ssl.conf")
         (dovecot(SSL + b"what\n"), 143, "10-ssl.conf line 3: neither a setting"),
         (dovecot(), 993, "no listener of imap without TLS has port 993"),
         (LINKED, 143, "10-ssl.conf is a link"),
+        (cyrus(told={}), 143, "cyr_info gave no answer"),
+        (cyrus(told={**TOLD, "tls_server_key": ""}), 143, "set tls_server_cert and tls_server_key"),
+        (cyrus(b"what\n"), 143, "/etc/imapd.conf line 1: no option"),
+        (cyrus(b"@include: /etc/more.conf\n"), 143, "/etc/more.conf is not there"),
+        (cyrus(), 993, "port 993 speaks TLS from the first octet"),
+        (cyrus(), 110, "pop3 of /etc/cyrus.conf is no IMAP"),
+        (cyrus(files={"/etc/default/cyrus-imapd": b"CONF=/x\n"}), 143, "cyrus-imapd sets CONF"),
+        (courier(b"IMAPDSTARTTLS=NO\n"), 143, "without it takes logins in cleartext whatever"),
+        (courier(b"IMAPDSTARTTLS=YES\nTLS_CERTFILE=/no.pem\n"), 143, "set IMAPDSTARTTLS=YES and"),
+        (courier(base=b"PORT=$MINE\n"), 143, "PORT of /etc/courier/imapd does not name port 143"),
+        (courier(base=b"PORT=143\n. /etc/more\n"), 143, "courier/imapd line 2: more than an"),
     ],
 )
 def test_what_is_refused_and_what_helps(system: MemorySystem, port: int, says: str):
     with pytest.raises(Cannot, match=says):
-        plan(system, port, "imap" if system.stat(MAIN_FILE) else "smtp")
+        plan(system, port, "smtp" if system.stat("/etc/postfix") else "imap")
 
 
 @pytest.mark.parametrize(
@@ -259,6 +402,8 @@ def test_wishes_that_do_not_fit(options: Options, says: str):
         (postfix(main={**MAIN, "smtpd_tls_auth_only": "yes"}), 587),
         (postfix(main={**MAIN, "smtpd_tls_security_level": "encrypt"}), 25),
         (dovecot(ssl="required", clear="yes"), 143),
+        (cyrus(told={**TOLD, "allowplaintext": "no", "tls_required": "yes"}), 143),
+        (courier(b"IMAPDSTARTTLS=YES\nIMAP_TLS_REQUIRED=1\nTLS_CERTFILE=/etc/ssl/mail.pem\n"), 143),
     ],
 )
 def test_where_it_is_enforced_there_is_nothing_to_change(system: MemorySystem, port: int):
@@ -277,7 +422,7 @@ def test_another_instance_and_another_daemon_are_not_guessed_about():
     of = gather(postfix(), (587,))
     with pytest.raises(Cannot, match="not by its usual unit"):
         make(elsewhere(of, unit="postfix@two.service"), 587, "smtp", NATIVE)
-    with pytest.raises(Cannot, match="served by none of Dovecot, Postfix"):
+    with pytest.raises(Cannot, match=r"served by none of Dovecot, .*Postfix"):
         make(elsewhere(of, executable="/usr/sbin/inetd"), 587, "smtp", NATIVE)
     alone = replace(of, listeners=tuple(replace(e, address="127.0.0.1") for e in of.listeners))
     with pytest.raises(Cannot, match="loopback alone"):

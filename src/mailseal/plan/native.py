@@ -2,8 +2,8 @@
 
 For daemons that speak STARTTLS and have a certificate. The record in `daemons/` says which file and
 setting have effect for the endpoint alone; here that becomes steps: change the file, let the
-daemon's own tools check it and tell the value in effect, then reload. The certificate is the one
-that is there, so it is the same one that counts, and not who trusts it.
+daemon's own tools check it and tell the value in effect, then reload (or restart what cannot). The
+certificate is the one that is there, so it is the same one that counts, and not who trusts it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mailseal import daemons
 from mailseal.daemons.base import Daemon, Enforcement
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
-from mailseal.model.ops import Op, UnitAction
+from mailseal.model.ops import Listening, Op, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan.base import (
     AlreadySealed,
@@ -57,7 +57,8 @@ def steps(request: Request) -> Steps:
         raise Cannot("native has no stage offer: the daemon offers TLS already")
     if request.options.given:
         raise Cannot("native keeps the daemon's certificate: leave --cert and --key out")
-    if needed is None or daemon is None:
+    native = daemon.native if daemon else None
+    if needed is None or daemon is None or native is None:
         known = ", ".join(each.title for each in daemons.DAEMONS if each.native)
         raise Cannot("port %d is served by none of %s: native knows these" % (port, known))
     if needed.problems:
@@ -70,9 +71,9 @@ def steps(request: Request) -> Steps:
         raise Cannot(words % port)
     return Steps(
         headline=(*_headline(request, daemon, reached), *needed.told),
-        gap="none: %s reloads; sessions that are open go on as they are" % daemon.title,
+        gap=_GAPS[native.word] % daemon.title,
         risks=needed.risks,
-        ops=_ops(request, needed),
+        ops=_ops(request, needed, native.word),
         claims=_claims(request, needed, reached),
         paths=needed.paths,
         ports=needed.ports,
@@ -82,6 +83,12 @@ def steps(request: Request) -> Steps:
             for claim in claims((ClaimKind.CLEARTEXT_SERVED,), addresses, each, _name(request))
         ),
     )
+
+
+_GAPS = {
+    "reload": "none: %s reloads; sessions that are open go on as they are",
+    "restart": "a moment: %s restarts, which ends open sessions; clients connect anew",
+}
 
 
 def _name(request: Request) -> dict[str, str]:
@@ -104,8 +111,14 @@ def _headline(
     )
 
 
-def _ops(request: Request, needed: Enforcement) -> tuple[Op, ...]:
+def _ops(request: Request, needed: Enforcement, word: str) -> tuple[Op, ...]:
     unit = request.start.unit
+    # A service that is started is there before its sockets are.
+    sockets = tuple(
+        Listening(each.address, each.port, True)
+        for each in request.facts.listeners
+        if each.unit == unit and word == "restart"
+    )
     edits: list[Op] = []
     for path, splices in needed.splices:
         fact = request.facts.file(path)
@@ -113,7 +126,13 @@ def _ops(request: Request, needed: Enforcement) -> tuple[Op, ...]:
         assert fact.content is not None
         edits.append(edit(path, fact.content, splices))
     # On the way back the files come first and the reload after them.
-    return (UnitAction(unit, "", "reload"), *edits, *needed.checks, UnitAction(unit, "reload", ""))
+    return (
+        UnitAction(unit, "", word, after_undo=sockets),
+        *edits,
+        *needed.checks,
+        UnitAction(unit, word, "", after_do=sockets),
+        *needed.after,
+    )
 
 
 def _claims(
