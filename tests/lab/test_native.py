@@ -75,7 +75,7 @@ def beside(on: Stage, port: int) -> Iterator[int]:
 
 WHOLE = [
     (name, service.port)
-    for name in ("postfix", "dovecot-2.3", "dovecot-2.4", "courier", "cyrus")
+    for name in ("postfix", "dovecot-2.3", "dovecot-2.4", "courier", "cyrus", "exim")
     for service in DAEMONS[name].services
     if not service.implicit
 ]
@@ -85,6 +85,7 @@ QUICK = [
     ("dovecot-2.4", 110),
     ("courier", 110),
     ("cyrus", 110),
+    ("exim", 587),
 ]
 
 
@@ -118,6 +119,43 @@ def test_the_daemon_itself_refuses_and_takes_it_back(lab: Lab, name: str, port: 
     assert mail.snapshot(("/etc", "/usr")) == files
     assert on.listening == listening
     assert all(on.logins(port))
+
+
+EXIM_MACROS = b"""\
+MAIN_TLS_ENABLE = yes
+MAIN_TLS_CERTIFICATE = /etc/ssl/mail.pem
+MAIN_TLS_PRIVATEKEY = /etc/ssl/mail.key
+daemon_smtp_ports = 25 : 587 : 465 : 10025
+tls_on_connect_ports = 465
+"""
+USE_DEBIAN_S = r"""
+cd /etc/exim4
+{ echo; sed -n '/^begin authenticators/,$p' exim4.conf | sed 1d; } >/tmp/authenticators
+rm exim4.conf
+cat /tmp/authenticators >>exim4.conf.template
+cp /tmp/authenticators conf.d/auth/40_lab
+cp exim4.conf.localmacros conf.d/main/000_localmacros
+sed -i -e "s/^dc_local_interfaces=.*/dc_local_interfaces=''/" \
+    -e "s/^dc_use_split_config=.*/dc_use_split_config='$1'/" update-exim4.conf.conf
+systemctl restart exim4
+"""
+
+
+@pytest.mark.parametrize("split", ["false", pytest.param("true", marks=pytest.mark.soak)])
+def test_the_configuration_that_debian_makes_for_exim_is_made_anew(lab: Lab, split: str) -> None:
+    on = stage(lab, "exim")
+    mail, target = on.mail, f"{on.mail.ipv4}:587"
+    mail.write("/etc/exim4/exim4.conf.localmacros", EXIM_MACROS)
+    mail.run(["sh", "-ec", USE_DEBIAN_S, "sh", split])
+    mail.wait_listening(587)
+    assert all(on.logins(587))
+    files = mail.snapshot(("/etc", "/usr", "/var/lib/exim4"))
+    sealed(mail, "seal", target, "--yes")
+    assert not any(on.logins(587))
+    assert all(on.logins(587, "upgrade"))
+    sealed(mail, "rollback")
+    assert all(on.logins(587))
+    assert mail.snapshot(("/etc", "/usr", "/var/lib/exim4")) == files
 
 
 def test_without_tls_it_is_refused_and_what_comes_first_is_said(lab: Lab) -> None:

@@ -100,17 +100,36 @@ class Taken(NamedTuple):
     answers: Mapping[str, str]
 
 
+class Effect(NamedTuple):
+    """How a change of its files reaches a daemon: by which word to its unit, whether its sockets
+    are new ones then, and what its clients notice (with the daemon's title).
+    """
+
+    word: str
+    anew: bool
+    gap: str
+
+
+RELOAD = Effect("reload", False, "none: %s reloads; sessions that are open go on as they are")
+REOPEN = Effect(
+    "reload", True, "a moment: %s opens its sockets anew; sessions that are open go on as they are"
+)
+RESTART = Effect(
+    "restart", True, "a moment: %s restarts, which ends open sessions; clients connect anew"
+)
+
+
 @dataclass(frozen=True)
 class Native:
     """A daemon that can enforce TLS itself. `units` are those of systemd that run its usual
     instance, to whose files `take` and `enforce` look; `enforce` is asked for a port and protocol.
-    `word` is what makes the unit take its files: reload, or restart, which ends open sessions.
+    `effect` is how the unit takes its files.
     """
 
     units: Tuple[str, ...]
     take: Callable[["Reader"], Taken]
     enforce: Callable[[HostFacts, int, str], Enforcement]
-    word: str = "reload"
+    effect: Effect = RELOAD
 
 
 @dataclass(frozen=True)
@@ -194,6 +213,13 @@ def content(facts: HostFacts, path: str) -> Optional[bytes]:
     return fact.content if fact else None
 
 
+def matching(facts: HostFacts, pattern: str) -> Sequence[str]:
+    """As `Reader.matching`, over the files that the facts have."""
+    directory, name = posixpath.split(pattern)
+    paths = [fact.path for fact in facts.files if posixpath.dirname(fact.path) == directory]
+    return sorted(path for path in paths if fnmatch.fnmatch(posixpath.basename(path), name))
+
+
 def pairs(said: str, by: str = "=") -> Dict[str, str]:
     """What a tool says in lines of `name = value`."""
     found = (line.partition(by) for line in said.splitlines())
@@ -203,7 +229,7 @@ def pairs(said: str, by: str = "=") -> Dict[str, str]:
 def also_ports(title: str, what: str, ports: Sequence[int], port: int) -> Tuple[str, ...]:
     """The line that names the ports that a setting holds for besides `port`, if there are any."""
     more = ", ".join(str(each) for each in ports if each != port)
-    words = "Port %s of the same %s is enforced with it: %s has one setting for both."
+    words = "Port %s of the same %s is enforced with it: %s has one setting for all of them."
     return (words % (more, what, title),) if more else ()
 
 

@@ -21,6 +21,7 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from mailseal.configs import assignments
 from mailseal.daemons.base import (
+    RESTART,
     Daemon,
     Enforcement,
     Native,
@@ -104,9 +105,9 @@ _KINDS = {
 }
 _CERTIFICATE = "TLS_CERTFILE"
 _NO_TLS = (
-    "Courier has no STARTTLS on port %d, and without it takes logins in cleartext whatever is "
-    "required: set %s=YES and %s to a file with key and certificate in %s, restart %s, then plan "
-    "again"
+    "Courier has no STARTTLS on port %d; where TLS is required without it, POP3 lets nobody in, "
+    "and IMAP everybody in cleartext: set %s=YES and %s to a file with key and certificate in %s, "
+    "restart %s, then plan again"
 )
 
 
@@ -221,5 +222,5 @@ DAEMON = Daemon(
         Sign(("pop3",), text(r"^\+OK Hello there\.$")),
     ),
     logs=(_LOGS,),
-    native=Native(tuple(kind.unit for kind in _KINDS.values()), _take, _enforce, "restart"),
+    native=Native(tuple(kind.unit for kind in _KINDS.values()), _take, _enforce, RESTART),
 )

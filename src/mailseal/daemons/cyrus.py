@@ -26,6 +26,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 from mailseal.configs import assignments
 from mailseal.configs import cyrus as imapd_conf
 from mailseal.daemons.base import (
+    RESTART,
     Daemon,
     Enforcement,
     Native,
@@ -371,5 +372,5 @@ DAEMON = Daemon(
             unlisted=True,
         ),
     ),
-    native=Native(("cyrus-imapd.service",), _take, _enforce, "restart"),
+    native=Native(("cyrus-imapd.service",), _take, _enforce, RESTART),
 )

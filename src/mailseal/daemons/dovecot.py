@@ -19,7 +19,6 @@ by itself (`protocol imap { }`), over whatever is said outside: tried with 2.3.1
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import os.path
 import re
@@ -50,6 +49,7 @@ from mailseal.daemons.base import (
     content,
     default,
     editable,
+    matching,
     pairs,
     port_of,
     public,
@@ -260,7 +260,7 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
     seen: List[str] = []
     unread: Dict[str, str] = {}
     read = functools.partial(content, facts)
-    places = list(_walk(read, _glob(facts), CONFIG, seen, 0, unread))
+    places = list(_walk(read, functools.partial(matching, facts), CONFIG, seen, 0, unread))
     opened = _opened(places, port_of(facts), CONFIG)
     mine = [each for each in opened if each.protocol == name]
     clear = tuple(dict.fromkeys(each.declared.port for each in mine if not each.implicit))
@@ -289,17 +289,6 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         risks=_risks(values),
         paths=tuple(seen),
     )
-
-
-def _glob(facts: HostFacts) -> Callable[[str], Sequence[str]]:
-    """As `Reader.matching`, over the files that the facts have."""
-
-    def matching(pattern: str) -> Sequence[str]:
-        directory, name = os.path.split(pattern)
-        paths = [fact.path for fact in facts.files if os.path.dirname(fact.path) == directory]
-        return sorted(path for path in paths if fnmatch.fnmatch(os.path.basename(path), name))
-
-    return matching
 
 
 def _malformed(places: Sequence[Place]) -> List[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailseal import daemons
-from mailseal.daemons.base import Daemon, Enforcement
+from mailseal.daemons.base import Daemon, Effect, Enforcement
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Listening, Op, UnitAction
@@ -71,9 +71,9 @@ def steps(request: Request) -> Steps:
         raise Cannot(words % port)
     return Steps(
         headline=(*_headline(request, daemon, reached), *needed.told),
-        gap=_GAPS[native.word] % daemon.title,
+        gap=native.effect.gap % daemon.title,
         risks=needed.risks,
-        ops=_ops(request, needed, native.word),
+        ops=_ops(request, needed, native.effect),
         claims=_claims(request, needed, reached),
         paths=needed.paths,
         ports=needed.ports,
@@ -83,12 +83,6 @@ def steps(request: Request) -> Steps:
             for claim in claims((ClaimKind.CLEARTEXT_SERVED,), addresses, each, _name(request))
         ),
     )
-
-
-_GAPS = {
-    "reload": "none: %s reloads; sessions that are open go on as they are",
-    "restart": "a moment: %s restarts, which ends open sessions; clients connect anew",
-}
 
 
 def _name(request: Request) -> dict[str, str]:
@@ -111,13 +105,13 @@ def _headline(
     )
 
 
-def _ops(request: Request, needed: Enforcement, word: str) -> tuple[Op, ...]:
+def _ops(request: Request, needed: Enforcement, effect: Effect) -> tuple[Op, ...]:
     unit = request.start.unit
-    # A service that is started is there before its sockets are.
+    # Where they are new ones, whoever looks sooner is answered by the old daemon, or by nobody.
     sockets = tuple(
-        Listening(each.address, each.port, True)
+        Listening(each.address, each.port, True, anew=True)
         for each in request.facts.listeners
-        if each.unit == unit and word == "restart"
+        if each.unit == unit and effect.anew
     )
     edits: list[Op] = []
     for path, splices in needed.splices:
@@ -127,10 +121,10 @@ def _ops(request: Request, needed: Enforcement, word: str) -> tuple[Op, ...]:
         edits.append(edit(path, fact.content, splices))
     # On the way back the files come first and the reload after them.
     return (
-        UnitAction(unit, "", word, after_undo=sockets),
+        UnitAction(unit, "", effect.word, after_undo=sockets),
         *edits,
         *needed.checks,
-        UnitAction(unit, word, "", after_do=sockets),
+        UnitAction(unit, effect.word, "", after_do=sockets),
         *needed.after,
     )
 
