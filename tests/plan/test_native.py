@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailseal.configs import assignments
 from mailseal.configs.text import apply_splices
@@ -459,7 +462,7 @@ LINKED.symlink(CONF, "/srv/ssl.conf")
         (exim(told={ADVERTISE: "}{"}), 587, "braces that do not match"),
         (exim(told={ADVERTISE: "!127.0.0.1"}), 587, "not in the files that are read here"),
         (exim(b".ifdef X\nauth_advertise_hosts = *\n.endif\n"), 587, "line 2 sets auth_advertise"),
-        (exim(b'auth_advertise_hosts = "*"\n'), 587, "quotes or backslashes"),
+        (exim(b'auth_advertise_hosts = "*"\n'), 587, "quotes, backslashes"),
         (exim(b"a = \0\n"), 587, "exim4.conf line 1: a NUL"),
         (exim(b""), 587, "exim4.conf is not there"),
         (exim(b"", read=""), 587, "exim4 -bP gave no answer"),
@@ -515,6 +518,34 @@ def test_wishes_that_do_not_fit(options: Options, says: str):
 def test_where_it_is_enforced_there_is_nothing_to_change(system: MemorySystem, port: int):
     with pytest.raises(AlreadySealed, match="no login before TLS on port %d" % port):
         plan(system, port, "imap" if port == 143 else "smtp")
+
+
+HOSTILE = st.lists(
+    st.sampled_from(
+        [b"auth_advertise_hosts = ", b"*", b".ifdef X\n", b".endif\n", b"begin acl\n", b"\\\n"]
+        + [b"pop3_allowplaintext: ", b"no", b"@include: /etc/imapd.conf", b"SERVICES {\n", b"}\n"]
+        + [b'pop3 cmd="pop3d" listen="110"\n', b"listen=", b' cmd="', b"IMAP_TLS_REQUIRED=", b"0"]
+        + [b"PORT=143,", b"TLS_CERTFILE=/etc/ssl/mail.pem\n", b"IMAPDSTARTTLS=YES\n", b"$A"]
+        + [b"\n", b" ", b"\r", b"\v", b"\0", b"\xff", b'"', b"'", b"{", b"}", b"#", b"\xe2\x80\xa8"]
+    ),
+    max_size=20,
+).map(b"".join)
+
+
+@given(HOSTILE)
+def test_any_configuration_is_planned_for_or_refused(data: bytes):
+    services = cyrus()
+    services.put(CYRUS, data)
+    for system, port, protocol in (
+        (exim(data), 587, "smtp"),
+        (exim(data, told={ADVERTISE: data.decode("utf-8", "replace")}), 587, "smtp"),
+        (cyrus(data), 110, "pop3"),
+        (services, 110, "pop3"),
+        (courier(data), 143, "imap"),
+        (courier(base=data), 143, "imap"),
+    ):
+        with contextlib.suppress(Cannot):
+            changed(system, plan(system, port, protocol))
 
 
 def elsewhere(of: HostFacts, unit: str = "postfix.service", executable: str = "") -> HostFacts:

@@ -78,7 +78,7 @@ def _services(path: str, data: Optional[bytes]) -> Iterator[_Service]:
             values = {each[1]: each[2] or each[3] or "" for each in _VALUES.finditer(line)}
             command = tuple(values.get("cmd", "").split())
             where = source(path, number, line)
-            yield _Service(line.split()[0], command, values["listen"], where)
+            yield _Service(line.split()[0], command, values.get("listen", ""), where)
         if "}" in line:
             section = ""
 

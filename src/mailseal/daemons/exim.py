@@ -312,8 +312,8 @@ def _set_otherwise(there: Sequence[_Place], hosts: str) -> Iterator[str]:
         where = "%s line %d" % (path, option.span.line)
         if option.depth or len(there) > 1:
             yield "%s sets %s under a condition: settle that by hand first" % (where, _ADVERTISE)
-        elif set(option.value.text) & {'"', "\\"}:
-            yield "%s: a value with quotes or backslashes is not changed here" % where
+        elif set(option.value.text) & {'"', "\\"} or not option.value.text.isprintable():
+            yield "%s: a value with quotes, backslashes or octets is not changed here" % where
     if not there and hosts not in ("", "*"):
         yield "%s is set, but not in the files that are read here" % _ADVERTISE
     if _closed("{%s}" % hosts) != len(hosts) + 2 or "\\" in hosts:
