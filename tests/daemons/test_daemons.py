@@ -96,6 +96,14 @@ def test_timsieved_s_bare_no_is_a_refusal_before_the_secret_and_not_after():
     assert assess([replace(cyrus, attempts=(listed,))]).verdict is Verdict.EXPOSED
 
 
+def test_timsieved_knows_no_authenticate_before_tls_where_it_requires_tls():
+    attempts = (attempt(Outcome.UNCLEAR, 'NO "Expected a command. Got something else."'),)
+    cyrus = replace(SEEN, protocol="managesieve", banner="Cyrus timsieved 3.6.1")
+    assert assess([replace(cyrus, attempts=attempts)]).verdict is Verdict.REFUSED
+    other = replace(cyrus, banner="ready", attempts=attempts)
+    assert assess([other]).verdict is Verdict.INCONCLUSIVE
+
+
 def test_a_look_from_the_host_itself_names_the_trap():
     refused = attempt(Outcome.REFUSED, "NO [PRIVACYREQUIRED] no")
     seen = replace(SEEN, banner="* OK Dovecot ready.", attempts=(refused,), vantage=Vantage.SELF)

@@ -23,7 +23,7 @@ Examples:
   mailseal plan --facts mailhost.json --name mail.example -o plan.json
   mailseal plan --stage offer ssh://mailhost       TLS beside cleartext, nobody is cut off
   mailseal plan --strategy retire ssh://mailhost   turn the service off
-  sudo mailseal plan 192.0.2.10:587 --strategy native  Postfix or Dovecot enforces TLS itself
+  sudo mailseal plan 192.0.2.10:587 --strategy native  the daemon enforces TLS itself
 
 Without root the plan is a draft that names what it could not read; `apply` refuses drafts. Its
 first lines name who would be cut off: who was seen to log in, by the commands `wire` and `logs`.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
     Callable,
+    Dict,
     Iterator,
     Mapping,
     NamedTuple,
@@ -26,6 +27,7 @@ from typing import (
     Tuple,
 )
 
+from mailseal.configs.inetd import parse_services
 from mailseal.daemons.dialect import Dialect
 from mailseal.model.host import FileFact, HostFacts
 from mailseal.model.local import Declared, Source
@@ -72,14 +74,16 @@ class Enforcement:
 
     `problems` are why that cannot be planned, each with what to do first; `already` says that its
     configuration does so. `splices` are by path, `checks` ask its own tools for the value in
-    effect. `ports` are all ports where cleartext logins end, `certificate` is the PEM file that it
-    shows (empty: not known), `told` are lines for people, `paths` what all this rests on.
+    effect, `after` asks it once more when the daemon has taken the files. `ports` are all ports
+    where cleartext logins end, `certificate` is the PEM file that it shows (empty: not known),
+    `told` are lines for people, `paths` what all this rests on.
     """
 
     problems: Tuple[str, ...] = ()
     already: str = ""
     splices: Tuple[Tuple[str, Tuple[Splice, ...]], ...] = ()
     checks: Tuple[CheckConfiguration, ...] = ()
+    after: Tuple[CheckConfiguration, ...] = ()
     ports: Tuple[int, ...] = ()
     certificate: str = ""
     told: Tuple[str, ...] = ()
@@ -96,15 +100,36 @@ class Taken(NamedTuple):
     answers: Mapping[str, str]
 
 
+class Effect(NamedTuple):
+    """How a change of its files reaches a daemon: by which word to its unit, whether its sockets
+    are new ones then, and what its clients notice (with the daemon's title).
+    """
+
+    word: str
+    anew: bool
+    gap: str
+
+
+RELOAD = Effect("reload", False, "none: %s reloads; sessions that are open go on as they are")
+REOPEN = Effect(
+    "reload", True, "a moment: %s opens its sockets anew; sessions that are open go on as they are"
+)
+RESTART = Effect(
+    "restart", True, "a moment: %s restarts, which ends open sessions; clients connect anew"
+)
+
+
 @dataclass(frozen=True)
 class Native:
     """A daemon that can enforce TLS itself. `units` are those of systemd that run its usual
     instance, to whose files `take` and `enforce` look; `enforce` is asked for a port and protocol.
+    `effect` is how the unit takes its files.
     """
 
     units: Tuple[str, ...]
     take: Callable[["Reader"], Taken]
     enforce: Callable[[HostFacts, int, str], Enforcement]
+    effect: Effect = RELOAD
 
 
 @dataclass(frozen=True)
@@ -154,16 +179,65 @@ def lines(data: Optional[bytes]) -> Iterator[Tuple[int, str]]:
     yield from enumerate(text.split("\n"), 1)
 
 
-def host_and_port(reader: Reader, word: str) -> Optional[Tuple[str, int]]:
+PortOf = Callable[[str], Optional[int]]
+"""The number that a configuration means by a word: digits, or a name of /etc/services for TCP."""
+
+
+def host_and_port(port_of: PortOf, word: str) -> Optional[Tuple[str, int]]:
     """`[::1]:109`, `192.0.2.1:imap`, `imap`: host (empty where there is none) and port. None for
     what names no port.
     """
     match = re.fullmatch(r"(?:\[(?P<v6>[^]]*)\]:|(?P<host>[^:]*):)?(?P<port>[\w-]+)", word)
-    number = reader.port(match.group("port")) if match else None
+    number = port_of(match.group("port")) if match else None
     if match is None or number is None:
         return None
     host = match.group("v6") or match.group("host") or ""
     return ("" if host == "*" else host), number
+
+
+def port_of(facts: HostFacts) -> PortOf:
+    """As `Reader.port`, from the facts."""
+    names = parse_services(content(facts, "/etc/services") or b"")
+
+    def number(word: str) -> Optional[int]:
+        if word.isascii() and word.isdigit() and len(word) < 6:
+            return int(word)
+        return names.get(word)
+
+    return number
+
+
+def content(facts: HostFacts, path: str) -> Optional[bytes]:
+    """The bytes of a file, None where it is not among the facts, or they are not."""
+    fact = facts.file(path)
+    return fact.content if fact else None
+
+
+def matching(facts: HostFacts, pattern: str) -> Sequence[str]:
+    """As `Reader.matching`, over the files that the facts have."""
+    directory, name = posixpath.split(pattern)
+    paths = [fact.path for fact in facts.files if posixpath.dirname(fact.path) == directory]
+    return sorted(path for path in paths if fnmatch.fnmatch(posixpath.basename(path), name))
+
+
+def pairs(said: str, by: str = "=") -> Dict[str, str]:
+    """What a tool says in lines of `name = value`."""
+    found = (line.partition(by) for line in said.splitlines())
+    return {name.strip(): value.strip() for name, there, value in found if there}
+
+
+def also_ports(title: str, what: str, ports: Sequence[int], port: int) -> Tuple[str, ...]:
+    """The line that names the ports that a setting holds for besides `port`, if there are any."""
+    more = ", ".join(str(each) for each in ports if each != port)
+    words = "Port %s of the same %s is enforced with it: %s has one setting for all of them."
+    return (words % (more, what, title),) if more else ()
+
+
+def still_open(title: str, ports: Sequence[int]) -> Tuple[str, ...]:
+    """The line that names the ports where the same daemon goes on as before, if there are any."""
+    named = ", ".join(str(each) for each in sorted(set(ports)))
+    words = "The same %s goes on taking logins in cleartext on port %s: plan for that too."
+    return (words % (title, named),) if named else ()
 
 
 def followed(facts: HostFacts, path: str) -> Optional[FileFact]:

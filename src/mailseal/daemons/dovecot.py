@@ -19,7 +19,7 @@ by itself (`protocol imap { }`), over whatever is said outside: tried with 2.3.1
 
 from __future__ import annotations
 
-import fnmatch
+import functools
 import os.path
 import re
 from dataclasses import dataclass
@@ -37,16 +37,21 @@ from typing import (
 )
 
 from mailseal.configs import dovecot as conf
-from mailseal.configs.inetd import parse_services
 from mailseal.configs.text import Malformed
 from mailseal.daemons.base import (
     Daemon,
     Enforcement,
     Native,
+    PortOf,
     Sign,
     Taken,
+    also_ports,
+    content,
     default,
     editable,
+    matching,
+    pairs,
+    port_of,
     public,
     source,
     text,
@@ -115,9 +120,7 @@ def _declares(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
     return tuple(each.declared for each in _opened(places, reader.port, path))
 
 
-def _opened(
-    places: Iterable[Place], port_of: Callable[[str], Optional[int]], path: str
-) -> List[_Open]:
+def _opened(places: Iterable[Place], number_of: PortOf, path: str) -> List[_Open]:
     protocols: Optional[Dict[str, Source]] = None
     everywhere: Tuple[str, ...] = ()
     listeners = {key: _Listener(implicit=key[1].endswith("s")) for key in PORTS}
@@ -127,7 +130,7 @@ def _opened(
             key = (setting.sections[0][1], setting.sections[1][1])
             listener = listeners.setdefault(key, _Listener())
             if setting.key == "port":
-                listener.port = port_of(setting.value) or 0
+                listener.port = number_of(setting.value) or 0
                 listener.source = setting.source
             elif setting.key in ("address", "listen"):
                 listener.hosts = _hosts(setting.value)
@@ -256,12 +259,12 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         return Enforcement(("%s with %s is not known here" % (what, protocol.upper()),))
     seen: List[str] = []
     unread: Dict[str, str] = {}
-    places = list(_walk(_content(facts), _glob(facts), CONFIG, seen, 0, unread))
-    services = parse_services(_content(facts)("/etc/services") or b"")
-    opened = _opened(places, lambda word: _port(word, services), CONFIG)
+    read = functools.partial(content, facts)
+    places = list(_walk(read, functools.partial(matching, facts), CONFIG, seen, 0, unread))
+    opened = _opened(places, port_of(facts), CONFIG)
     mine = [each for each in opened if each.protocol == name]
     clear = tuple(dict.fromkeys(each.declared.port for each in mine if not each.implicit))
-    values = _values(facts.answers.get(" ".join(_asked(name, release)), ""))
+    values = pairs(facts.answers.get(" ".join(_asked(name, release)), ""))
     problems = [problem for problem in (editable(facts, path) for path in seen) if problem]
     problems += ["%s: %s" % item for item in unread.items()]
     problems += _malformed(places)
@@ -286,36 +289,6 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         risks=_risks(values),
         paths=tuple(seen),
     )
-
-
-def _content(facts: HostFacts) -> Callable[[str], Optional[bytes]]:
-    def read(path: str) -> Optional[bytes]:
-        fact = facts.file(path)
-        return fact.content if fact else None
-
-    return read
-
-
-def _glob(facts: HostFacts) -> Callable[[str], Sequence[str]]:
-    """As `Reader.matching`, over the files that the facts have."""
-
-    def matching(pattern: str) -> Sequence[str]:
-        directory, name = os.path.split(pattern)
-        paths = [fact.path for fact in facts.files if os.path.dirname(fact.path) == directory]
-        return sorted(path for path in paths if fnmatch.fnmatch(os.path.basename(path), name))
-
-    return matching
-
-
-def _port(word: str, services: Mapping[str, int]) -> Optional[int]:
-    if word.isascii() and word.isdigit() and len(word) < 6:
-        return int(word)
-    return services.get(word)
-
-
-def _values(said: str) -> Dict[str, str]:
-    pairs = (line.partition("=") for line in said.splitlines())
-    return {key.strip(): value.strip() for key, equals, value in pairs if equals}
 
 
 def _malformed(places: Sequence[Place]) -> List[str]:
@@ -380,11 +353,7 @@ def _splices(
 
 
 def _told(opened: Sequence[_Open], name: str, clear: Sequence[int], port: int) -> Tuple[str, ...]:
-    told = []
-    more = [each for each in clear if each != port]
-    if more:
-        words = "Port %s of the same %s is enforced with it: Dovecot has one setting for both."
-        told.append(words % (", ".join(map(str, more)), name.upper()))
+    told = [*also_ports("Dovecot", name.upper(), clear, port)]
     others = sorted({each.protocol for each in opened if each.protocol not in ("", name)})
     if others:
         words = "Dovecot's other protocols (%s) stay as they are: plan for them too."

@@ -20,7 +20,7 @@ smtpd_tls_security_level and a certificate that would leave nobody a way to log 
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import List, Mapping, Sequence, Tuple
 
 from mailseal.configs import postfix as master_cf
 from mailseal.configs.inetd import parse_services
@@ -33,8 +33,10 @@ from mailseal.daemons.base import (
     editable,
     host_and_port,
     lines,
+    pairs,
     public,
     source,
+    still_open,
     text,
 )
 from mailseal.daemons.dialect import Dialect, Line, Says, octets, services
@@ -54,7 +56,7 @@ def _declares(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
         words = line.split()
         if len(words) < 8 or line[:1] in "# \t" or words[1] != "inet":
             continue
-        where = host_and_port(reader, words[0])
+        where = host_and_port(reader.port, words[0])
         if where:
             found.append(Declared(*where, source(path, number, line)))
     return tuple(found)
@@ -76,14 +78,9 @@ _KNOWN_PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
 
 def _take(reader: Reader) -> Taken:
     said = reader.ask(*_ASKED)
-    certificate = _values(said).get("smtpd_tls_cert_file", "")
+    certificate = pairs(said).get("smtpd_tls_cert_file", "")
     shown = (certificate,) if certificate.startswith("/") else ()
     return Taken((DIRECTORY + "/main.cf", _MASTER, *shown), {_QUESTION: said})
-
-
-def _values(said: str) -> Dict[str, str]:
-    pairs = (line.partition("=") for line in said.splitlines())
-    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 class _Settings:
@@ -122,7 +119,7 @@ class _Settings:
 
 def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
     problem = editable(facts, _MASTER)
-    main = _values(facts.answers.get(_QUESTION, ""))
+    main = pairs(facts.answers.get(_QUESTION, ""))
     if problem or not main:
         return Enforcement((problem or "postconf gave no answer: run as root",))
     fact, names = facts.file(_MASTER), facts.file("/etc/services")
@@ -158,7 +155,7 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         checks=(CheckConfiguration(("postfix", "check"), ()), *effect),
         ports=(port,),
         certificate=public(facts, certificate) if one else "",
-        told=_others(others),
+        told=still_open("Postfix", others),
         paths=(DIRECTORY + "/main.cf", _MASTER),
     )
 
@@ -180,16 +177,6 @@ def _problems(settings: _Settings, port: int) -> List[str]:
             "%s/main.cf, reload, then plan again" % (port, DIRECTORY)
         ]
     return []
-
-
-def _others(ports: Sequence[int]) -> Tuple[str, ...]:
-    if not ports:
-        return ()
-    named = ", ".join(str(each) for each in sorted(set(ports)))
-    return (
-        "The same Postfix goes on taking logins in cleartext on port %s: plan for that too."
-        % named,
-    )
 
 
 _PEER = rb"(?P<name>[^\s\[]*)\[(?P<client>[^\]\s]+)\](?::\d+)?"

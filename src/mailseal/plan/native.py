@@ -2,8 +2,8 @@
 
 For daemons that speak STARTTLS and have a certificate. The record in `daemons/` says which file and
 setting have effect for the endpoint alone; here that becomes steps: change the file, let the
-daemon's own tools check it and tell the value in effect, then reload. The certificate is the one
-that is there, so it is the same one that counts, and not who trusts it.
+daemon's own tools check it and tell the value in effect, then reload (or restart what cannot). The
+certificate is the one that is there, so it is the same one that counts, and not who trusts it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailseal import daemons
-from mailseal.daemons.base import Daemon, Enforcement
+from mailseal.daemons.base import Daemon, Effect, Enforcement
 from mailseal.model.host import HostFacts
-from mailseal.model.ops import Op, UnitAction
+from mailseal.model.ops import Listening, Op, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan.base import (
     AlreadySealed,
@@ -56,7 +56,8 @@ def steps(request: Request) -> Steps:
         raise Cannot("native has no stage offer: the daemon offers TLS already")
     if request.options.given:
         raise Cannot("native keeps the daemon's certificate: leave --cert and --key out")
-    if needed is None or daemon is None:
+    native = daemon.native if daemon else None
+    if needed is None or daemon is None or native is None:
         known = ", ".join(each.title for each in daemons.DAEMONS if each.native)
         raise Cannot("port %d is served by none of %s: native knows these" % (port, known))
     if needed.problems:
@@ -69,9 +70,9 @@ def steps(request: Request) -> Steps:
         raise Cannot(words % port)
     return Steps(
         headline=(*_headline(request, daemon, reached), *needed.told),
-        gap="none: %s reloads; sessions that are open go on as they are" % daemon.title,
+        gap=native.effect.gap % daemon.title,
         risks=needed.risks,
-        ops=_ops(request, needed),
+        ops=_ops(request, needed, native.effect),
         claims=_claims(request, needed, reached),
         paths=needed.paths,
         ports=needed.ports,
@@ -103,8 +104,14 @@ def _headline(
     )
 
 
-def _ops(request: Request, needed: Enforcement) -> tuple[Op, ...]:
+def _ops(request: Request, needed: Enforcement, effect: Effect) -> tuple[Op, ...]:
     unit = request.start.unit
+    # Where they are new ones, whoever looks sooner is answered by the old daemon, or by nobody.
+    sockets = tuple(
+        Listening(each.address, each.port, True, anew=True)
+        for each in request.facts.listeners
+        if each.unit == unit and effect.anew
+    )
     edits: list[Op] = []
     for path, splices in needed.splices:
         fact = request.facts.file(path)
@@ -112,7 +119,13 @@ def _ops(request: Request, needed: Enforcement) -> tuple[Op, ...]:
         assert fact.content is not None
         edits.append(edit(path, fact.content, splices))
     # On the way back the files come first and the reload after them.
-    return (UnitAction(unit, "", "reload"), *edits, *needed.checks, UnitAction(unit, "reload", ""))
+    return (
+        UnitAction(unit, "", effect.word, after_undo=sockets),
+        *edits,
+        *needed.checks,
+        UnitAction(unit, effect.word, "", after_do=sockets),
+        *needed.after,
+    )
 
 
 def _claims(
