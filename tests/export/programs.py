@@ -53,4 +53,5 @@ def environment(home: Path) -> dict[str, str]:
         "ANSIBLE_HOST_KEY_CHECKING": "0",
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_REMOTE_TEMP": "/tmp/ansible",
+        "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
     }

@@ -1,38 +1,50 @@
-"""The exported role, run by `ansible-playbook` over ssh on several hosts at once, reaches what `apply`
-reaches, tells it before in check mode, changes nothing a second time, and takes back what fails.
+"""The exported role, run by `ansible-playbook` over ssh on several hosts at once, reaches what
+`apply` reaches, tells it before in check mode, changes nothing a second time, and takes back what
+fails.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from lab import Lab
-from tests.cli.program import mailseal as here
+from mailseal.apply import authority
+from mailseal.export import FLEETS, Source
+from mailseal.model.ops import CheckConfiguration
+from mailseal.workflow.export import role
+from mailseal.workflow.plans import read_file
 from tests.export.programs import environment
 from tests.lab.story import (
     NAME,
     Ran,
     Scene,
+    State,
     changed,
     check_as_before,
+    desk,
+    mailseal,
     package_alone,
     scene,
     sealed,
     state,
 )
-from tests.lab.test_export import comparable
+from tests.lab.test_export import _CERTIFICATE, MAIL, comparable
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 TARGET = f"{NAME}:109"
+GOOD = CheckConfiguration(("echo", "ssl  =   required"), ("ssl = required",))
+BAD = CheckConfiguration(("echo", "ssl = no"), ("ssl = required",))
+Counts = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -43,27 +55,33 @@ class Fleet:
     folder: Path
     home: Path
 
-    def play(self, book: str, *words: str) -> dict[str, dict[str, int]]:
-        """Runs a playbook, which must do what it says; what it counted for each host."""
-        import time; t0=time.time()
-        done = self.run(book, *words)
-        print(book, words, time.time()-t0)
-        assert done.code == 0, done.said
-        found = {}
-        for host, line in re.findall(r"(?m)^(\S+) +: (ok=.*)$", done.out):
-            found[host] = {key: int(n) for key, n in re.findall(r"(\w+)=(\d+)", line)}
-        assert found.keys() == self.hosts.keys(), done.said
-        return found
+    def play(self, book: str, *words: str, failing: tuple[str, ...] = ()) -> tuple[Counts, Ran]:
+        """Runs a playbook, which must do what it says but for the hosts that are named; what it
+        counted for each host, and said.
+        """
+        done = self._run(book, *words)
+        found = {
+            host: {key: int(count) for key, count in re.findall(r"(\w+)=(\d+)", line)}
+            for host, line in re.findall(r"(?m)^(\S+) +: (ok=.*)$", done.out)
+        }
+        assert found, done.said
+        for host, counts in found.items():
+            expected = int(host in failing)
+            assert [counts[key] for key in ("failed", "rescued")] == [expected] * 2, done.said
+        return found, done
 
-    def run(self, book: str, *words: str) -> Ran:
+    def _run(self, book: str, *words: str) -> Ran:
         settings = [f"{key}={value}" for key, value in environment(self.home).items()]
         ssh = "--ssh-common-args=-o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
         command = ["env", "-i", *settings, "ansible-playbook", "-u", "root"]
-        command += ["-i", str(self.folder / "inventory.yml"), "--private-key", f"{self.home}/key", ssh]
-        command += [str(self.folder / book), *words]
+        command += ["-i", str(self.folder / "inventory.yml")]
+        command += ["--private-key", f"{self.home}/key", ssh]
         client = next(iter(self.hosts.values())).client
-        done = client.run(command, check=False, timeout=200)
+        done = client.run([*command, str(self.folder / book), *words], check=False, timeout=200)
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def states(self) -> dict[str, State]:
+        return {name: state(each.mail) for name, each in self.hosts.items()}
 
 
 @pytest.fixture
@@ -90,72 +108,150 @@ def fleet(lab: Lab, home: Path, *kinds: tuple[str, str]) -> Fleet:
     return Fleet(hosts, home / "fleet", home)
 
 
-def export(on: Fleet, *plans: Path) -> None:
-    done = here("export", *map(str, plans), "--to", "ansible", "-o", str(on.folder))
-    assert done.returncode == 0, done.stderr
+def planned(on: Scene, *words: str) -> bytes:
+    """A plan file, made on the host itself."""
+    sealed(on.mail, "plan", TARGET, *words, "-o", "/srv/plan.json")
+    return on.mail.read("/srv/plan.json")
+
+
+def export(on: Fleet, plans: Mapping[str, bytes], **more: CheckConfiguration) -> None:
+    """Exports plan files, by the names of their hosts; a host's plan ends with one step `more`."""
+    sources = []
+    for name, text in plans.items():
+        plan, payload = read_file(text)
+        longer = replace(plan, ops=(*plan.ops, more[name])) if name in more else plan
+        digest = hashlib.sha256(payload).hexdigest()
+        sources.append(Source(longer, digest, authority.configurations, b"", role()))
+    for each in FLEETS["ansible"](sources):
+        path = on.folder / each.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(each.content)
     inventory = on.folder / "inventory.yml"
-    text = inventory.read_text()
-    for name, each in on.hosts.items():
-        text = text.replace(f'"{name}": {{}}', f'"{name}": {{ansible_host: {each.mail.ipv4}}}')
-    inventory.write_text(text)
+    listed = inventory.read_text()
+    for name, host in on.hosts.items():
+        where = f'"{name}": {{ansible_host: {host.mail.ipv4}}}'
+        listed = listed.replace(f'"{name}": {{}}', where)
+    inventory.write_text(listed)
 
 
-@pytest.mark.timeout(300)
-def test_the_role_does_what_apply_does_on_two_hosts_at_once(lab: Lab, home: Path) -> None:
+def check_as_applied(by_role: State, applied: State) -> None:
+    """Files, units and sockets are those that `apply` leaves."""
+    assert changed(comparable(by_role), comparable(applied)) == {}
+    assert changed(by_role.units, applied.units) == {}
+    assert by_role.listeners == applied.listeners
+
+
+@pytest.mark.timeout(240)
+def test_two_hosts_at_once_one_reaches_what_apply_does_and_one_is_taken_back(
+    lab: Lab, home: Path
+) -> None:
+    on = fleet(lab, home, ("bookworm", "standalone"), ("bookworm", "inetd"))
+    good, bad = on.hosts.values()
+    export(on, {name: planned(each) for name, each in on.hosts.items()}, mail1=GOOD, mail2=BAD)
+    sealed(good.mail, "seal", TARGET, "--yes")
+    assert good.log_in("tls", ca=good.ca()) == good.answered
+    applied = state(good.mail)
+    sealed(good.mail, "rollback")
+    before = on.states()
+
+    told, words = on.play("playbook.yml", "--check", "--diff")
+    assert all(counts["changed"] > 5 for counts in told.values())
+    assert "-109\tstream" in words.out
+    assert on.states() == before
+
+    _, words = on.play("playbook.yml", failing=("mail2",))
+    assert "undone, the host is as before: ask the daemon about its configuration" in words.out
+    good.check_sealed()
+    check_as_applied(state(good.mail), applied)
+    bad.check_cleartext()
+    check_as_before(before["mail2"], state(bad.mail), package_alone("bookworm"))
+
+    again, _ = on.play("playbook.yml", "--limit", "mail1")
+    assert again["mail1"]["changed"] == 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(500)
+def test_a_role_is_taken_back_when_it_is_asked_to_and_what_drifted_is_refused(
+    lab: Lab, home: Path
+) -> None:
     on = fleet(lab, home, ("bookworm", "inetd"), ("bookworm", "standalone"))
-    plans = []
-    for name, each in on.hosts.items():
-        sealed(each.mail, "plan", TARGET, "-o", "/srv/plan.json")
-        plans.append(home / f"{name}.json")
-        plans[-1].write_bytes(each.mail.read("/srv/plan.json"))
-    export(on, *plans)
-    before = {name: state(each.mail) for name, each in on.hosts.items()}
+    export(on, {name: planned(each) for name, each in on.hosts.items()})
+    before = on.states()
+    on.play("playbook.yml")
+    by_role = on.states()
 
-    # Check mode tells, and touches nothing.
-    told = on.play("playbook.yml", "--check", "--diff")
-    for name, each in on.hosts.items():
-        assert told[name]["failed"] == 0
-        assert told[name]["changed"] > 5
-        check_as_before(before[name], state(each.mail))
-        assert state(each.mail) == before[name]
-
-    done = on.play("playbook.yml")
-    for name, each in on.hosts.items():
-        assert done[name]["failed"] == done[name]["rescued"] == 0
+    # A run that was cut off is gone on with.
+    for each in on.hosts.values():
         each.check_sealed()
-    by_role = {name: state(each.mail) for name, each in on.hosts.items()}
-
-    again = on.play("playbook.yml")
-    assert all(each["changed"] == each["failed"] == 0 for each in again.values()), again
-
-    back = on.play("undo.yml")
+        each.mail.run(["sh", "-c", "rm /var/lib/mailseal/ansible-*/done /etc/mailseal/109.conf"])
+    on.play("playbook.yml")
     for name, each in on.hosts.items():
-        assert back[name]["failed"] == 0
+        each.check_sealed()
+        check_as_before(by_role[name], state(each.mail))
+
+    # Nothing is overwritten, forward or back.
+    mail = on.hosts["mail1"].mail
+    conf = mail.read("/etc/inetd.conf")
+    mail.write("/etc/inetd.conf", conf + b"# edited since\n")
+    for book, words in (
+        ("playbook.yml", "/etc/inetd.conf is not as the plan left it"),
+        ("undo.yml", "/etc/inetd.conf was changed since: settle it by hand"),
+    ):
+        done = on._run(book, "--limit", "mail1")
+        assert done.code == 2
+        assert words in done.out, done.said
+    mail.write("/etc/inetd.conf", conf)
+
+    on.play("undo.yml")
+    for name, each in on.hosts.items():
         each.check_cleartext()
         check_as_before(before[name], state(each.mail), package_alone("bookworm"))
+    nothing, _ = on.play("undo.yml")
+    assert all(counts["changed"] == 0 for counts in nothing.values())
 
     for name, each in on.hosts.items():
         sealed(each.mail, "seal", TARGET, "--yes")
         assert each.log_in("tls", ca=each.ca()) == each.answered
-        applied = state(each.mail)
-        assert changed(comparable(by_role[name]), comparable(applied)) == {}
-        assert changed(by_role[name].units, applied.units) == {}
-        assert by_role[name].listeners == applied.listeners
+        check_as_applied(by_role[name], state(each.mail))
 
 
-@pytest.mark.timeout(200)
-def test_a_host_where_a_step_fails_is_taken_back_and_the_other_is_done(
-    lab: Lab, home: Path
-) -> None:
-    on = fleet(lab, home, ("bookworm", "inetd"), ("bookworm", "inetd"))
-    plans = []
+@pytest.mark.soak
+@pytest.mark.timeout(500)
+def test_other_plans_run_as_a_role_too(lab: Lab, home: Path) -> None:
+    on = fleet(
+        lab,
+        home,
+        ("bullseye", "xinetd"),
+        ("bookworm", "standalone"),
+        ("bookworm", "standalone"),
+        ("bookworm", "inetd"),
+    )
+    first, offer, retire, given = on.hosts.values()
+    at = desk(first)
+    keys = at.read("/root/.ssh/id_ed25519.pub") + Path(f"{home}/key.pub").read_bytes()
+    first.mail.write("/root/.ssh/authorized_keys", keys, mode=0o600)
+    made = mailseal(at, "plan", "ssh://mailhost", "--name", NAME, "-o", "/srv/plan.json")
+    assert made.code == 0, made.said
+    given.mail.run(["sh", "-ec", _CERTIFICATE % (NAME, NAME)])
+    plans = {
+        "mail1": at.read("/srv/plan.json"),
+        "mail2": planned(offer, "--stage", "offer"),
+        "mail3": planned(retire, "--strategy", "retire"),
+        "mail4": planned(given, "--cert", MAIL, "--key", "/srv/mail.key", "--ca", MAIL),
+    }
+    export(on, plans)
+    before = on.states()
+    on.play("playbook.yml")
+    first.check_sealed()
+    offer.check_cleartext()
+    offer.check_sealed(1109)
+    assert retire.log_in("polite") == [["!ConnectionRefusedError"]] * 2
+    given.check_sealed(ca=given.mail.read(MAIL).decode())
+    again, _ = on.play("playbook.yml")
+    assert all(counts["changed"] == 0 for counts in again.values()), again
+    on.play("undo.yml")
     for name, each in on.hosts.items():
-        sealed(each.mail, "plan", TARGET, "-o", "/srv/plan.json")
-        plans.append(home / f"{name}.json")
-        plans[-1].write_bytes(each.mail.read("/srv/plan.json"))
-    export(on, *plans)
-    good, bad = on.hosts.values()
-    # Something takes stunnel's place in the moment when the old listener goes.
-    before = state(bad.mail)
-    done = on.play("playbook.yml")
-    assert done
+        each.check_cleartext()
+        system = "bullseye" if name == "mail1" else "bookworm"
+        check_as_before(before[name], state(each.mail), package_alone(system))

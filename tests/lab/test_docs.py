@@ -12,11 +12,11 @@ from lab import Lab
 
 ROOT = Path(__file__).parents[2]
 # What starts from files is run in tests/cli (test_imports, test_scan_at_scale, test_wire,
-# test_logs): it needs no booted host. The rest wants another daemon (test_native) or two people
-# and a refusal (test_change_control).
+# test_logs): it needs no booted host. The rest wants another daemon (test_native), two people
+# and a refusal (test_change_control), or Ansible (test_ansible).
 ELSEWHERE = (
     *("start-from-a-report", "scan-an-estate", "listen-on-the-wire", "who-still-uses-cleartext"),
-    *("enforce-in-the-daemon", "approve-a-change"),
+    *("enforce-in-the-daemon", "approve-a-change", "seal-a-fleet-with-ansible"),
 )
 PAGES = sorted(
     page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in ELSEWHERE

@@ -32,7 +32,9 @@ mail programs that cannot speak TLS: stunnel beside them, for Unix and Windows. 
 @click.option("-o", "--output", metavar="DIR", required=True, help="Write the files there.")
 @click.option("--overwrite", is_flag=True, help="Let -o replace files.")
 @click.option("--ca", metavar="FILE", help="CA that clients are to trust, for client-pack.")
-def command(plans: tuple[str, ...], form: str, output: str, overwrite: bool, ca: str | None) -> Exit:
+def command(
+    plans: tuple[str, ...], form: str, output: str, overwrite: bool, ca: str | None
+) -> Exit:
     """Turn plans into a runbook, a change request, a pack for clients or a role for Ansible."""
     from mailseal.workflow import BadInput
     from mailseal.workflow import export as workflow

@@ -1,11 +1,11 @@
 """A role for Ansible: plans of any number of hosts, done and taken back by `ansible-playbook`.
 
-Strategy: the role is static text (the folder `role` beside this file, handed in), the same for every
-plan; a plan becomes the variables of its host and nothing else. So what is run can be read once,
-and what is in a plan can at worst be wrong data: every text is marked `!unsafe`, which is never
-taken for a template. A step's row works out here what the role needs, so that templates stay small.
-What is at each path before and after stands beside the steps, for the role refuses before anything
-is changed.
+Strategy: the role is static text (the folder `role` beside this file, handed in), the same for
+every plan; a plan becomes the variables of its host and nothing else. So what is run can be read
+once, and what is in a plan can at worst be wrong data: every text is marked `!unsafe`, which is
+never taken for a template. A step's row works out here what the role needs, so that templates stay
+small. What is at each path before and after stands beside the steps, for the role refuses before
+anything is changed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def export(sources: Sequence[Source]) -> tuple[File, ...]:
             raise CannotExport("%s cannot be a name in an inventory" % plain(repr(host)))
         if host in hosts:
             raise CannotExport(
-                "two plans for %s cannot be exported to %s together: a folder for each" % (host, FORM)
+                "two plans for %s cannot be exported to %s together: a folder for each"
+                % (host, FORM)
             )
         hosts[host] = _file("host_vars/%s.yml" % host, "\n".join([*_variables(source), ""]))
     inventory = _INVENTORY + "".join('    "%s": {}\n' % host for host in hosts)
@@ -86,11 +87,8 @@ def _variables(source: Source) -> Iterator[str]:
     plan = source.plan
     said = (*plan.headline, "Without service: " + plan.gap, *("Risk: " + r for r in plan.risks))
     yield "---"
-    yield "# Plan for %s: %s, stage %s, %s on port %d" % (
-        plan.host,
-        *(_ascii(each) for each in (plan.strategy, plan.stage, plan.protocol.upper())),
-        plan.endpoint.port,
-    )
+    what = "%s, stage %s, %s" % (plan.strategy, plan.stage, plan.protocol.upper())
+    yield "# Plan for %s: %s on port %d" % (plan.host, _ascii(what), plan.endpoint.port)
     yield "# made %s, SHA-256 %s" % (_ascii(plan.made), _ascii(source.sha256))
     yield "#"
     for line in said:
@@ -238,8 +236,8 @@ def _copy(source: Source, op: ops.CopyFile) -> Values:
 
 
 def _edit(source: Source, op: ops.EditFile) -> Values:
-    """The changed file is each piece's bytes of the old one (from `start`, up to `end`) and then its
-    text, and the old one's from `rest` on.
+    """The changed file is, for each piece, the old one's bytes from `start` up to `end` and then
+    the piece's text; and in the end the old one's from `rest` on.
     """
     pieces: list[Values] = []
     at = 0
@@ -334,6 +332,7 @@ _VALUES: Mapping[type[Any], Callable[[Source, Any], Values]] = {
 # -- how values are written ------------------------------------------------------------------------
 
 _WIDTH = 96
+"""Characters of a text on a line."""
 
 
 def _yaml(start: str, value: Any, indent: str) -> Iterator[str]:
@@ -349,12 +348,12 @@ def _yaml(start: str, value: Any, indent: str) -> Iterator[str]:
         yield indent + start
         for each in value:
             yield from _item(each, deeper)
-    elif isinstance(value, str) and len(value) > _WIDTH and _BASE64.fullmatch(value):
-        yield "%s%s !unsafe |-" % (indent, start)
-        for at in range(0, len(value), _WIDTH):
-            yield deeper + value[at : at + _WIDTH]
+    elif isinstance(value, str):
+        first, *rest = _quoted(value)
+        yield "%s%s !unsafe %s" % (indent, start, first)
+        yield from (deeper + line for line in rest)
     else:
-        yield "%s%s %s" % (indent, start, _scalar(value))
+        yield "%s%s %s" % (indent, start, str(value).lower())
 
 
 def _item(value: Any, indent: str) -> Iterator[str]:
@@ -372,15 +371,16 @@ def _item(value: Any, indent: str) -> Iterator[str]:
         yield from _yaml("-", value, indent)
 
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-
-
-def _scalar(value: str | int) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    return '!unsafe "%s"' % "".join(map(_escaped, value))
+def _quoted(text: str) -> list[str]:
+    """A double-quoted scalar, broken where it is long: an escaped line break, and the blanks after
+    it, are not part of it (YAML 1.1, 5.7 and 9.2.1).
+    """
+    coded = [_escaped(char) for char in text]
+    lines = ["".join(coded[at : at + _WIDTH]) for at in range(0, len(coded), _WIDTH)] or [""]
+    opened = [lines[0], *("\\" * line.startswith(" ") + line for line in lines[1:])]
+    return ['"' * (at == 0) + line + "\\" for at, line in enumerate(opened[:-1])] + [
+        '"' * (len(opened) == 1) + opened[-1] + '"'
+    ]
 
 
 def _escaped(char: str) -> str:
