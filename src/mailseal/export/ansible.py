@@ -46,6 +46,8 @@ _PLAYBOOK = f"""\
   hosts: {_GROUP}
   become: true
   gather_facts: false
+  # Each host by itself: none waits for another between the old service and the new one.
+  strategy: ansible.builtin.free
   tasks:
     - name: %s
       ansible.builtin.import_role:
