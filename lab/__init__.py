@@ -50,6 +50,7 @@ TOOLS: Mapping[str, str] = {
     "ip": "iproute2",
     "mkfs.ext4": "e2fsprogs",
     "nsenter": "util-linux",
+    "ssh": "openssh-client",
     "systemd-nspawn": "systemd-container",
     "tcpdump": "tcpdump",
     "unshare": "util-linux",

@@ -59,6 +59,17 @@ def test_a_client_pack_holds_the_given_authority(plan: str, tmp_path: Path):
     assert (folder / "windows" / "stunnel.conf").is_file()
 
 
+def test_a_role_has_the_plan_in_the_variables_of_its_host(plan: str, tmp_path: Path):
+    folder = tmp_path / "fleet"
+    done = mailseal("export", plan, "--to", "ansible", "-o", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert b"wrote inventory.yml, playbook.yml, undo.yml, host_vars, roles in " in done.stderr
+    assert set(modes(folder).values()) == {0o600}
+    (variables,) = (folder / "host_vars").iterdir()
+    payload = json.loads(Path(plan).read_text())["payload"].encode()
+    assert hashlib.sha256(payload).hexdigest() in variables.read_text()[:400]
+
+
 def test_what_exists_is_replaced_only_where_that_was_asked_for(plan: str, tmp_path: Path):
     folder = tmp_path / "book"
     folder.mkdir()
@@ -83,6 +94,9 @@ def test_what_exists_is_replaced_only_where_that_was_asked_for(plan: str, tmp_pa
         (("PLAN", "--to", "shell", "-o", "PLAN"), 2, "cannot be written"),
         (("PLAN", "--to", "cobol", "-o", "OUT"), 2, "cobol"),
         (("PLAN", "--to", "shell"), 2, "--output"),
+        (("PLAN", "PLAN", "--to", "shell", "-o", "OUT"), 2, "shell is a form of one plan"),
+        (("PLAN", "PLAN", "--to", "ansible", "-o", "OUT"), 2, "two plans for"),
+        (("--to", "ansible", "-o", "OUT"), 2, "PLAN"),
         (("EDITED", "--to", "shell", "-o", "OUT"), 6, "was edited after it was made"),
         (("DRAFT", "--to", "markdown", "-o", "OUT"), 2, "is a draft"),
     ],

@@ -117,17 +117,20 @@ class Scene:
         assert self.log_in("polite", port) == self.answered
 
 
-def scene(lab: Lab, system: str, starter: str) -> Scene:
-    """A mail host of a kind, with its POP2 service behind a kind of starter, and a client. On
-    Debian 12 the host has mailseal; Debian 11 is too old for the controller.
+def scene(
+    lab: Lab, system: str, starter: str, name: str = "mailhost", beside: Scene | None = None
+) -> Scene:
+    """A mail host of a kind, with its POP2 service behind a kind of starter, and a client; on a
+    network of its own, or `beside` another's. On Debian 12 the host has mailseal; Debian 11 is too
+    old for the controller.
     """
-    net = lab.network()
-    mail = lab.host("mailhost", system=system, network=net, binds={ROOT: "/srv/mailseal"})
+    net = beside.net if beside else lab.network()
+    mail = lab.host(name, system=system, network=net, binds={ROOT: "/srv/mailseal"})
     names = f"{mail.ipv4} {NAME}\n{mail.ipv6} {NAME}\n".encode()
     mail.write("/etc/hosts", mail.read("/etc/hosts") + names)
     mail.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
     mail.install_pop2d(starter, "--bad-login-delay 0")
-    return Scene(lab, net, mail, lab.client(net, "client"))
+    return Scene(lab, net, mail, beside.client if beside else lab.client(net, "client"))
 
 
 def desk(on: Scene) -> Host:

@@ -1,4 +1,6 @@
-"""What is installed is whole: the pages of the rules are data, and they travel with the program."""
+"""What is installed is whole: pages of the rules and the role for Ansible are data, and they
+travel with the program.
+"""
 
 import subprocess
 import sys
@@ -6,10 +8,11 @@ import zipfile
 from pathlib import Path
 
 from mailseal.rules import RULES
+from mailseal.workflow.export import role
 from tests.project.tree import ROOT
 
 
-def test_a_wheel_has_the_pages_of_the_rules(tmp_path: Path):
+def test_a_wheel_has_the_pages_of_the_rules_and_the_role(tmp_path: Path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
     (wheel,) = tmp_path.glob("*.whl")
@@ -19,3 +22,6 @@ def test_a_wheel_has_the_pages_of_the_rules(tmp_path: Path):
         for rule in RULES:
             page = packed.read(f"mailseal/rules/pages/{rule.id}.md")
             assert page == (ROOT / rule.page).read_bytes()
+        for each in role():
+            name = each.name.replace("roles/mailseal/", "mailseal/export/role/")
+            assert packed.read(name) == each.content

@@ -1,4 +1,4 @@
-"""Plans for other executors: people with a shell, tickets, clients.
+"""Plans for other executors: people with a shell, tickets, clients, Ansible.
 
 Strategy: one file a form, each a pure function from a plan to files. Exporters read the same Ops as
 `apply` and never meet it. A form that does not know a step refuses the plan by the step's name.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mailseal.export import clientpack, markdown, shell
-from mailseal.export.base import CannotExport, Exporter, File, Source
+from mailseal.export import ansible, clientpack, markdown, shell
+from mailseal.export.base import CannotExport, Exporter, File, FleetExporter, Source
 
-__all__ = ["EXPORTERS", "CannotExport", "File", "Source"]
+__all__ = ["EXPORTERS", "FLEETS", "CannotExport", "File", "Source"]
 
 EXPORTERS: Mapping[str, Exporter] = {
     "shell": shell.export,
     "markdown": markdown.export,
     "client-pack": clientpack.export,
 }
-"""The forms by the names that `mailseal export --to` takes."""
+"""The forms of one plan by the names that `mailseal export --to` takes."""
+FLEETS: Mapping[str, FleetExporter] = {"ansible": ansible.export}
+"""The forms of one plan or more, of a host each."""

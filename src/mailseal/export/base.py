@@ -8,7 +8,7 @@ plan may come from elsewhere (names of users stand in log files), so everything 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,16 +35,18 @@ class File:
 class Source:
     """A plan, the hash of its payload, and what it does not hold: `authority` is the PEM file that
     clients are to trust (empty: not given), `configurations` gives openssl.cnf(5) for the CA
-    ("ca.cnf") and the certificate ("leaf.cnf") of these names.
+    ("ca.cnf") and the certificate ("leaf.cnf") of these names, `role` is the role for Ansible.
     """
 
     plan: Plan
     sha256: str
     configurations: Callable[[tuple[str, ...]], Mapping[str, str]]
     authority: bytes = b""
+    role: tuple[File, ...] = ()
 
 
 Exporter = Callable[[Source], tuple[File, ...]]
+FleetExporter = Callable[[Sequence[Source]], tuple[File, ...]]
 
 
 def row(table: Mapping[type[Any], T], op: Op, form: str) -> T:
