@@ -20,7 +20,6 @@ ELSEWHERE = (
     *("enforce-in-the-daemon", "approve-a-change", "rehearse-a-plan", "put-tls-in-front"),
     "seal-a-fleet-with-ansible",
 )
-)
 PAGES = sorted(
     page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in ELSEWHERE
 )
