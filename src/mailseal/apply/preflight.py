@@ -44,7 +44,7 @@ def problems(plan: Plan, system: System, questions: Questions) -> List[str]:
         if claim.kind is ClaimKind.NEIGHBOURS_KEPT:
             gone = silent(system, claim.expected["listening"].split())
             found += [
-                "nothing listens at %s any more; something did when the plan was made: start it, or "
+                "nothing listens at %s any more; something did when the plan was made: start it or "
                 "plan again." % each
                 for each in gone
             ]
