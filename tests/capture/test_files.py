@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailseal.capture import past
 from mailseal.capture.files import Packet, Reader, Unreadable
-from mailseal.capture.observer import PORTS
+from mailseal.protocols.recognise import PORTS
 from tests.capture import make
 
 FRAMES = make.frames_of(make.conversation(make.POP3))

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailseal.capture.observer import PORTS, READABLE, _as_meant
+from mailseal.capture.observer import READABLE, _as_meant
 from mailseal.model.login import Login, LoginOutcome
 from mailseal.model.look import Channel, Outcome, Vantage
 from mailseal.protocols.base import Side
 from mailseal.protocols.conversation import DIALOGUES
+from mailseal.protocols.recognise import PORTS
 from tests.capture import make
 from tests.protocols.transcript import Transcript, everyone, load
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailseal.capture import past
-from mailseal.capture.observer import PORTS
+from mailseal.protocols.recognise import PORTS
 from tests.capture import make
 from tests.capture.test_frames import WRAPPED, other
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mailseal.capture.frames import address
@@ -21,21 +21,8 @@ from mailseal.model.look import Channel, Endpoint, Outcome, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.protocols.base import LINE_LIMIT, LoginEvent, Side
 from mailseal.protocols.conversation import DIALOGUES
-from mailseal.protocols.recognise import is_tls, overheard, recognise
+from mailseal.protocols.recognise import PORTS, is_tls, overheard, recognise
 from mailseal.protocols.session import TextSession
-
-PORTS: Mapping[int, str] = {
-    109: "pop2",
-    110: "pop3",
-    995: "pop3",
-    143: "imap",
-    993: "imap",
-    25: "smtp",
-    465: "smtp",
-    587: "smtp",
-    4190: "managesieve",
-}
-"""Ports of mail services, and what speaks there as a rule."""
 
 OCTETS = 1 << 20
 """Of one connection. No session needs more before its login, and behind it there is none."""

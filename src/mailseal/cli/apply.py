@@ -10,6 +10,7 @@ from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.hostcommon import (
     asker,
     change_options,
+    content,
     exit_of,
     far_option,
     host_errors,
@@ -48,11 +49,7 @@ def command(
     from mailseal.workflow.control import control
     from mailseal.workflow.seal import Talk, apply
 
-    try:
-        with open(plan, "rb") as file:
-            text = file.read()
-    except OSError as error:
-        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (plan, error.strerror)) from None
+    text = content(plan)
     out = Output(sys.stdout, terminal_style(sys.stdout))
     with host_errors():
         made, payload, approvals = plans.read_approved(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.hostcommon import host_errors
+from mailseal.cli.hostcommon import content, host_errors
 from mailseal.cli.output import write_folder
 
 _FORMS = ("shell", "markdown", "client-pack", "ansible")
@@ -41,7 +41,7 @@ def command(
 
     if bool(ca) and form != "client-pack":
         raise Stop(Exit.USAGE, "--ca goes with --to client-pack")
-    texts, trusted = [_read(plan) for plan in plans], _read(ca) if ca else b""
+    texts, trusted = [content(plan) for plan in plans], content(ca) if ca else b""
     try:
         with host_errors():
             files = workflow.export(texts, form, trusted)
@@ -51,11 +51,3 @@ def command(
     names = list(dict.fromkeys(each.name.partition("/")[0] for each in files))
     click.echo("mailseal: wrote %s in %s" % (", ".join(names), output), err=True)
     return Exit.CLEAN
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (path, error.strerror)) from None

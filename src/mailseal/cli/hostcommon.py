@@ -169,6 +169,15 @@ def asked(options: dict[str, Any]) -> Asked:
         raise Stop(Exit.USAGE, str(error)) from None
 
 
+def content(path: str) -> bytes:
+    """Of a file that was named. Raises Stop."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (path, error.strerror)) from None
+
+
 def tell(line: str) -> None:
     """Progress, on standard error."""
     click.echo("  " + line, err=True)

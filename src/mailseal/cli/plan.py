@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.hostcommon import asked, host_errors, host_of, plan_options, service_of, wish
+from mailseal.cli.hostcommon import (
+    asked,
+    content,
+    host_errors,
+    host_of,
+    plan_options,
+    service_of,
+    wish,
+)
 from mailseal.cli.output import Output, opened, terminal_style
 
 if TYPE_CHECKING:
@@ -59,7 +67,7 @@ def command(
     try:
         with host_errors():
             if facts_file is not None:
-                facts = codec.loads(HostFacts, _read(facts_file), lenient=True)
+                facts = codec.loads(HostFacts, content(facts_file), lenient=True)
                 wanted = wish(options, port or 109, protocol)
                 made = plans.from_facts(facts, wanted, logins)
             else:
@@ -87,11 +95,3 @@ def _next(made: Plan, target: str | None, output: str) -> str:
     if target is not None and target.startswith("ssh://"):
         return "; next: mailseal apply %s --on %s" % (output, target)
     return "; next, on %s: sudo mailseal apply %s" % (made.host, output)
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (path, error.strerror)) from None

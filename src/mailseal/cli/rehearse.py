@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mailseal.cli.exits import Exit, Stop
-from mailseal.cli.hostcommon import exit_of, host_errors, tell
+from mailseal.cli.exits import Exit
+from mailseal.cli.hostcommon import content, exit_of, host_errors, tell
 from mailseal.cli.output import Output, terminal_style
 from mailseal.report.style import harmless
 
@@ -35,11 +35,7 @@ def command(plan: str) -> Exit:
     from mailseal.workflow import plans
     from mailseal.workflow.rehearse import rehearse
 
-    try:
-        with open(plan, "rb") as file:
-            text = file.read()
-    except OSError as error:
-        raise Stop(Exit.USAGE, "%s cannot be read: %s" % (plan, error.strerror)) from None
+    text = content(plan)
     out = Output(sys.stdout, terminal_style(sys.stdout))
     with host_errors():
         made, payload = plans.read_file(text)

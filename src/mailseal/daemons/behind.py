@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Callable, Mapping, Optional, Tuple
 
 from mailseal import daemons
-from mailseal.daemons.base import lines
+from mailseal.configs import assignments
+from mailseal.daemons.base import content
 from mailseal.model.host import HostFacts, Server
 
 _COURIER: Mapping[str, Tuple[str, ...]] = {
@@ -88,10 +89,9 @@ def _courier(facts: HostFacts, executable: str, protocol: str) -> Behind:
             "have one; its limit could not be read (%s)" % where,
             words=("courier",),
         )
-    fact = facts.file(path)
-    values = _assignments(fact.content if fact else None)
+    document = assignments.parse(content(facts, path) or b"")
     # What couriertcpd(8) takes where nothing is said.
-    one, everybody = values.get("MAXPERIP", 4), values.get("MAXDAEMONS", 40)
+    one, everybody = _number(document, "MAXPERIP", 4), _number(document, "MAXDAEMONS", 40)
     if one < everybody:
         return Behind(
             refused="couriertcpd takes %d connections of one address (MAXPERIP in %s), and behind "
@@ -109,17 +109,9 @@ def _courier(facts: HostFacts, executable: str, protocol: str) -> Behind:
     )
 
 
-_ASSIGNMENT = re.compile(r"\s*(MAXPERIP|MAXDAEMONS)=[\"']?([0-9]{1,9})\b")
-
-
-def _assignments(data: Optional[bytes]) -> Mapping[str, int]:
-    """As the shell has it: the last assignment counts."""
-    found = {}
-    for _, line in lines(data):
-        match = _ASSIGNMENT.match(line)
-        if match:
-            found[match.group(1)] = int(match.group(2))
-    return found
+def _number(document: assignments.Document, name: str, usual: int) -> int:
+    value = document.value(name) or ""
+    return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else usual
 
 
 def _popa3d(facts: HostFacts, executable: str, protocol: str) -> Behind:

@@ -8,7 +8,7 @@ answers on 109" closes a finding that "not POP2" would leave open.
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from mailseal.protocols.base import Side
 
@@ -39,6 +39,19 @@ _TABLE: Tuple[Tuple[str, "re.Pattern[bytes]"], ...] = tuple(
 
 LOGIN_PROTOCOLS = ("pop2", "pop3", "imap", "smtp", "managesieve")
 """The services whose login this package is about."""
+
+PORTS: Mapping[int, str] = {
+    109: "pop2",
+    110: "pop3",
+    995: "pop3",
+    143: "imap",
+    993: "imap",
+    25: "smtp",
+    465: "smtp",
+    587: "smtp",
+    4190: "managesieve",
+}
+"""Ports of mail services, and what speaks there as a rule."""
 
 
 def recognise(first: bytes) -> Optional[str]:

@@ -23,22 +23,9 @@ from mailseal.plan import AlreadySealed, Cannot, Options, Seen
 from mailseal.plan.base import loopback, served
 from mailseal.probe.look import Question
 from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
-from mailseal.protocols.recognise import LOGIN_PROTOCOLS
+from mailseal.protocols.recognise import LOGIN_PROTOCOLS, PORTS
 from mailseal.workflow.hosts import Host
 from mailseal.workflow.logins import Asked
-
-PROTOCOLS = {
-    109: "pop2",
-    110: "pop3",
-    995: "pop3",
-    143: "imap",
-    993: "imap",
-    25: "smtp",
-    465: "smtp",
-    587: "smtp",
-    4190: "managesieve",
-}
-"""What is taken to be served on a port where no look can tell."""
 
 
 class EditedPlan(Exception):
@@ -90,7 +77,7 @@ def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan
             "the facts do not tell of %s: take them with `mailseal facts --path %s`"
             % (given.certificate, given.certificate)
         )
-    protocol = wish.protocol or PROTOCOLS.get(wish.port, "")
+    protocol = wish.protocol or PORTS.get(wish.port, "")
     if not protocol:
         raise Cannot(
             "which protocol port %d serves cannot be told from facts: give --protocol" % wish.port
@@ -133,7 +120,7 @@ def _protocol(host: Host, facts: HostFacts, wish: Wish) -> str:
     port = wish.port
     listeners = [each for each in facts.listeners if each.port == port]
     if any(each.unit.startswith("mailseal@") for each in listeners):
-        return PROTOCOLS.get(port, "pop2")
+        return PORTS.get(port, "pop2")
     addresses = served(facts, listeners)
     if not addresses:
         raise Cannot("nothing listens on port %d of %s" % (port, facts.host))

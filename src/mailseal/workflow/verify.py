@@ -16,8 +16,8 @@ from mailseal.probe import blocking
 from mailseal.probe.canary import own as is_own
 from mailseal.probe.look import Question
 from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
+from mailseal.protocols.recognise import PORTS
 from mailseal.prove import prover
-from mailseal.workflow.plans import PROTOCOLS
 
 KINDS = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
 
@@ -36,7 +36,7 @@ def claims_of(
             lost.append("%s: %s" % (found.name, found.reason))
             continue
         vantage = Vantage.SELF if is_own(found.endpoint.address) else Vantage.REMOTE
-        served = protocol or PROTOCOLS.get(found.endpoint.port, "")
+        served = protocol or PORTS.get(found.endpoint.port, "")
         if not served:
             raise BadTarget(
                 "which protocol port %d serves is not known: give --protocol" % found.endpoint.port

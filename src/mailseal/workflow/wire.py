@@ -20,10 +20,11 @@ from mailseal.assess import meaning
 from mailseal.capture.files import Reader, Unreadable
 from mailseal.capture.frames import Frames
 from mailseal.capture.live import CannotListen, Interface
-from mailseal.capture.observer import PORTS, Observer
+from mailseal.capture.observer import Observer
 from mailseal.capture.streams import Streams
 from mailseal.model import codec
 from mailseal.model.login import JudgedLogin, Login
+from mailseal.protocols.recognise import PORTS
 from mailseal.report import records
 from mailseal.report.logins import Logins
 from mailseal.system.privileges import drop
