@@ -22,7 +22,7 @@ from mailseal.logs.fronts import LOCAL, NOBODY, Connection, Fronts, local
 from mailseal.logs.header import EXPORT, Message, Times
 from mailseal.logs.lines import lines
 from mailseal.logs.reasons import reason
-from mailseal.logs.sessions import Session, Sessions
+from mailseal.logs.sessions import First, Session, Sessions
 from mailseal.model.login import Login, LoginOutcome, TlsFailure
 from mailseal.model.look import Channel, Endpoint, Vantage
 from mailseal.model.moment import rfc3339
@@ -77,7 +77,7 @@ class _Rule:
         self.daemon = daemon
         self.dialect = dialect
         self.line = line
-        self.act = _SAYS[line.says]
+        self.act = (_PAIRS if dialect.settles else _SAYS).get(line.says) or _SAYS[line.says]
         self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
         self.groups = line.pattern.groupindex
         self.names = [name for name in self.groups if name in _WHO]
@@ -97,6 +97,13 @@ class _Rule:
     def who(self, found: re.Match[bytes]) -> Hashable:
         """What the same people have in common from one line to the next."""
         return found.group(*self.names) if self.names else b""
+
+    def ended(self, found: re.Match[bytes], surely: bool) -> Hashable:
+        """All that an end says of its session; `surely`: TLS would have been told."""
+        tls = self.tls and found[self.tls]
+        told = surely and self.told and found[self.told] is not None
+        more = (self.who(found), self(found, "good"), self(found, "tried")) if self.more else ()
+        return (self.named and found[self.named], tls, told, more)
 
     def __call__(self, found: re.Match[bytes], name: str) -> bytes:
         """A group's octets; empty where there is none of that name."""
@@ -144,7 +151,8 @@ class Reader:
         self._given: list[Login | TlsFailure] = []
         self._logins: dict[Hashable, Login] = {}
         self._services: dict[tuple[_Rule, bytes], Service | None] = {}
-        self._sessions = Sessions(self._lost)
+        self._sessions = Sessions(self._lost, self._reread)
+        self._pairs: dict[Hashable, _Counted] = {}
         self._tellers: set[tuple[str, bytes]] = set()
         self._times = Times(options.zone, 0.0)
         self._cutter = cutting.Cutter(b"\n")
@@ -220,7 +228,7 @@ class Reader:
                 self._message(*said)
         if len(self._counted) > KINDS:
             self._count_out()
-        for known in (self._logins, self._services, self._by_program, self._tellers):
+        for known in (self._logins, self._services, self._by_program, self._tellers, self._pairs):
             if len(known) > KINDS:
                 known.clear()
 
@@ -280,6 +288,46 @@ class Reader:
     def _in_time(self, stamp: bytes) -> bool:
         seconds = self._times.seconds(stamp)
         return seconds is not None and self._options.since <= seconds < self._options.until
+
+    # -- sessions of two lines ---------------------------------------------------------------------
+
+    def _first(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
+    ) -> None:
+        """A login, whose session's end will settle it: it is read then, or when more is said."""
+        where = self._key(rule, found, line)
+        if where is None or count > 1 or where in self._sessions.open:
+            self._login(rule, found, line, count, key)
+        else:
+            # Not the match: it would hold the whole block.
+            text = found.string[found.start() : found.endpos]
+            tls = rule.tls and found[rule.tls]
+            self._sessions.wait(where, (rule, text, line, (rule.who(found), tls)))
+
+    def _second(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        """An end: a session like one that was worked out before is counted with it."""
+        where = self._key(rule, found, line)
+        first = None if where is None else self._sessions.take(where)
+        if where is None or first is None:
+            self._ends(rule, found, line)
+            return
+        ended = rule.ended(found, self._surely(rule, line))
+        alike = (rule, first[0], line.host, first[3], ended)
+        known = self._pairs.get(alike)
+        if known is None:
+            self._sessions.wait(where, first)
+            known = self._ends(rule, found, line)
+            if known is not None:
+                self._pairs[alike] = known
+        else:
+            known.count += 1
+            known.last = first[2].stamp
+
+    def _reread(self, first: First) -> None:
+        rule, text, line, _ = first
+        found = rule.match(text, 0, len(text))
+        assert found is not None
+        self._login(rule, found, line, 1, None)
 
     # -- what a line says --------------------------------------------------------------------------
 
@@ -398,16 +446,19 @@ class Reader:
             rule.daemon,
         )
 
-    def _ends(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+    def _ends(
+        self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object
+    ) -> _Counted | None:
+        """What was counted, where it was one thing."""
         key = self._key(rule, found, line)
         session = None if key is None else self._sessions.pop(key)
         session = session or Session()
         if rule.dialect.front:
             self._carried(session, line)
-            return
+            return None
         service = self._service(rule, found, line, session)
         if service is None:
-            return
+            return None
         if (rule.tls and found[rule.tls]) or service.implicit or session.tls:
             channel = _TLS
         elif rule.told and found[rule.told] is not None and self._surely(rule, line):
@@ -416,7 +467,7 @@ class Reader:
             channel = _UNKNOWN
         if rule.more:
             self._unnamed(rule, found, line, service, session)
-        self._settle(rule, session, channel, ())
+        return self._settle(rule, session, channel, ())
 
     def _surely(self, rule: _Rule, line: Message) -> bool:
         """Whether TLS would have been told."""
@@ -458,11 +509,12 @@ class Reader:
 
     def _settle(
         self, rule: _Rule | None, session: Session, channel: Channel, notes: tuple[str, ...]
-    ) -> None:
-        for held in session.held:
-            self._tell(rule, held, channel, notes, None)
+    ) -> _Counted | None:
+        """What was counted, where it was one thing."""
+        counted = [self._tell(rule, held, channel, notes, None) for held in session.held]
         if session.failed is not None:
-            self._add(*session.failed)
+            counted.append(self._add(*session.failed))
+        return counted[0] if len(counted) == 1 else None
 
     def _tell(
         self,
@@ -471,15 +523,15 @@ class Reader:
         channel: Channel,
         notes: tuple[str, ...],
         key: Hashable,
-    ) -> None:
-        """Counts a login whose channel is known by now, or never will be."""
+    ) -> _Counted | None:
+        """Counts a login whose channel is known by now, or never will be; None where it waits."""
         who, login, stamp, number = held
         key = key or (who, channel, notes)
         known = self._counted.get(key)
         if known is not None:
             known.count += number
             known.last = stamp
-            return
+            return known
         client = login.client
         behind = local(client) and channel is not _TLS
         told = (*login.notes, *notes)
@@ -498,18 +550,19 @@ class Reader:
             moment = rfc3339(seconds)
             whole = replace(login, count=number, first=moment, last=moment)
             if self._fronts.wait(seconds, whole):
-                return
-        self._add(login, stamp, number, key)
+                return None
+        return self._add(login, stamp, number, key)
 
     def _add(
         self, seen: Login | TlsFailure, stamp: bytes, count: int, key: Hashable = None
-    ) -> None:
+    ) -> _Counted:
         key = key or seen.kind
         known = self._counted.get(key)
         if known is None:
             known = self._counted[key] = _Counted(seen, stamp)
         known.count += count
         known.last = stamp
+        return known
 
     def _count_out(self) -> None:
         """Makes records of what was counted."""
@@ -528,10 +581,11 @@ class Reader:
                 )
             )
         self._counted.clear()
+        self._pairs.clear()
 
     def carrying(self) -> list[Connection]:
         """The connections of TLS fronts that are still there."""
-        open_ = self._sessions.open.values()
+        open_ = [each for each in self._sessions.open.values() if isinstance(each, Session)]
         return [each for each in map(self._connection, open_) if each is not None]
 
     def _carried(self, session: Session, line: Message | None) -> None:
@@ -627,7 +681,7 @@ class Reader:
         return Endpoint(address, known)
 
 
-_SAYS: dict[Says, Callable[..., None]] = {
+_SAYS: dict[Says, Callable[..., object]] = {
     Says.LOGIN: Reader._login,
     Says.BEGINS: Reader._begins,
     Says.TLS: Reader._tls,
@@ -635,6 +689,8 @@ _SAYS: dict[Says, Callable[..., None]] = {
     Says.REASON: Reader._reason,
     Says.ENDS: Reader._ends,
 }
+_PAIRS: dict[Says, Callable[..., object]] = {Says.LOGIN: Reader._first, Says.ENDS: Reader._second}
+"""The same, where a session's end settles its logins."""
 
 
 def _text(octets: bytes) -> str:

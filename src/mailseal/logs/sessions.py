@@ -2,7 +2,8 @@
 
 Strategy: a session is known by host and process id (and by the client's port, or a connection's
 number, where lines have one). What it holds back is small, and there are only so many sessions: the
-oldest goes when there is no room, and what it held is told as incomplete.
+oldest goes when there is no room, and what it held is told as incomplete. Most sessions are two
+lines long and say what others said before: a first line is kept as it is until it must be read.
 """
 
 from __future__ import annotations
@@ -52,33 +53,71 @@ class Session:
         self.failed: tuple[TlsFailure, bytes, int] | None = None
 
 
-class Sessions:
-    """The sessions that are `open`. `end` hears of each that goes without its end."""
+First = tuple[Any, ...]
+"""A session's first line, as it came: nobody has had to read it yet."""
 
-    def __init__(self, end: Callable[[Session], None], most: int = MOST) -> None:
+
+class Sessions:
+    """The sessions that are `open`, those of which only the first line came among them. `end` hears
+    of each that goes without its end; `read` reads a first line when more is asked of its session,
+    which is open then.
+    """
+
+    def __init__(
+        self, end: Callable[[Session], None], read: Callable[[First], None], most: int = MOST
+    ) -> None:
         self._end = end
+        self._read = read
         self._most = most
-        self.open: OrderedDict[Hashable, Session] = OrderedDict()
+        self.open: OrderedDict[Hashable, Session | First] = OrderedDict()
 
     def get(self, key: Hashable) -> Session | None:
         """The session, where it is open."""
-        return self.open.get(key)
+        found = self.open.get(key)
+        return self._whole(key, found) if isinstance(found, tuple) else found
+
+    def _whole(self, key: Hashable, first: First) -> Session:
+        made = self.open[key] = Session()
+        self._read(first)
+        return made
 
     def begin(self, key: Hashable) -> Session:
         """A new session; the one that had its key has ended."""
-        before = self.open.pop(key, None)
+        before = self.pop(key)
         if before is not None:
             self._end(before)
-        elif len(self.open) >= self._most:
-            self._end(self.open.popitem(last=False)[1])
+        self._make_room()
         made = self.open[key] = Session()
         return made
 
+    def wait(self, key: Hashable, first: First) -> None:
+        """A session that is not open yet begins, with a line that is not read."""
+        self._make_room()
+        self.open[key] = first
+
+    def take(self, key: Hashable) -> First | None:
+        """The first line of a session that has no other, and is no longer open."""
+        first = self.open.get(key)
+        if not isinstance(first, tuple):
+            return None
+        del self.open[key]
+        return first
+
     def pop(self, key: Hashable) -> Session | None:
         """The session, which is no longer open; `end` does not hear of it."""
-        return self.open.pop(key, None)
+        found = self.get(key)
+        self.open.pop(key, None)
+        return found
 
     def all(self) -> Iterator[Session]:
         """Those that are open, which they are no longer."""
         while self.open:
-            yield self.open.popitem(last=False)[1]
+            found = self.pop(next(iter(self.open)))
+            assert found is not None
+            yield found
+
+    def _make_room(self) -> None:
+        if len(self.open) >= self._most:
+            oldest = self.pop(next(iter(self.open)))
+            assert oldest is not None
+            self._end(oldest)
