@@ -8,6 +8,7 @@ there undoes the run. One host serves many points: after each it is as before, o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -15,7 +16,13 @@ import pytest
 from lab import Client, Host, Lab
 from mailseal import plan as planner
 from mailseal.model import codec
-from mailseal.model.ops import CopyFile, InstallPackage, IssueCertificate, Op
+from mailseal.model.ops import (
+    CheckConfiguration,
+    CopyFile,
+    InstallPackage,
+    IssueCertificate,
+    Op,
+)
 from mailseal.model.plan import Plan, RunState
 from tests.lab import dying
 
@@ -80,6 +87,9 @@ def test_power_loss_before_and_after_each_kind_of_op(lab: Lab, certificate, caps
     host = dying.prepared(lab, "mailhost", net, durable=True)
     host.run(["sh", "-c", MAKE_GIVEN])
     made = dying.plan(host, given=given)
+    # A wrap asks no daemon about its configuration; strategy native does.
+    asking = CheckConfiguration(("true",), ())
+    made = replace(made, ops=(*made.ops[:-1], asking, made.ops[-1]))
     assert {type(op) for op in made.ops} == set(get_args(Op)) - missing
     assert dying.dying(host, "list", made, hold=1).returncode == 0
     dying.await_rest(host)
