@@ -66,6 +66,7 @@ figcaption { margin-bottom: .6rem; }
   margin: -.6em 0; }
 .along { grid-column: 2; display: flex; justify-content: space-between; }
 .grid { stroke: var(--edge); stroke-width: 1; vector-effect: non-scaling-stroke; }
+.chart path { fill-opacity: .88; }
 path.critical { fill: var(--critical); } path.high { fill: var(--high); }
 path.medium { fill: var(--medium); } path.low { fill: var(--low); } path.info { fill: var(--info); }
 .key { margin-right: 1.1rem; font-size: .88rem; }

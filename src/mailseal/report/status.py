@@ -131,20 +131,25 @@ class Figure(NamedTuple):
 
 def figures(status: Status) -> tuple[Figure, ...]:
     """The numbers at the top."""
-    people, known = status.people, plural(status.endpoints, "endpoint")
+    people = status.people
     doubtful = status.undecided_count + people.undecided
-    period = f"since {day(status.since)}"
+    period = f"in {age(status.since, status.made)}"
 
     def bad(number: int, tone: Tone = Tone.BAD) -> Tone | None:
         return tone if number else None
 
     return (
-        Figure("Exposed", status.exposed, f"endpoints, of {known} known", bad(status.exposed)),
+        Figure(
+            "Exposed",
+            status.exposed,
+            f"endpoints, of {status.endpoints} known",
+            bad(status.exposed),
+        ),
         Figure("Open", status.open.count, severities(status) or "findings", None),
         Figure(
-            "Fixed", status.fixed.count, f"findings, {period}", bad(status.fixed.count, Tone.GOOD)
+            "Fixed", status.fixed.count, f"findings {period}", bad(status.fixed.count, Tone.GOOD)
         ),
-        Figure("Still in cleartext", people.users, f"users, {period}", bad(people.users)),
+        Figure("Still in cleartext", people.users, f"users {period}", bad(people.users)),
         Figure("Could not tell", doubtful, "never counted as clean", bad(doubtful, Tone.DOUBT)),
     )
 
@@ -219,8 +224,8 @@ def transcript(look: LookPeriod) -> tuple[str, ...]:
 
 def series(status: Status) -> tuple[Step, ...]:
     """Open findings from `since`, or from when anything is known, until it was made: before that
-    nobody looked, and nothing is not zero. Empty where there was never a finding, or a damaged store has moments
-    that are none.
+    nobody looked, and nothing is not zero. Empty where there was never a finding, or where the
+    moments of a damaged store are none.
     """
     first = min((each.first for each in status.intervals), default="")
     if not first:
