@@ -30,9 +30,9 @@ FIRST, GONE, MADE = moment(0), moment(60 * 24 * 3), moment(60 * 24 * 9)
 def history(text: str, fixed: bool) -> FindingHistory:
     """A finding that was there before, and its endpoint."""
     made = hostile(text)
+    assert made.assessment is not None
     finding = replace(made.findings[0], assessment=made.assessment)
     known = KnownFinding(finding, FIRST, moment(5), GONE if fixed else None, (text,), 2)
-    assert made.assessment is not None
     return FindingHistory(
         known=known,
         appearances=(

@@ -133,6 +133,9 @@ def figures(status: Status) -> tuple[Figure, ...]:
     """The numbers at the top."""
     people = status.people
     doubtful = status.undecided_count + people.undecided
+    unclear = plural(status.undecided_count, "endpoint")
+    if people.undecided:
+        unclear += f", {plural(people.undecided, 'kind')} of logins"
     period = f"in {age(status.since, status.made)}"
 
     def bad(number: int, tone: Tone = Tone.BAD) -> Tone | None:
@@ -150,7 +153,7 @@ def figures(status: Status) -> tuple[Figure, ...]:
             "Fixed", status.fixed.count, f"findings {period}", bad(status.fixed.count, Tone.GOOD)
         ),
         Figure("Still in cleartext", people.users, f"users {period}", bad(people.users)),
-        Figure("Could not tell", doubtful, "never counted as clean", bad(doubtful, Tone.DOUBT)),
+        Figure("Could not tell", doubtful, unclear, bad(doubtful, Tone.DOUBT)),
     )
 
 
