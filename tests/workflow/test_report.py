@@ -1,5 +1,6 @@
 """`report` as a function: what it takes from a store, and what it refuses."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,12 @@ def test_the_record_of_changes_is_read_and_held_against_its_hashes(store: Store,
     told = made(store, receipts=str(path)).changes
     assert told is not None
     assert (told.lines, told.problems) == ((line,), ())
+    digest = hashlib.sha256(codec.dumps(line).encode()).hexdigest()
+    next_one: ChangeLine = replace(line, entry=2, before=digest)
+    path.write_text(codec.dumps(line) + "\n" + codec.dumps(next_one) + "\n")
+    told = made(store, receipts=str(path)).changes
+    assert told is not None
+    assert (len(told.lines), told.problems) == (2, ())
     later: ChangeLine = replace(line, entry=2, before="0" * 64)
     path.write_text(codec.dumps(line) + "\n" + codec.dumps(later) + "\n")
     told = made(store, receipts=str(path)).changes

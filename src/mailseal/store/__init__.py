@@ -10,6 +10,7 @@ deleted is overwritten: logins are personal data.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -228,6 +229,21 @@ class Store:
                 # Some errors (a full disk) have undone it already.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Everything that is read within is of one moment, whatever others write meanwhile. Raises
+        StoreError.
+        """
+        self.flush()
+        with told(self._path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            # Some errors (a disk that does not read) have ended it already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def findings(self, asked: Filter) -> Iterator[KnownFinding]:
         """The findings as they are asked for, most severe first. Raises StoreError."""

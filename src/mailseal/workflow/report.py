@@ -50,11 +50,23 @@ class Request:
 def report(
     store: Store, request: Request, redact: Redaction = NOTHING, now: Clock = time.time
 ) -> Status:
-    """The status of a store. Raises BadInput, StoreError."""
+    """The status of a store, all of it of one moment. Raises BadInput, StoreError."""
     made = now()
     since = ago(request.since, made)
     changes = _changes(request.receipts) if request.receipts else None
-    asked = Filter(site=request.site, logins_since=since)
+    with store.still():
+        return _status(store, request.site, since, made, changes, redact)
+
+
+def _status(
+    store: Store,
+    site: str,
+    since: str,
+    made: float,
+    changes: ChangeHistory | None,
+    redact: Redaction,
+) -> Status:
+    asked = Filter(site=site, logins_since=since)
     endpoints, undecided = store.endpoints(asked)
     severities: Counter[Severity] = Counter()
     exposed = set()
@@ -67,13 +79,13 @@ def report(
             yield known
 
     now_open = _listed(store, counted(store.findings(asked)), since)
-    past = Filter(site=request.site, logins_since=since, fixed_since=since)
+    past = Filter(site=site, logins_since=since, fixed_since=since)
     fixed = _listed(store, store.findings(past), since)
     return Status(
         mailseal=__version__,
         made=rfc3339(made),
         since=since,
-        site=request.site,
+        site=site,
         endpoints=endpoints,
         exposed=len(exposed),
         looked=store.looked(asked),
@@ -83,7 +95,7 @@ def report(
         undecided=tuple(itertools.islice(store.undecided(asked), ROWS)),
         undecided_count=undecided,
         intervals=tuple(store.intervals(asked)),
-        people=_people(store, request.site, since, redact),
+        people=_people(store, site, since, redact),
         references=_references((*now_open.known, *fixed.known)),
         hidden=_hidden(redact),
         changes=changes,
