@@ -279,6 +279,16 @@ def test_how_many_are_known_and_undecided(many: Store):
     assert many.endpoints(Filter(site="other")) == (0, 0)
 
 
+def test_what_is_read_together_is_of_one_moment(store: Store, path: Path):
+    record(store, look("exposed", 1))
+    with Store.open(str(path)) as other, store.still():
+        assert store.endpoints(Filter()) == (1, 0)
+        record(other, look("exposed", 1, endpoint=Endpoint("192.0.2.8", 109)))
+        assert store.endpoints(Filter()) == (1, 0)
+        assert len(list(store.intervals(Filter()))) == 1
+    assert store.endpoints(Filter()) == (2, 0)
+
+
 def test_hostile_text_is_text(store: Store):
     text = "x'); DROP TABLE finding; --\ud800\x00\x1b[2J"
     record(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from mailseal.model.finding import Assessment, Finding
+from mailseal.model.finding import Assessment, Finding, Severity
 from mailseal.model.login import Login, Meaning
-from mailseal.model.look import Observation
+from mailseal.model.look import Endpoint, Observation
 from mailseal.model.reported import Reported
 
 
@@ -55,6 +55,15 @@ class Appearance:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A time during which some finding was there; `fixed` is None while it is."""
+
+    severity: Severity
+    first: str
+    fixed: Optional[str]
+
+
+@dataclass(frozen=True)
 class VerdictPeriod:
     """Looks from one vantage that came to the same verdict. `seen` counts them (of looks that were
     recorded out of order, only those that widen the period); `assessment` is the newest.
@@ -89,6 +98,17 @@ class ReportPeriod:
     last: str
     seen: int
     reported: Reported
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """An endpoint of which could not be told whether it takes logins in cleartext. `name` is what
+    it was last asked for by; `verdict` is None where only logins were seen, which say nothing.
+    """
+
+    endpoint: Endpoint
+    name: str
+    verdict: Optional[VerdictPeriod]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ must be held, and are bounded for that.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import chain
 
 from mailseal.model.finding import Verdict
@@ -29,6 +30,13 @@ def code(words: str) -> str:
     ticks = _longer_than_in([words])
     pad = " " if "`" in (words[0], words[-1]) else ""
     return ticks + pad + words + pad + ticks
+
+
+def fenced(lines: Sequence[str]) -> list[str]:
+    """Lines as a code block that none of them can end."""
+    shown = [harmless(line) for line in lines]
+    fence = _longer_than_in(shown, 3)
+    return [fence + "text", *shown, fence]
 
 
 def _longer_than_in(lines: list[str], least: int = 1) -> str:
@@ -68,9 +76,7 @@ class Summary:
             self._untold += 1
             return
         self._told += 1
-        fence = _longer_than_in(block, 3)
-        body = filter(None, block)
-        self._details += ["", f"### {_place(found)}", "", fence + "text", *body, fence]
+        self._details += ["", f"### {_place(found)}", "", *fenced(list(filter(None, block)))]
 
     def end(self, tally: Tally, code: int) -> None:
         for line in ("", text.summary(tally.counts()), *self._details):

@@ -10,6 +10,7 @@ deleted is overwritten: logins are personal data.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -21,7 +22,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from mailseal.model.finding import Assessment, Finding
-from mailseal.model.known import FindingHistory, KnownFinding, KnownLogin
+from mailseal.model.known import FindingHistory, Interval, KnownFinding, KnownLogin, Undecided
 from mailseal.model.login import JudgedLogin
 from mailseal.model.look import Observation
 from mailseal.model.reported import Reported
@@ -229,6 +230,21 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Everything that is read within is of one moment, whatever others write meanwhile. Raises
+        StoreError.
+        """
+        self.flush()
+        with told(self._path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            # Some errors (a disk that does not read) have ended it already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
     def findings(self, asked: Filter) -> Iterator[KnownFinding]:
         """The findings as they are asked for, most severe first. Raises StoreError."""
         self.flush()
@@ -243,6 +259,26 @@ class Store:
         with reading(self._path):
             return read.endpoints(self._connection, asked)
 
+    def undecided(self, asked: Filter) -> Iterator[Undecided]:
+        """The undecided ones of `endpoints`, by address. Raises StoreError."""
+        self.flush()
+        with reading(self._path):
+            yield from read.undecided(self._connection, asked)
+
+    def intervals(self, asked: Filter) -> Iterator[Interval]:
+        """When the findings were there, open or fixed by now, oldest first. Raises StoreError."""
+        self.flush()
+        with reading(self._path):
+            yield from read.intervals(self._connection, asked)
+
+    def looked(self, asked: Filter) -> tuple[str, str]:
+        """The moments of the first and the newest look within what was asked for; empty where
+        nobody looked. Raises StoreError.
+        """
+        self.flush()
+        with reading(self._path):
+            return read.looked(self._connection, asked)
+
     def ids(self, prefix: str, most: int = 5) -> list[str]:
         """Ids of findings that begin so. Raises StoreError."""
         self.flush()
@@ -253,11 +289,15 @@ class Store:
         """All that is known of a finding, by its whole id as `ids` gives it; its users are counted
         from `logins_since` on. Raises StoreError.
         """
-        with reading(self._path):
-            found = read.history(self._connection, finding, logins_since)
+        found = self.evidence(finding, logins_since)
         endpoint = found.known.finding.endpoint
         there = LoginFilter(endpoints=((endpoint.address, endpoint.port),), site=endpoint.site)
         return replace(found, logins=tuple(self.logins(there)))
+
+    def evidence(self, finding: str, logins_since: str = "") -> FindingHistory:
+        """The same without the logins, of which there may be very many. Raises StoreError."""
+        with reading(self._path):
+            return read.history(self._connection, finding, logins_since)
 
 
 def _casefold(text: str | None) -> str | None:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailseal.model import codec
 from mailseal.model.finding import Assessment, Finding, Severity
 from mailseal.model.known import (
     Appearance,
     FindingHistory,
+    Interval,
     KnownFinding,
     LookPeriod,
     ReportPeriod,
+    Undecided,
     VerdictPeriod,
 )
+from mailseal.model.look import Endpoint
 from mailseal.model.reported import Reported
 from mailseal.store.entry import Network, looks_of, maybe, packed, plain, text
 from mailseal.store.logins import USERS
@@ -106,14 +109,55 @@ def endpoints(connection: sqlite3.Connection, asked: Filter) -> tuple[int, int]:
     inconclusive or there is none (only logins that say nothing of cleartext were seen).
     """
     terms, values = _of_endpoint(asked)
-    newest = (
-        "SELECT state LIKE 'inconclusive %' FROM period WHERE period.endpoint = endpoint.id"
-        " AND kind = 'verdict' ORDER BY last DESC, period.id DESC LIMIT 1"
-    )
-    undecided = f"coalesce(sum(coalesce(({newest}), 1)), 0)"
+    undecided = f"coalesce(sum({_UNDECIDED}), 0)"
     query = f"SELECT count(*), {undecided} FROM endpoint WHERE {' AND '.join(terms)}"
     known, doubtful = connection.execute(query, values).fetchone()
     return int(known), int(doubtful)
+
+
+_VERDICT = (
+    "FROM period WHERE period.endpoint = endpoint.id AND kind = 'verdict'"
+    " ORDER BY last DESC, period.id DESC LIMIT 1"
+)
+_UNDECIDED = f"coalesce((SELECT state LIKE 'inconclusive %' {_VERDICT}), 1)"
+
+
+def undecided(connection: sqlite3.Connection, asked: Filter) -> Iterator[Undecided]:
+    """The endpoints that `endpoints` counts so, by address."""
+    terms, values = _of_endpoint(asked)
+    query = (
+        f"SELECT site, address, port, name, (SELECT period.id {_VERDICT}) FROM endpoint"
+        f" WHERE {' AND '.join([*terms, _UNDECIDED])} ORDER BY site, packed, port"
+    )
+    for site, address, port, name, period in connection.execute(query, values):
+        verdict = None
+        if period is not None:
+            query = "SELECT source, first, last, seen, record FROM period WHERE id = ?"
+            (row,) = connection.execute(query, (period,))
+            verdict = _verdict(*_period(row))
+        yield Undecided(Endpoint(text(address), int(port), text(site)), text(name), verdict)
+
+
+def intervals(connection: sqlite3.Connection, asked: Filter) -> Iterator[Interval]:
+    """Every appearance of the findings, whether open or fixed by now, oldest first."""
+    terms, values = _of_finding(replace(asked, fixed=True, fixed_since=""))
+    query = (
+        "SELECT severity, first, fixed FROM finding JOIN endpoint ON endpoint.id = finding.endpoint"
+        f" WHERE {' AND '.join(terms)} ORDER BY first, row"
+    )
+    for severity, first, fixed in connection.execute(query, values):
+        yield Interval(Severity(text(severity)), text(first), maybe(fixed))
+
+
+def looked(connection: sqlite3.Connection, asked: Filter) -> tuple[str, str]:
+    """The moments of the first and of the newest look; empty where there is none."""
+    terms, values = _of_endpoint(asked)
+    query = (
+        "SELECT min(first), max(last) FROM period JOIN endpoint ON endpoint.id = period.endpoint"
+        f" WHERE kind = 'look' AND {' AND '.join(terms)}"
+    )
+    first, last = connection.execute(query, values).fetchone()
+    return maybe(first) or "", maybe(last) or ""
 
 
 def ids(connection: sqlite3.Connection, prefix: str, most: int) -> list[str]:
@@ -135,8 +179,7 @@ def history(connection: sqlite3.Connection, finding: str, logins_since: str) -> 
         known=_known(rows[0][:6]),
         appearances=tuple(Appearance(text(r[1]), text(r[2]), maybe(r[3])) for r in rows),
         verdicts=tuple(
-            VerdictPeriod(*span, codec.loads(Assessment, record, lenient=True))
-            for span, record in _periods(connection, endpoint, "verdict")
+            _verdict(span, record) for span, record in _periods(connection, endpoint, "verdict")
         ),
         looks=tuple(
             LookPeriod(*span, looks_of(record))
@@ -149,15 +192,26 @@ def history(connection: sqlite3.Connection, finding: str, logins_since: str) -> 
     )
 
 
+_Span = tuple[str, str, str, int]
+
+
 def _periods(
     connection: sqlite3.Connection, endpoint: int, kind: str
-) -> Iterator[tuple[tuple[str, str, str, int], str]]:
+) -> Iterator[tuple[_Span, str]]:
     query = (
         "SELECT source, first, last, seen, record FROM period WHERE endpoint = ? AND kind = ?"
         " ORDER BY last DESC, id DESC"
     )
-    for source, first, last, seen, record in connection.execute(query, (endpoint, kind)):
-        yield (text(source), text(first), text(last), int(seen)), text(record)
+    return map(_period, connection.execute(query, (endpoint, kind)))
+
+
+def _period(row: tuple[object, ...]) -> tuple[_Span, str]:
+    source, first, last, seen, record = row
+    return (text(source), text(first), text(last), int(str(seen))), text(record)
+
+
+def _verdict(span: _Span, record: str) -> VerdictPeriod:
+    return VerdictPeriod(*span, codec.loads(Assessment, record, lenient=True))
 
 
 def _known(row: tuple[object, ...]) -> KnownFinding:
