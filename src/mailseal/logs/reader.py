@@ -77,7 +77,9 @@ class _Rule:
         self.daemon = daemon
         self.dialect = dialect
         self.line = line
-        self.act = (_PAIRS if dialect.settles else _SAYS).get(line.says) or _SAYS[line.says]
+        # Where the session's end tells what its logins do not.
+        settled = dialect.settles and line.channel is _UNKNOWN
+        self.act = (_PAIRS if settled else _SAYS).get(line.says) or _SAYS[line.says]
         self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
         self.groups = line.pattern.groupindex
         self.names = [name for name in self.groups if name in _WHO]
@@ -296,13 +298,13 @@ class Reader:
     ) -> None:
         """A login, whose session's end will settle it: it is read then, or when more is said."""
         where = self._key(rule, found, line)
-        if where is None or count > 1 or where in self._sessions.open:
+        told = (rule.tls and found[rule.tls]) or (rule.service and rule.service.implicit)
+        if where is None or told or count > 1 or where in self._sessions.open:
             self._login(rule, found, line, count, key)
         else:
             # Not the match: it would hold the whole block.
             text = found.string[found.start() : found.endpos]
-            tls = rule.tls and found[rule.tls]
-            self._sessions.wait(where, (rule, text, line, (rule.who(found), tls)))
+            self._sessions.wait(where, (rule, text, line, rule.who(found)))
 
     def _second(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         """An end: a session like one that was worked out before is counted with it."""
