@@ -48,8 +48,9 @@ def test_only_what_lies_between_is_looked_at(find: Lines):
     st.integers(0, 200),
     st.integers(0, 200),
 )
-@example([b"a"] * 64 + [b"ab"], [b"ab"], b"\n", 0, 0)
-@example([b"c"] * 63 + [b"ab"] + [b"c"] * 200, [b"ab"], b"\n", 0, 0)
+@example([b"a"] * 256 + [b"ab"], [b"ab"], b"\n", 0, 0)
+@example([b"c"] * 255 + [b"ab"] + [b"c"] * 300, [b"ab"], b"\n", 0, 0)
+@example([b"c"] * 257 + [b"\nab\n"] + [b"c"] * 600 + [b"ip=["], [b"ab", b"ip=["], b"\n", 0, 0)
 def test_both_find_the_same(
     parts: list[bytes], literals: list[bytes], separator: bytes, start: int, cut: int
 ):

@@ -1,6 +1,6 @@
 /* The lines with a literal in them: the search of `lines.py`, which says what it is for, in C.
  *
- * Two octets of each literal, those that logs have least, are compared at 64 places at once (the
+ * Two octets of each literal, those that logs have least, are compared at 256 places at once (the
  * compiler makes a few vector instructions of the loop), so one pass over memory serves all
  * literals. Python's limited API, so that one build serves all versions from 3.11 on.
  */
@@ -11,8 +11,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define STEP 64
+#define STEP 256
 #define LITERALS 256
+
+/* Where the loader can choose: the same code for machines with wider vectors. */
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define FOR_MANY_MACHINES __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_MANY_MACHINES
+#endif
 
 typedef struct {
     const uint8_t *text;
@@ -42,7 +49,7 @@ static void choose(Literal *literal)
             literal->second = at;
 }
 
-static int maybe(const uint8_t *data, const Literal *literal)
+FOR_MANY_MACHINES static int maybe(const uint8_t *data, const Literal *literal)
 {
     const uint8_t *one = data + literal->first, *two = data + literal->second;
     const uint8_t first = literal->text[literal->first], second = literal->text[literal->second];
