@@ -1,0 +1,192 @@
+"""House rule 5 for every rule of `lint` (one file, id, fixture pair and page), and its laws."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+
+from mailseal.lint import BY_ID, RULES, lint, repaired
+from mailseal.lint.base import Rule
+from mailseal.lint.kinds import kind_of
+from mailseal.model.finding import Severity
+from tests.certs import make
+from tests.configs.common import files
+from tests.configs.test_stunnel import listeners_of_stunnel, real
+from tests.project.tree import PACKAGE, ROOT
+
+HERE = Path(__file__).parent
+PATHS = {
+    "stunnel": "stunnel.conf",
+    "inetd": "inetd.conf",
+    "xinetd": "xinetd.d/mail",
+    "socket": "mail.socket",
+    "dovecot": "dovecot.conf",
+    "postfix": "master.cf",
+}
+ids = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+kinds = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+
+
+def fixture(rule: Rule, which: str) -> bytes:
+    name = PATHS[rule.kind].rpartition("/")[2]
+    return (HERE / rule.id / f"{which}.{name}").read_bytes()
+
+
+def broken(path: str, data: bytes) -> list[str]:
+    return [fault.rule for fault in lint(path, data).faults]
+
+
+def test_every_file_is_a_rule_and_every_id_is_its_file():
+    files = {path.stem.replace("_", "-") for path in (PACKAGE / "lint").glob("*.py")}
+    assert files - {"--init--", "base", "kinds", "sections", "mail"} == set(BY_ID)
+    assert [rule for rule, count in Counter(rule.id for rule in RULES).items() if count > 1] == []
+
+
+@ids
+def test_the_bad_fixture_breaks_the_rule_and_the_good_one_breaks_none(rule):
+    bad = lint(PATHS[rule.kind], fixture(rule, "bad"))
+    assert rule.id in [fault.rule for fault in bad.faults]
+    for fault in bad.faults:
+        assert fault.said
+        assert fault.line > 0
+        assert fault.column > 0
+    good = lint(PATHS[rule.kind], fixture(rule, "good"))
+    assert (good.faults, good.unread) == ((), "")
+
+
+@ids
+def test_the_page_says_the_same_as_the_rule_and_shows_its_fixtures(rule):
+    page = (ROOT / rule.page).read_text()
+    assert page.startswith(f"# {rule.id}: {rule.title}\n")
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert headings == ["Why", "Before", "After", "How to fix"]
+    words = " ".join(page.split())
+    assert rule.why in words
+    assert rule.fix in words
+    for which in ("bad", "good"):
+        shown = "".join(
+            f"    {line}".rstrip() + "\n" for line in fixture(rule, which).decode().splitlines()
+        )
+        assert shown in page, which
+
+
+@ids
+def test_a_fix_takes_the_fault_away_and_a_second_run_finds_nothing_more_to_fix(rule):
+    path, data = PATHS[rule.kind], fixture(rule, "bad")
+    after = repaired(path, data)
+    assert not any(fault.fixable for fault in lint(path, after).faults)
+    fixable = {fault.rule for fault in lint(path, data).faults if fault.fixable}
+    assert fixable.isdisjoint(broken(path, after))
+    assert (after != data) == bool(fixable)
+
+
+@kinds
+@given(files)
+def test_no_file_is_too_hostile(path, data):
+    lint(path, data)
+    after = repaired(path, data)
+    assert not any(fault.fixable for fault in lint(path, after).faults)
+    assert repaired(path, after) == after
+
+
+GUIDE = b"""\
+client = yes
+[pop2]
+accept  = 110
+connect = localhost:995
+options = PROTOCOL = pop2
+"""
+
+
+def test_every_fault_of_the_published_guide_is_named():
+    found = lint("/etc/stunnel/pop2.conf", GUIDE)
+    assert {(fault.line, fault.rule) for fault in found.faults} == {
+        (1, "stunnel-client-global"),
+        (2, "stunnel-client-unchecked"),
+        (2, "stunnel-foreground"),
+        (2, "stunnel-no-certificate"),
+        (3, "stunnel-client-open"),
+        (3, "stunnel-wrong-port"),
+        (4, "stunnel-wrong-port"),
+        (5, "stunnel-unknown-tls-option"),
+    }
+
+
+def test_what_keeps_a_cleartext_listener_from_starting_is_not_fixed():
+    assert repaired("stunnel.conf", GUIDE) == GUIDE
+    sealed = GUIDE.replace(b"client = yes\n", b"").replace(b"110", b"109")
+    assert b"options" not in repaired("stunnel.conf", sealed)
+
+
+def test_comments_and_order_stay():
+    head = b"; mine\r\nforeground = yes\r\n[pop2] \r\n  accept = ::1:109\r\n"
+    before = head + b"  debug = 7 ; much\r\n; end"
+    after = head + b"; much\r\n  debug = 5\r\n; end"
+    assert repaired("stunnel.conf", before) == after
+
+
+def test_two_sections_with_the_same_global_option_become_one():
+    before = b"[a]\nforeground = yes\n[b]\nforeground = yes\n"
+    assert repaired("stunnel.conf", before) == b"foreground = yes\n[a]\n[b]\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "kind"),
+    [
+        ("/etc/inetd.conf", b"", "inetd"),
+        ("/etc/xinetd.d/pop3", b"", "xinetd"),
+        ("/etc/xinetd.d/pop3.bak", b"", ""),
+        ("a/pop2.socket", b"", "socket"),
+        ("/etc/dovecot/conf.d/10-auth.conf", b"", "dovecot"),
+        ("/etc/postfix/master.cf", b"", "postfix"),
+        ("/etc/stunnel/x.conf", b"", "stunnel"),
+        ("roles/mail/files/tls", b"[pop2]\naccept = 109\n", "stunnel"),
+        ("/etc/my.cnf", b"[client]\nport = 1\n", ""),
+        ("notes.txt", b"accept = 1", ""),
+    ],
+)
+def test_kinds_by_name_and_content(path, data, kind):
+    assert kind_of(path, data) == kind
+
+
+# ---- beside the real one -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A key and a certificate for it, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = x509.load_der_x509_certificate(make.certificate(key=key)).public_bytes(Encoding.PEM)
+    path: Path = tmp_path_factory.mktemp("certificate") / "both.pem"
+    path.write_bytes(private + public)
+    path.chmod(0o600)
+    return path
+
+
+stoppers = pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule.stops], ids=lambda rule: rule.id
+)
+
+
+@real
+@stoppers
+@pytest.mark.parametrize("which", ["bad", "good"])
+def test_stunnel_does_not_start_with_a_fault_that_stops_it(rule, which, tmp_path, certificate):
+    data = fixture(rule, which).decode()
+    for name in ("/etc/mailseal/pop2.crt", "/etc/mailseal/pop2.key"):
+        data = data.replace(name, str(certificate))
+    # What this machine may have on the port does not matter here.
+    data = data.replace("192.0.2.10:109", "127.0.0.1:0").replace("::1:109", "::1:0")
+    data = data.replace("[::1]:109", "[::1]:0")
+    found = listeners_of_stunnel(tmp_path, b"debug = 7\npid =\n" + data.encode())
+    assert (found is not None) == (which == "good")
+
+
+def test_severities_are_those_of_the_field():
+    assert {rule.severity for rule in RULES} <= set(Severity) - {Severity.INFO}
