@@ -13,7 +13,6 @@ from hypothesis import given
 from mailseal.lint import BY_ID, RULES, lint, repaired
 from mailseal.lint.base import Rule
 from mailseal.lint.kinds import kind_of
-from mailseal.model.finding import Severity
 from tests.certs import make
 from tests.configs.common import files
 from tests.configs.test_stunnel import listeners_of_stunnel, real
@@ -135,6 +134,54 @@ def test_two_sections_with_the_same_global_option_become_one():
     assert repaired("stunnel.conf", before) == b"foreground = yes\n[a]\n[b]\n"
 
 
+WRAP = """\
+foreground = yes
+[pop2]
+accept = {accept}
+connect = {connect}
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("accept", "connect", "more", "rules"),
+    [
+        ("192.0.2.1:109", "/run/x", "cert = /c", []),
+        ("192.0.2.1:109", "127.0.0.1:109", "cert = /c", []),
+        ("192.0.2.1:109", "198.51.100.7:10109", "cert = /c", []),
+        ("192.0.2.1:109", "10109", "cert = /c", ["backend-port"]),
+        ("192.0.2.1:109", "::1:10109", "cert = /c", ["backend-port"]),
+        ("192.0.2.1:1109", "/x", "PSKsecrets = /p\nciphers = PSK", []),
+        (":::109", "/x", "cert = /c", []),
+        ("109", "/x", "cert = /c", ["accept-port-only"]),
+        ("/run/s", "m.example:995", "client = yes\nverifyPeer = yes\nCAfile = /c", ["wrong-port"]),
+        ("::1:109", "m.example:109", "client = yes\nverify = 3\nCAfile = /c", ["obsolete"]),
+        ("::1:109", "m.example:109", "client = yes\nverifyChain = yes", ["client-unchecked"]),
+        ("::1:109", "m.example:109", "client = YES\nverifyPeer = no", ["client-unchecked"]),
+        ("localhost:109", "x:109", "client = yes\nverifyChain = yes\ncheckIP = ::1", []),
+        ("192.0.2.1:109", "/x", "cert = /c\nsetuid = root", []),
+        ("192.0.2.1:1109", "/x", "cert = /c\nsetuid = mail", []),
+        ("/run/s", "/x", "cert = /c\nsetuid = mail", []),
+        ("::1:109", "/x", "cert = /c\nsslVersionMax = TLSv1.2\noptions = NO_TLSv1_3", []),
+        ("::1:109", "/x", "cert = /c\nsslVersionMin = TLSv1.3\noptions = NO_TLSv1_3",
+         ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nciphers = ALL:@SECLEVEL=1", ["security-level"]),
+        ("::1:109", "/x", "cert = /c\nsecurityLevel = 2", []),
+        ("::1:109", "/x", "cert = /c\noptions = -no_ticket\noptions = 0x4", []),
+        ("::1:109", "/x", "cert = /c\nprotocol = proxy", []),
+        ("::1:109", "/x", "cert = /c\nprotocol = nntp", ["unknown-protocol"]),
+        ("::1:110", "/x", "cert = /c\n[pop3]\naccept = ::1:110\nconnect = /x\ncert = /c\n"
+         "protocol = pop3", ["wrong-port"]),
+        ("::1:109", "/x", "cert = /c\nexecArgs = x # y", []),
+        ("::1:109", "127.0.0.1:25", "cert = /c", ["smtp-wrapped", "wrong-port"]),
+        ("::1:109", "192.0.2.7:109", "cert = /c\ndebug = daemon.7", []),
+    ],
+)  # fmt: skip
+def test_what_a_rule_of_stunnel_is_about_and_what_not(accept, connect, more, rules):
+    data = WRAP.format(accept=accept, connect=connect, more=more).encode()
+    assert sorted(broken("stunnel.conf", data)) == [f"stunnel-{rule}" for rule in rules]
+
+
 @pytest.mark.parametrize(
     ("path", "data", "kind"),
     [
@@ -169,24 +216,26 @@ def certificate(tmp_path_factory) -> Path:
     return path
 
 
-stoppers = pytest.mark.parametrize(
-    "rule", [rule for rule in RULES if rule.stops], ids=lambda rule: rule.id
-)
+STUNNEL = [rule for rule in RULES if rule.kind == "stunnel"]
+UNTRIED = {
+    "stunnel-port-name": "whether it starts is up to /etc/services of the host",
+    "stunnel-foreground": "the process that is started ends, and its daemon would be nobody's",
+}
+"""Rules whose bad file is not started here, and why."""
 
 
 @real
-@stoppers
+@pytest.mark.parametrize("rule", STUNNEL, ids=lambda rule: rule.id)
 @pytest.mark.parametrize("which", ["bad", "good"])
-def test_stunnel_does_not_start_with_a_fault_that_stops_it(rule, which, tmp_path, certificate):
-    data = fixture(rule, which).decode()
-    for name in ("/etc/mailseal/pop2.crt", "/etc/mailseal/pop2.key"):
-        data = data.replace(name, str(certificate))
-    # What this machine may have on the port does not matter here.
-    data = data.replace("192.0.2.10:109", "127.0.0.1:0").replace("::1:109", "::1:0")
-    data = data.replace("[::1]:109", "[::1]:0")
-    found = listeners_of_stunnel(tmp_path, b"debug = 7\npid =\n" + data.encode())
-    assert (found is not None) == (which == "good")
-
-
-def test_severities_are_those_of_the_field():
-    assert {rule.severity for rule in RULES} <= set(Severity) - {Severity.INFO}
+def test_stunnel_starts_or_does_not_as_the_rule_says(rule, which, tmp_path, certificate):
+    if which == "bad" and rule.id in UNTRIED:
+        pytest.skip(UNTRIED[rule.id])
+    text = fixture(rule, which).decode()
+    text = re.sub(r"/etc/mailseal/\w+\.(crt|key)", str(certificate), text)
+    # What this machine has on a port, which users, and how much it logs, does not matter here.
+    text = re.sub(r"(accept = (?:.*:)?)\d+", r"\g<1>0", text).replace("192.0.2.10:", "127.0.0.1:")
+    text = text.replace("setuid = stunnel4", "setuid = nobody").replace("debug = 5", "debug = 7")
+    # Client mode starts with a server that is not there; a name that is nowhere takes its time.
+    text = text.replace("mail.example:109", "127.0.0.1:1")
+    found = listeners_of_stunnel(tmp_path, b"debug = 7\npid =\n" + text.encode())
+    assert (found is None) == (which == "bad" and rule.stops)

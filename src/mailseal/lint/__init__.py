@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 from mailseal.configs import stunnel
 from mailseal.configs.text import Malformed, Splice, apply_splices
 from mailseal.lint import (
+    dovecot_cleartext_login,
+    inetd_cleartext_login,
+    postfix_cleartext_login,
+    socket_cleartext_login,
     stunnel_accept_brackets,
     stunnel_accept_port_only,
     stunnel_backend_port,
@@ -39,6 +43,7 @@ from mailseal.lint import (
     stunnel_unknown_tls_option,
     stunnel_unreadable_line,
     stunnel_wrong_port,
+    xinetd_cleartext_login,
 )
 from mailseal.lint.base import Hit, Rule
 from mailseal.lint.kinds import PARSERS, kind_of
@@ -73,6 +78,11 @@ RULES: tuple[Rule, ...] = (
     stunnel_unknown_tls_option.RULE,
     stunnel_unreadable_line.RULE,
     stunnel_wrong_port.RULE,
+    dovecot_cleartext_login.RULE,
+    inetd_cleartext_login.RULE,
+    postfix_cleartext_login.RULE,
+    socket_cleartext_login.RULE,
+    xinetd_cleartext_login.RULE,
 )
 BY_ID = {rule.id: rule for rule in RULES}
 

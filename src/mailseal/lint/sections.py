@@ -6,17 +6,13 @@ each: whoever collects hits drops what stands at one place twice.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from mailseal.configs import stunnel
 from mailseal.configs.stunnel import HostPort, Option, Service
 from mailseal.configs.text import Span
-from mailseal.protocols.recognise import PORTS
-
-IMPLICIT = frozenset({465, 563, 636, 993, 995})
-"""Ports where TLS begins with the first octet (RFC 8314, and IANA's registry of services)."""
+from mailseal.lint.mail import loopback
 
 
 class Part(NamedTuple):
@@ -86,20 +82,3 @@ def parts(document: stunnel.Document) -> list[Part]:
     if not services and document.globals:
         services = [None]
     return [Part(document, each, stunnel.effective(document, each)) for each in services]
-
-
-def loopback(host: str | None, bare: bool) -> bool:
-    """Whether an address is this host's own; `bare`: what a port without an address means."""
-    if host is None or host == "":
-        return bare
-    if host.lower() in ("localhost", "ip6-localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def mail(port: int | None) -> str:
-    """What usually speaks on a port; empty where that is no mail service."""
-    return PORTS.get(port or 0, "")

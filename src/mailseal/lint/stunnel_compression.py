@@ -27,4 +27,5 @@ RULE = Rule(
     ),
     fix="Remove the line.",
     check=check,
+    stops=True,
 )

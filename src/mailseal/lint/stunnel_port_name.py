@@ -7,14 +7,9 @@ from collections.abc import Iterator
 from mailseal.configs import stunnel
 from mailseal.configs.text import Splice, encode
 from mailseal.lint.base import Hit, Rule
+from mailseal.lint.mail import NUMBERS
 from mailseal.lint.sections import parts
 from mailseal.model.finding import Severity
-
-NUMBERS = {
-    "pop2": 109, "pop3": 110, "pop3s": 995, "imap": 143, "imap2": 143, "imaps": 993,
-    "smtp": 25, "submission": 587, "submissions": 465, "smtps": 465, "sieve": 4190,
-}  # fmt: skip
-"""From IANA's registry of services, and older names of /etc/services."""
 
 
 def check(document: stunnel.Document) -> Iterator[Hit]:

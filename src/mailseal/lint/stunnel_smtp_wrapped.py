@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from mailseal.configs import stunnel
 from mailseal.lint.base import Hit, Rule
-from mailseal.lint.sections import mail, parts
+from mailseal.lint.mail import mail
+from mailseal.lint.sections import parts
 from mailseal.model.finding import Severity
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from mailseal.configs import stunnel
 from mailseal.lint.base import Hit, Rule
-from mailseal.lint.sections import IMPLICIT, parts
+from mailseal.lint.mail import IMPLICIT
+from mailseal.lint.sections import parts
 from mailseal.model.finding import Severity
 
 

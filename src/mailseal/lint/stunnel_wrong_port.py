@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from mailseal.configs import stunnel
 from mailseal.lint.base import Hit, Rule
-from mailseal.lint.sections import mail, parts
+from mailseal.lint.mail import mail
+from mailseal.lint.sections import parts
 from mailseal.model.finding import Severity
 
 NAMED = re.compile(r"\s*(pop2|pop3|imap|smtp|managesieve)s?(?![a-z0-9])", re.IGNORECASE)
