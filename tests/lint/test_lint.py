@@ -195,6 +195,7 @@ def test_what_a_rule_of_stunnel_is_about_and_what_not(accept, connect, more, rul
         ("roles/mail/files/tls", b"[pop2]\naccept = 109\n", "stunnel"),
         ("/etc/my.cnf", b"[client]\nport = 1\n", ""),
         ("notes.txt", b"accept = 1", ""),
+        ("stunnel/templates/a.conf", b"[{{ name }}]\naccept = {{ port }}\n", ""),
     ],
 )
 def test_kinds_by_name_and_content(path, data, kind):

@@ -99,7 +99,7 @@ def lint(path: str, data: bytes) -> Linted:
     """What is wrong with a file. Its kind is "" where no rule is for it; never raises."""
     kind = kind_of(path, data)
     if not kind:
-        return Linted(path, "", (), "no kind of configuration that rules are for")
+        return Linted(path, "", (), "a template, or no kind of file that rules are for")
     document = PARSERS[kind](data)
     faults = tuple(_fault(each) for each in _found(kind, document))
     return Linted(path, kind, faults, _unread(kind, document))

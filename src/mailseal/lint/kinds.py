@@ -38,11 +38,15 @@ _NAMES = tuple(
     )
 )
 _SECTION = re.compile(rb"^[ \t]*\[[^\]\n]+\][ \t\r]*$", re.MULTILINE)
+_TEMPLATE = re.compile(rb"\{\{|\{%|<%")
+"""Of Jinja, Go and ERB: what a file becomes that has these is not known."""
 _ENDPOINT = re.compile(rb"^[ \t]*(accept|connect)[ \t]*=", re.MULTILINE | re.IGNORECASE)
 
 
 def kind_of(path: str, data: bytes) -> str:
     """The kind; empty where it is none that rules are for."""
+    if _TEMPLATE.search(data):
+        return ""
     for kind, pattern in _NAMES:
         if pattern.search(path):
             return kind
