@@ -8,10 +8,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mailseal.cli.exits import Exit
 from mailseal.model import codec
 from mailseal.model.lint import LintReport
+from tests.certs import make
 from tests.cli.program import mailseal, on_terminal
 from tests.lint.test_lint import GUIDE
 from tests.project.tree import ROOT
@@ -169,6 +172,35 @@ def test_what_cannot_be_used_is_usage(words: tuple[str, ...], says: bytes):
     assert says in run.stderr
 
 
+# -- on the host -----------------------------------------------------------------------------------
+
+
+def test_what_a_file_names_is_looked_at_on_the_host_alone(tmp_path: Path):
+    conf, cert, key = (tmp_path / name for name in ("stunnel.conf", "c.pem", "k.pem"))
+    ended = x509.load_der_x509_certificate(make.certificate(until="2025-02-01"))
+    cert.write_bytes(b"text before\n" + ended.public_bytes(Encoding.PEM))
+    key.write_text("a key")
+    lines = (
+        f"pid = {tmp_path}/run/pid", "foreground = yes", "setuid = mail", "[pop2]",
+        "accept = ::1:1109", "connect = /run/x", f"cert = {cert}", f"key = {key}",
+    )  # fmt: skip
+    conf.write_text("\n".join(lines) + "\n")
+    assert mailseal("lint", str(conf)).returncode == Exit.CLEAN
+    seen = set()
+    for mode in (0o604, 0o600):
+        key.chmod(mode)
+        run = mailseal("lint", "--here", str(conf))
+        assert run.returncode == Exit.EXPOSED
+        seen |= set(re.findall(r"\[(stunnel-.*)\]", run.stdout.decode()))
+        assert b"expired on 2025-02-01T00:00:00.000Z" in run.stdout
+    assert seen >= {"stunnel-certificate-expired", "stunnel-key-readable", "stunnel-missing-folder"}
+    assert ("stunnel-setuid-key" in seen) == (os.geteuid() == 0)
+    cert.write_bytes(b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n")
+    key.unlink()
+    (tmp_path / "run").mkdir()
+    assert mailseal("lint", "--here", str(conf)).returncode == Exit.CLEAN
+
+
 # -- the page --------------------------------------------------------------------------------------
 
 
@@ -176,8 +208,8 @@ def test_the_commands_of_the_page(conf: Path, tmp_path: Path, monkeypatch: pytes
     """In a folder of our own, which stands for /etc too."""
     monkeypatch.chdir(tmp_path)
     lines = re.findall(r"^\$ mailseal (lint.*)$", PAGE.read_text(), re.MULTILINE)
-    runs = [mailseal(*shlex.split(each.replace("/etc", "."))) for each in lines]
+    runs = [mailseal(*shlex.split(re.sub(r"/etc(/stunnel)?", ".", each))) for each in lines]
     assert [run.returncode for run in runs] == [
-        Exit.EXPOSED, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.CLEAN,
+        Exit.EXPOSED, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.CLEAN, Exit.CLEAN,
     ]  # fmt: skip
     assert json.loads((tmp_path / "lint.sarif").read_text())["version"] == "2.1.0"

@@ -1,5 +1,6 @@
 """House rule 5 for every rule of `lint` (one file, id, fixture pair and page), and its laws."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 
-from mailseal.lint import BY_ID, RULES, lint, repaired
-from mailseal.lint.base import Rule
+from mailseal.lint import BY_ID, RULES, lint, named, repaired
+from mailseal.lint.base import Named, Rule
 from mailseal.lint.kinds import kind_of
 from tests.certs import make
 from tests.configs.common import files
@@ -31,8 +32,20 @@ ids = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 kinds = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 
 
+def path_of(rule: Rule) -> str:
+    return PATHS[rule.kind.removesuffix("-here")]
+
+
+def there(rule: Rule, which: str) -> dict[str, Named | None] | None:
+    """What is on the host, for rules that ask for that."""
+    if not rule.kind.endswith("-here"):
+        return None
+    facts = json.loads((HERE / rule.id / f"{which}.there.json").read_text())
+    return {path: Named(**fact) if fact else None for path, fact in facts.items()}
+
+
 def fixture(rule: Rule, which: str) -> bytes:
-    name = PATHS[rule.kind].rpartition("/")[2]
+    name = path_of(rule).rpartition("/")[2]
     return (HERE / rule.id / f"{which}.{name}").read_bytes()
 
 
@@ -48,13 +61,13 @@ def test_every_file_is_a_rule_and_every_id_is_its_file():
 
 @ids
 def test_the_bad_fixture_breaks_the_rule_and_the_good_one_breaks_none(rule):
-    bad = lint(PATHS[rule.kind], fixture(rule, "bad"))
+    bad = lint(path_of(rule), fixture(rule, "bad"), there(rule, "bad"))
     assert rule.id in [fault.rule for fault in bad.faults]
     for fault in bad.faults:
         assert fault.said
         assert fault.line > 0
         assert fault.column > 0
-    good = lint(PATHS[rule.kind], fixture(rule, "good"))
+    good = lint(path_of(rule), fixture(rule, "good"), there(rule, "good"))
     assert (good.faults, good.unread) == ((), "")
 
 
@@ -76,7 +89,7 @@ def test_the_page_says_the_same_as_the_rule_and_shows_its_fixtures(rule):
 
 @ids
 def test_a_fix_takes_the_fault_away_and_a_second_run_finds_nothing_more_to_fix(rule):
-    path, data = PATHS[rule.kind], fixture(rule, "bad")
+    path, data = path_of(rule), fixture(rule, "bad")
     after = repaired(path, data)
     assert not any(fault.fixable for fault in lint(path, after).faults)
     fixable = {fault.rule for fault in lint(path, data).faults if fault.fixable}
@@ -87,7 +100,7 @@ def test_a_fix_takes_the_fault_away_and_a_second_run_finds_nothing_more_to_fix(r
 @kinds
 @given(files)
 def test_no_file_is_too_hostile(path, data):
-    lint(path, data)
+    lint(path, data, dict.fromkeys(named(path, data)))
     after = repaired(path, data)
     assert not any(fault.fixable for fault in lint(path, after).faults)
     assert repaired(path, after) == after
@@ -215,6 +228,15 @@ def certificate(tmp_path_factory) -> Path:
     path.write_bytes(private + public)
     path.chmod(0o600)
     return path
+
+
+@real
+def test_stunnel_does_not_start_without_the_folder_of_its_pid_file(tmp_path, certificate):
+    text = f"debug = 7\nforeground = yes\npid = {tmp_path}/none/pid\n[x]\naccept = 127.0.0.1:0\n"
+    text += f"connect = 127.0.0.1:1\ncert = {certificate}\n"
+    assert listeners_of_stunnel(tmp_path, text.encode()) is None
+    (tmp_path / "none").mkdir()
+    assert listeners_of_stunnel(tmp_path, text.encode()) is not None
 
 
 STUNNEL = [rule for rule in RULES if rule.kind == "stunnel"]

@@ -17,6 +17,7 @@ from mailseal.cli.output import ReaderGone, opened, output_options, page_of, ter
 Examples:
   mailseal lint /etc/stunnel/pop2.conf
   mailseal lint /etc roles playbooks               folders, with all below them
+  sudo mailseal lint --here /etc/stunnel           on the host that they are for
   mailseal lint --fix stunnel.conf                 make the safe fixes; shows them and asks
   mailseal lint --format sarif -o lint.sarif .     for code scanning
 
@@ -27,11 +28,18 @@ content. In folders, files of no known kind are passed over, and links are not f
 """,
 )
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
+@click.option("--here", is_flag=True, help="Look at the keys and folders that the files name, too.")
 @click.option("--fix", is_flag=True, help="Make the safe fixes; shows each file's, and asks.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @output_options("text", "json", "sarif")
 def command(
-    paths: tuple[str, ...], fix: bool, yes: bool, form: str, output: str | None, overwrite: bool
+    paths: tuple[str, ...],
+    here: bool,
+    fix: bool,
+    yes: bool,
+    form: str,
+    output: str | None,
+    overwrite: bool,
 ) -> Exit:
     """Find faults of stunnel.conf and of the daemons' configurations."""
     from mailseal.report import lint as report
@@ -49,7 +57,7 @@ def command(
         return ask(f"Change {path}")
 
     try:
-        made = workflow.run(workflow.Request(paths, fix), agree)
+        made = workflow.run(workflow.Request(paths, fix, here), agree)
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None
     try:

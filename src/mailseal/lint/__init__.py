@@ -19,6 +19,7 @@ from mailseal.lint import (
     stunnel_accept_brackets,
     stunnel_accept_port_only,
     stunnel_backend_port,
+    stunnel_certificate_expired,
     stunnel_client_global,
     stunnel_client_open,
     stunnel_client_unchecked,
@@ -26,12 +27,15 @@ from mailseal.lint import (
     stunnel_debug,
     stunnel_foreground,
     stunnel_global_in_service,
+    stunnel_key_readable,
+    stunnel_missing_folder,
     stunnel_no_certificate,
     stunnel_no_tls_version,
     stunnel_obsolete,
     stunnel_old_tls_version,
     stunnel_port_name,
     stunnel_security_level,
+    stunnel_setuid_key,
     stunnel_setuid_low_port,
     stunnel_smtp_starttls_server,
     stunnel_smtp_wrapped,
@@ -45,8 +49,9 @@ from mailseal.lint import (
     stunnel_wrong_port,
     xinetd_cleartext_login,
 )
-from mailseal.lint.base import Hit, Rule
+from mailseal.lint.base import Here, Hit, Rule, There
 from mailseal.lint.kinds import PARSERS, kind_of
+from mailseal.lint.sections import named_paths
 from mailseal.model.finding import Severity
 from mailseal.model.lint import Fault, Linted
 
@@ -54,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     stunnel_accept_brackets.RULE,
     stunnel_accept_port_only.RULE,
     stunnel_backend_port.RULE,
+    stunnel_certificate_expired.RULE,
     stunnel_client_global.RULE,
     stunnel_client_open.RULE,
     stunnel_client_unchecked.RULE,
@@ -61,12 +67,15 @@ RULES: tuple[Rule, ...] = (
     stunnel_debug.RULE,
     stunnel_foreground.RULE,
     stunnel_global_in_service.RULE,
+    stunnel_key_readable.RULE,
+    stunnel_missing_folder.RULE,
     stunnel_no_certificate.RULE,
     stunnel_no_tls_version.RULE,
     stunnel_obsolete.RULE,
     stunnel_old_tls_version.RULE,
     stunnel_port_name.RULE,
     stunnel_security_level.RULE,
+    stunnel_setuid_key.RULE,
     stunnel_setuid_low_port.RULE,
     stunnel_smtp_starttls_server.RULE,
     stunnel_smtp_wrapped.RULE,
@@ -95,14 +104,24 @@ class _Found(NamedTuple):
     hit: Hit
 
 
-def lint(path: str, data: bytes) -> Linted:
-    """What is wrong with a file. Its kind is "" where no rule is for it; never raises."""
+def lint(path: str, data: bytes, there: There | None = None) -> Linted:
+    """What is wrong with a file. Its kind is "" where no rule is for it; never raises. `there`:
+    what is known of the paths that `named` tells, where the file is one of this host.
+    """
     kind = kind_of(path, data)
     if not kind:
         return Linted(path, "", (), "a template, or no kind of file that rules are for")
     document = PARSERS[kind](data)
-    faults = tuple(_fault(each) for each in _found(kind, document))
+    faults = tuple(_fault(each) for each in _found(kind, document, there))
     return Linted(path, kind, faults, _unread(kind, document))
+
+
+def named(path: str, data: bytes) -> tuple[str, ...]:
+    """The absolute paths that a file names and rules ask about."""
+    if kind_of(path, data) != "stunnel":
+        return ()
+    document = stunnel.parse(data)
+    return tuple(dict.fromkeys(each for _, _, each in named_paths(document)))
 
 
 def repaired(path: str, data: bytes) -> bytes:
@@ -119,11 +138,14 @@ def repaired(path: str, data: bytes) -> bytes:
     return data
 
 
-def _found(kind: str, document: Any) -> list[_Found]:
+def _found(kind: str, document: Any, there: There | None = None) -> list[_Found]:
     """Each hit once, in the order of the file; what may not be fixed yet has no splices."""
     hits: dict[tuple[str, int], _Found] = {}
+    asked = {kind: document}
+    if there is not None:
+        asked[f"{kind}-here"] = Here(document, there)
     for rule in RULES:
-        for hit in rule.check(document) if rule.kind == kind else ():
+        for hit in rule.check(asked[rule.kind]) if rule.kind in asked else ():
             hits.setdefault((rule.id, hit.place.start), _Found(rule, hit))
     critical = any(each.rule.severity is Severity.CRITICAL for each in hits.values())
     found = sorted(hits.values(), key=lambda each: each.hit.place.start)

@@ -82,3 +82,20 @@ def parts(document: stunnel.Document) -> list[Part]:
     if not services and document.globals:
         services = [None]
     return [Part(document, each, stunnel.effective(document, each)) for each in services]
+
+
+def named_paths(document: stunnel.Document) -> Iterator[tuple[str, Option, str]]:
+    """What a file names: the option's key in lower case, the option, and a path. Of a file that
+    stunnel writes the path is that of its folder. Only absolute ones, and none where stunnel runs
+    in a root of its own: what they mean there is not known.
+    """
+    options = every_option(document)
+    if any(option.key.text.lower() == "chroot" for option in options):
+        return
+    for option in options:
+        key, path = option.key.text.lower(), option.value.text
+        if path.startswith("/") and "\0" not in path:
+            if key in ("cert", "key"):
+                yield key, option, path
+            elif key in ("pid", "output"):
+                yield key, option, path.rpartition("/")[0] or "/"

@@ -8,16 +8,22 @@ with the same owner and mode: whoever reads it meanwhile sees the one or the oth
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mailseal import __version__
-from mailseal.lint import RULES, lint, repaired
+from mailseal.certs import CertificateError, describe
+from mailseal.lint import RULES, lint, named, repaired
+from mailseal.lint.base import Named
 from mailseal.lint.kinds import LEFTOVER
 from mailseal.model.lint import Linted, LintReference, LintReport
+from mailseal.model.moment import rfc3339
 from mailseal.workflow import BadInput
 
 LARGEST = 1 << 22
@@ -31,11 +37,13 @@ PASSED_FOLDERS = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__"
 @dataclass(frozen=True)
 class Request:
     """`fix`: make the safe fixes of those files that `agree` says yes to; it is shown the path and
-    the octets before and after.
+    the octets before and after. `here`: the files are in force on this host, so that what they name
+    is looked at too.
     """
 
     paths: tuple[str, ...]
     fix: bool = False
+    here: bool = False
 
 
 Agree = Callable[[str, bytes, bytes], bool]
@@ -47,20 +55,21 @@ def run(request: Request, agree: Agree) -> LintReport:
     """
     files: list[Linted] = []
     passed = 0
-    for path, named in _files(request.paths):
+    for path, itself in _files(request.paths):
         data = _content(path)
         if isinstance(data, str):
             files.append(Linted(path, "", (), data))
             continue
-        found = lint(path, data)
-        if not found.kind and not named:
+        there = _there(named(path, data)) if request.here else None
+        found = lint(path, data, there)
+        if not found.kind and not itself:
             passed += 1
             continue
         if request.fix:
             after = repaired(path, data)
             if after != data and agree(path, data, after):
                 _replace(path, data, after)
-                found = lint(path, after)
+                found = lint(path, after, there)
         files.append(found)
     return LintReport(__version__, tuple(files), passed, _references(files))
 
@@ -81,13 +90,13 @@ def _files(paths: Sequence[str]) -> Iterator[tuple[str, bool]]:
     for path in paths:
         if not os.path.exists(path):
             raise BadInput(f"{path} is not there: name a file or a folder")
-        for each, named in _walked(path) if os.path.isdir(path) else ((path, True),):
+        for each, itself in _walked(path) if os.path.isdir(path) else ((path, True),):
             count += 1
             if count > MOST:
                 raise BadInput(f"more than {MOST} files: name smaller folders")
             if each not in seen:
                 seen.add(each)
-                yield each, named
+                yield each, itself
 
 
 def _walked(folder: str) -> Iterator[tuple[str, bool]]:
@@ -114,6 +123,36 @@ def _content(path: str) -> bytes | str:
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return data if len(data) <= LARGEST else f"longer than {LARGEST >> 20} MiB"
+
+
+def _there(paths: Sequence[str]) -> dict[str, Named | None]:
+    """What is at the paths; what we may not look at is left out."""
+    found: dict[str, Named | None] = {}
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            found[path] = None
+        except OSError:
+            continue
+        else:
+            ended = _ended(path) if stat.S_ISREG(status.st_mode) else ""
+            found[path] = Named(stat.S_IMODE(status.st_mode), status.st_uid, ended)
+    return found
+
+
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
+
+
+def _ended(path: str) -> str:
+    """When the first certificate of a file expired; empty where it has not, or cannot be read."""
+    data = _content(path)
+    first = _PEM.search(data) if isinstance(data, bytes) else None
+    try:
+        after = describe(base64.b64decode(first[1])).not_after if first else ""
+    except (CertificateError, ValueError):
+        return ""
+    return after if after < rfc3339(time.time()) else ""
 
 
 def _replace(path: str, before: bytes, after: bytes) -> None:
