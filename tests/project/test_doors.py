@@ -22,7 +22,9 @@ DOORS = (
     (PROCESS, {"system", "demo"}),
 )
 # Rooms that get bytes and values and give values: the same today as tomorrow, here as elsewhere.
-PURE = {"model", "protocols", "configs", "imports", "logs", "assess", "rules", "plan", "export"}
+PURE = {
+    "model", "protocols", "configs", "imports", "logs", "assess", "rules", "lint", "plan", "export",
+}  # fmt: skip
 PURE_IMPORTS = {
     "time", "random", "secrets", "tempfile", "shutil", "glob", "io", "logging", "threading",
     "pathlib.Path", "os.environ", "os.urandom",

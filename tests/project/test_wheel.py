@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from mailseal import lint
 from mailseal.rules import RULES
 from mailseal.workflow.export import role
 from tests.project.tree import ROOT
@@ -22,6 +23,9 @@ def test_a_wheel_has_the_pages_of_the_rules_and_the_role(tmp_path: Path):
         for rule in RULES:
             page = packed.read(f"mailseal/rules/pages/{rule.id}.md")
             assert page == (ROOT / rule.page).read_bytes()
+        for fault in lint.RULES:
+            page = packed.read(f"mailseal/lint/pages/{fault.id}.md")
+            assert page == (ROOT / fault.page).read_bytes()
         for each in role():
             name = each.name.replace("roles/mailseal/", "mailseal/export/role/")
             assert packed.read(name) == each.content

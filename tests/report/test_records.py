@@ -20,6 +20,7 @@ from mailseal.model.known import (
     ReportPeriod,
     VerdictPeriod,
 )
+from mailseal.model.lint import Fault, Linted, LintReference, LintReport
 from mailseal.model.local import Holder, LocalHost, LocalListener, Program, Source
 from mailseal.model.login import JudgedLogin, Login, TlsFailure
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
@@ -41,6 +42,7 @@ DOCUMENTED = (
     ReportPeriod, KnownLogin, Logins, JudgedLogin, Login, TlsFailure,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
     Proof, Receipt, ChangeLine,
+    LintReport, Linted, Fault, LintReference,
 )  # fmt: skip
 
 

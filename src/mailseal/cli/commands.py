@@ -42,6 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "rollback": Entry("rollback", "Undo a change, and prove that the old service is back."),
     "runs": Entry("runs", "List what was changed on a host."),
     "receipts": Entry("receipts", "Who changed what on a host, with whose approval."),
+    "lint": Entry("lint", "Find faults of stunnel.conf and of the daemons' configurations."),
     "facts": Entry("facts", "What this host is, for planning elsewhere."),
     "completion": Entry("completion", "Print the completion script of a shell."),
 }

@@ -108,18 +108,22 @@ def writer(form: str, out: Output, fail_on: Severity | None) -> Writer:
     """A writer of results in one of the forms of `report.forms`. Raises as `Output.line` does."""
     from mailseal.report.forms import FORMS
 
-    return FORMS[form](Run(out.line, __version__, time.time, out.style, fail_on, _page))
+    return FORMS[form](Run(out.line, __version__, time.time, out.style, fail_on, page_of("rules")))
 
 
-def _page(rule: str) -> str:
-    """The documentation of a rule; docs/rules stands inside the package as rules/pages."""
-    from importlib.resources import files
+def page_of(room: str) -> Callable[[str], str]:
+    """The documentation of a room's rules; docs/ROOM stands inside the package as ROOM/pages."""
 
-    # A record may come from elsewhere, and name what it likes.
-    if not re.fullmatch(r"[a-z0-9-]+", rule):
-        return ""
-    page = files("mailseal").joinpath("rules", "pages", f"{rule}.md")
-    return page.read_text(encoding="utf-8") if page.is_file() else ""
+    def page(rule: str) -> str:
+        from importlib.resources import files
+
+        # A record may come from elsewhere, and name what it likes.
+        if not re.fullmatch(r"[a-z0-9-]+", rule):
+            return ""
+        file = files("mailseal").joinpath(room, "pages", f"{rule}.md")
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+    return page
 
 
 @contextlib.contextmanager

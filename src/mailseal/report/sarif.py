@@ -169,14 +169,14 @@ def _location(found: ScanResult) -> dict[str, Any]:
     origin = found.origin or Origin(found.asked or str(found.endpoint), 1)
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": _uri(origin.file)},
+            "artifactLocation": {"uri": uri(origin.file)},
             "region": {"startLine": origin.line},
         },
         "logicalLocations": logical,
     }
 
 
-def _uri(path: str) -> str:
+def uri(path: str) -> str:
     """A path as a URI reference: relative to the folder mailseal ran in, or `file:`."""
     quoted = quote(path.encode("utf-8", "surrogatepass"))
     return "file://" + quoted if path.startswith("/") else quoted

@@ -1,0 +1,72 @@
+"""What a rule for configuration files is: a record of plain values and one pure function.
+
+Strategy: a rule gets a parsed document and answers with places, words and, where that is safe,
+splices. It knows no file and no network: what is on the host is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mailseal.configs import stunnel
+from mailseal.configs.text import Span, Splice
+from mailseal.model.finding import Severity
+
+
+class Hit(NamedTuple):
+    """A place where a rule is broken. `splices` together are the safe fix; () where a person must
+    decide.
+    """
+
+    place: Span
+    said: str
+    splices: tuple[Splice, ...] = ()
+
+
+class Named(NamedTuple):
+    """What a configuration names, as it is on this host. `mode` are its permission bits, `owner` is
+    its user's number. `ended`: of a file with a certificate, when that expired (RFC 3339); empty
+    where it has not, or there is none.
+    """
+
+    mode: int
+    owner: int
+    ended: str = ""
+
+
+There = Mapping[str, Named | None]
+"""By path; None is what is not there. A path of which nothing is known is not in it."""
+
+
+class Here(NamedTuple):
+    """A document of stunnel.conf beside what it names on this host."""
+
+    document: stunnel.Document
+    there: There
+
+
+class Rule(NamedTuple):
+    """`kind` is the format of `lint.kinds` that the rule reads; with `-here` behind it the rule
+    reads a `Here`, and is asked on the host alone that the configuration is for. `stops`: the
+    program does not start with such a file.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    kind: str
+    why: str
+    fix: str
+    check: Callable[[Any], Iterator[Hit]]
+    stops: bool = False
+
+    @property
+    def page(self) -> str:
+        """The documentation of this rule."""
+        return f"docs/lint/{self.id}.md"
+
+
+def without(data: bytes, span: Span) -> tuple[Splice, ...]:
+    """Takes a whole line out."""
+    return (Splice(span.start, data[span.start : span.end], b""),)

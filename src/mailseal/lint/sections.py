@@ -1,0 +1,101 @@
+"""A service of stunnel.conf with all that is in force for it, as the rules ask for it.
+
+Strategy: the global options are part of every service, so a fault among them would be told once for
+each: whoever collects hits drops what stands at one place twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from mailseal.configs import stunnel
+from mailseal.configs.stunnel import HostPort, Option, Service
+from mailseal.configs.text import Span
+from mailseal.lint.mail import loopback
+
+
+class Part(NamedTuple):
+    """One service. `options` are by lower-case key, the global ones first."""
+
+    document: stunnel.Document
+    service: Service | None
+    options: Mapping[str, tuple[Option, ...]]
+
+    def last(self, key: str) -> Option | None:
+        """The assignment that counts of an option with one value."""
+        return self.options.get(key, (None,))[-1]
+
+    def value(self, key: str) -> str:
+        """The value that counts; empty where there is none."""
+        option = self.last(key)
+        return option.value.text if option else ""
+
+    def yes(self, key: str) -> bool:
+        return self.value(key).lower() == "yes"
+
+    def texts(self, key: str) -> list[str]:
+        """All values of an option that adds up."""
+        return [option.value.text for option in self.options.get(key, ())]
+
+    @property
+    def client(self) -> bool:
+        return self.yes("client")
+
+    @property
+    def name(self) -> str:
+        return self.service.name if self.service else ""
+
+    @property
+    def place(self) -> Span:
+        """Where the service begins."""
+        if self.service:
+            return self.service.section.name.span
+        return next(iter(self.options.values()))[0].key.span
+
+    def addresses(self, key: str) -> Iterator[tuple[Option, HostPort, int | None]]:
+        """Each TCP address of `accept` or `connect`, with its port number where it is one."""
+        for option in self.options.get(key, ()):
+            address = stunnel.parse_address(option.value.text)
+            if isinstance(address, HostPort):
+                yield option, address, address.port({})
+
+    @property
+    def backends(self) -> Iterator[tuple[Option, HostPort, int | None]]:
+        """What of `connect` is a port of this host."""
+        return (each for each in self.addresses("connect") if loopback(each[1].host, True))
+
+    @property
+    def open_accepts(self) -> list[tuple[Option, HostPort, int | None]]:
+        """What of `accept` other hosts reach."""
+        return [each for each in self.addresses("accept") if not loopback(each[1].host, False)]
+
+
+def every_option(document: stunnel.Document) -> list[Option]:
+    """All options as they stand in the file, global ones and those of services."""
+    return [item for item in document.items if isinstance(item, Option)]
+
+
+def parts(document: stunnel.Document) -> list[Part]:
+    """Each service; without any section the global options are one (inetd mode)."""
+    services: list[Service | None] = list(document.services)
+    if not services and document.globals:
+        services = [None]
+    return [Part(document, each, stunnel.effective(document, each)) for each in services]
+
+
+def named_paths(document: stunnel.Document) -> Iterator[tuple[str, Option, str]]:
+    """What a file names: the option's key in lower case, the option, and a path. Of a file that
+    stunnel writes the path is that of its folder. Only absolute ones, and none where stunnel runs
+    in a root of its own: what they mean there is not known.
+    """
+    options = every_option(document)
+    if any(option.key.text.lower() == "chroot" for option in options):
+        return
+    for option in options:
+        key, path = option.key.text.lower(), option.value.text
+        if path.startswith("/") and "\0" not in path:
+            if key in ("cert", "key"):
+                yield key, option, path
+            elif key in ("pid", "output"):
+                yield key, option, path.rpartition("/")[0] or "/"

@@ -1,0 +1,264 @@
+"""House rule 5 for every rule of `lint` (one file, id, fixture pair and page), and its laws."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+
+from mailseal.lint import BY_ID, RULES, lint, named, repaired
+from mailseal.lint.base import Named, Rule
+from mailseal.lint.kinds import kind_of
+from tests.certs import make
+from tests.configs.common import files
+from tests.configs.test_stunnel import listeners_of_stunnel, real
+from tests.project.tree import PACKAGE, ROOT
+
+HERE = Path(__file__).parent
+PATHS = {
+    "stunnel": "stunnel.conf",
+    "inetd": "inetd.conf",
+    "xinetd": "xinetd.d/mail",
+    "socket": "mail.socket",
+    "dovecot": "dovecot.conf",
+    "postfix": "master.cf",
+}
+ids = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+kinds = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+
+
+def path_of(rule: Rule) -> str:
+    return PATHS[rule.kind.removesuffix("-here")]
+
+
+def there(rule: Rule, which: str) -> dict[str, Named | None] | None:
+    """What is on the host, for rules that ask for that."""
+    if not rule.kind.endswith("-here"):
+        return None
+    facts = json.loads((HERE / rule.id / f"{which}.there.json").read_text())
+    return {path: Named(**fact) if fact else None for path, fact in facts.items()}
+
+
+def fixture(rule: Rule, which: str) -> bytes:
+    name = path_of(rule).rpartition("/")[2]
+    return (HERE / rule.id / f"{which}.{name}").read_bytes()
+
+
+def broken(path: str, data: bytes) -> list[str]:
+    return [fault.rule for fault in lint(path, data).faults]
+
+
+def test_every_file_is_a_rule_and_every_id_is_its_file():
+    files = {path.stem.replace("_", "-") for path in (PACKAGE / "lint").glob("*.py")}
+    assert files - {"--init--", "base", "kinds", "sections", "mail"} == set(BY_ID)
+    assert [rule for rule, count in Counter(rule.id for rule in RULES).items() if count > 1] == []
+
+
+@ids
+def test_the_bad_fixture_breaks_the_rule_and_the_good_one_breaks_none(rule):
+    bad = lint(path_of(rule), fixture(rule, "bad"), there(rule, "bad"))
+    assert rule.id in [fault.rule for fault in bad.faults]
+    for fault in bad.faults:
+        assert fault.said
+        assert fault.line > 0
+        assert fault.column > 0
+    good = lint(path_of(rule), fixture(rule, "good"), there(rule, "good"))
+    assert (good.faults, good.unread) == ((), "")
+
+
+@ids
+def test_the_page_says_the_same_as_the_rule_and_shows_its_fixtures(rule):
+    page = (ROOT / rule.page).read_text()
+    assert page.startswith(f"# {rule.id}: {rule.title}\n")
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert headings == ["Why", "Before", "After", "How to fix"]
+    words = " ".join(page.split())
+    assert rule.why in words
+    assert rule.fix in words
+    for which in ("bad", "good"):
+        shown = "".join(
+            f"    {line}".rstrip() + "\n" for line in fixture(rule, which).decode().splitlines()
+        )
+        assert shown in page, which
+
+
+@ids
+def test_a_fix_takes_the_fault_away_and_a_second_run_finds_nothing_more_to_fix(rule):
+    path, data = path_of(rule), fixture(rule, "bad")
+    after = repaired(path, data)
+    assert not any(fault.fixable for fault in lint(path, after).faults)
+    fixable = {fault.rule for fault in lint(path, data).faults if fault.fixable}
+    assert fixable.isdisjoint(broken(path, after))
+    assert (after != data) == bool(fixable)
+
+
+@kinds
+@given(files)
+def test_no_file_is_too_hostile(path, data):
+    lint(path, data, dict.fromkeys(named(path, data)))
+    after = repaired(path, data)
+    assert not any(fault.fixable for fault in lint(path, after).faults)
+    assert repaired(path, after) == after
+
+
+GUIDE = b"""\
+client = yes
+[pop2]
+accept  = 110
+connect = localhost:995
+options = PROTOCOL = pop2
+"""
+
+
+def test_every_fault_of_the_published_guide_is_named():
+    found = lint("/etc/stunnel/pop2.conf", GUIDE)
+    assert {(fault.line, fault.rule) for fault in found.faults} == {
+        (1, "stunnel-client-global"),
+        (2, "stunnel-client-unchecked"),
+        (2, "stunnel-foreground"),
+        (2, "stunnel-no-certificate"),
+        (3, "stunnel-client-open"),
+        (3, "stunnel-wrong-port"),
+        (4, "stunnel-wrong-port"),
+        (5, "stunnel-unknown-tls-option"),
+    }
+
+
+def test_what_keeps_a_cleartext_listener_from_starting_is_not_fixed():
+    assert repaired("stunnel.conf", GUIDE) == GUIDE
+    sealed = GUIDE.replace(b"client = yes\n", b"").replace(b"110", b"109")
+    assert b"options" not in repaired("stunnel.conf", sealed)
+
+
+def test_comments_and_order_stay():
+    head = b"; mine\r\nforeground = yes\r\n[pop2] \r\n  accept = ::1:109\r\n"
+    before = head + b"  debug = 7 ; much\r\n; end"
+    after = head + b"; much\r\n  debug = 5\r\n; end"
+    assert repaired("stunnel.conf", before) == after
+
+
+def test_two_sections_with_the_same_global_option_become_one():
+    before = b"[a]\nforeground = yes\n[b]\nforeground = yes\n"
+    assert repaired("stunnel.conf", before) == b"foreground = yes\n[a]\n[b]\n"
+
+
+WRAP = """\
+foreground = yes
+[pop2]
+accept = {accept}
+connect = {connect}
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("accept", "connect", "more", "rules"),
+    [
+        ("192.0.2.1:109", "/run/x", "cert = /c", []),
+        ("192.0.2.1:109", "127.0.0.1:109", "cert = /c", []),
+        ("192.0.2.1:109", "198.51.100.7:10109", "cert = /c", []),
+        ("192.0.2.1:109", "10109", "cert = /c", ["backend-port"]),
+        ("192.0.2.1:109", "::1:10109", "cert = /c", ["backend-port"]),
+        ("192.0.2.1:1109", "/x", "PSKsecrets = /p\nciphers = PSK", []),
+        (":::109", "/x", "cert = /c", []),
+        ("109", "/x", "cert = /c", ["accept-port-only"]),
+        ("/run/s", "m.example:995", "client = yes\nverifyPeer = yes\nCAfile = /c", ["wrong-port"]),
+        ("::1:109", "m.example:109", "client = yes\nverify = 3\nCAfile = /c", ["obsolete"]),
+        ("::1:109", "m.example:109", "client = yes\nverifyChain = yes", ["client-unchecked"]),
+        ("::1:109", "m.example:109", "client = YES\nverifyPeer = no", ["client-unchecked"]),
+        ("localhost:109", "x:109", "client = yes\nverifyChain = yes\ncheckIP = ::1", []),
+        ("192.0.2.1:109", "/x", "cert = /c\nsetuid = root", []),
+        ("192.0.2.1:1109", "/x", "cert = /c\nsetuid = mail", []),
+        ("/run/s", "/x", "cert = /c\nsetuid = mail", []),
+        ("::1:109", "/x", "cert = /c\nsslVersionMax = TLSv1.2\noptions = NO_TLSv1_3", []),
+        ("::1:109", "/x", "cert = /c\nsslVersionMin = TLSv1.3\noptions = NO_TLSv1_3",
+         ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nciphers = ALL:@SECLEVEL=1", ["security-level"]),
+        ("::1:109", "/x", "cert = /c\nsecurityLevel = 2", []),
+        ("::1:109", "/x", "cert = /c\noptions = -no_ticket\noptions = 0x4", []),
+        ("::1:109", "/x", "cert = /c\nprotocol = proxy", []),
+        ("::1:109", "/x", "cert = /c\nprotocol = nntp", ["unknown-protocol"]),
+        ("::1:110", "/x", "cert = /c\n[pop3]\naccept = ::1:110\nconnect = /x\ncert = /c\n"
+         "protocol = pop3", ["wrong-port"]),
+        ("::1:109", "/x", "cert = /c\nexecArgs = x # y", []),
+        ("::1:109", "127.0.0.1:25", "cert = /c", ["smtp-wrapped", "wrong-port"]),
+        ("::1:109", "192.0.2.7:109", "cert = /c\ndebug = daemon.7", []),
+    ],
+)  # fmt: skip
+def test_what_a_rule_of_stunnel_is_about_and_what_not(accept, connect, more, rules):
+    data = WRAP.format(accept=accept, connect=connect, more=more).encode()
+    assert sorted(broken("stunnel.conf", data)) == [f"stunnel-{rule}" for rule in rules]
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "kind"),
+    [
+        ("/etc/inetd.conf", b"", "inetd"),
+        ("/etc/xinetd.d/pop3", b"", "xinetd"),
+        ("/etc/xinetd.d/pop3.bak", b"", ""),
+        ("a/pop2.socket", b"", "socket"),
+        ("/etc/dovecot/conf.d/10-auth.conf", b"", "dovecot"),
+        ("/etc/postfix/master.cf", b"", "postfix"),
+        ("/etc/stunnel/x.conf", b"", "stunnel"),
+        ("roles/mail/files/tls", b"[pop2]\naccept = 109\n", "stunnel"),
+        ("/etc/my.cnf", b"[client]\nport = 1\n", ""),
+        ("notes.txt", b"accept = 1", ""),
+        ("stunnel/templates/a.conf", b"[{{ name }}]\naccept = {{ port }}\n", ""),
+    ],
+)
+def test_kinds_by_name_and_content(path, data, kind):
+    assert kind_of(path, data) == kind
+
+
+# ---- beside the real one -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A key and a certificate for it, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = x509.load_der_x509_certificate(make.certificate(key=key)).public_bytes(Encoding.PEM)
+    path: Path = tmp_path_factory.mktemp("certificate") / "both.pem"
+    path.write_bytes(private + public)
+    path.chmod(0o600)
+    return path
+
+
+@real
+def test_stunnel_does_not_start_without_the_folder_of_its_pid_file(tmp_path, certificate):
+    text = f"debug = 7\nforeground = yes\npid = {tmp_path}/none/pid\n[x]\naccept = 127.0.0.1:0\n"
+    text += f"connect = 127.0.0.1:1\ncert = {certificate}\n"
+    assert listeners_of_stunnel(tmp_path, text.encode()) is None
+    (tmp_path / "none").mkdir()
+    assert listeners_of_stunnel(tmp_path, text.encode()) is not None
+
+
+STUNNEL = [rule for rule in RULES if rule.kind == "stunnel"]
+UNTRIED = {
+    "stunnel-port-name": "whether it starts is up to /etc/services of the host",
+    "stunnel-foreground": "the process that is started ends, and its daemon would be nobody's",
+}
+"""Rules whose bad file is not started here, and why."""
+
+
+@real
+@pytest.mark.parametrize("rule", STUNNEL, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("which", ["bad", "good"])
+def test_stunnel_starts_or_does_not_as_the_rule_says(rule, which, tmp_path, certificate):
+    if which == "bad" and rule.id in UNTRIED:
+        pytest.skip(UNTRIED[rule.id])
+    text = fixture(rule, which).decode()
+    text = re.sub(r"/etc/mailseal/\w+\.(crt|key)", str(certificate), text)
+    # What this machine has on a port, which users, and how much it logs, does not matter here.
+    text = re.sub(r"(accept = (?:.*:)?)\d+", r"\g<1>0", text).replace("192.0.2.10:", "127.0.0.1:")
+    text = text.replace("setuid = stunnel4", "setuid = nobody").replace("debug = 5", "debug = 7")
+    # Client mode starts with a server that is not there; a name that is nowhere takes its time.
+    text = text.replace("mail.example:109", "127.0.0.1:1")
+    found = listeners_of_stunnel(tmp_path, b"debug = 7\npid =\n" + text.encode())
+    assert (found is None) == (which == "bad" and rule.stops)
