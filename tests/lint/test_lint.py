@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 
+from mailseal.configs import stunnel
 from mailseal.lint import BY_ID, RULES, lint, named, repaired
 from mailseal.lint.base import Named, Rule
 from mailseal.lint.kinds import kind_of
+from mailseal.lint.stunnel_global_in_service import GLOBAL
 from tests.certs import make
 from tests.configs.common import files
 from tests.configs.test_stunnel import listeners_of_stunnel, real
@@ -140,6 +142,19 @@ def test_comments_and_order_stay():
     before = head + b"  debug = 7 ; much\r\n; end"
     after = head + b"; much\r\n  debug = 5\r\n; end"
     assert repaired("stunnel.conf", before) == after
+
+
+def test_every_option_that_stands_too_low_is_moved():
+    low = sorted(GLOBAL - {"compression"})
+    text = "".join(f"[{key}]\n{key} = x\n" for key in low) + "[a]\ndebug = 7 ; x\n"
+    after = repaired("stunnel.conf", text.encode())
+    assert not any(fault.fixable for fault in lint("stunnel.conf", after).faults)
+    assert {option.key.text for option in stunnel.parse(after).globals} == set(low)
+
+
+def test_of_too_many_services_the_rest_is_not_clean():
+    data = b"foreground = yes\n" + b"[a]\naccept = ::1:109\nconnect = /x\ncert = /c\n" * 201
+    assert lint("stunnel.conf", data).unread == "line 802: more than 200 services"
 
 
 def test_two_sections_with_the_same_global_option_become_one():

@@ -51,7 +51,7 @@ from mailseal.lint import (
 )
 from mailseal.lint.base import Here, Hit, Rule, There
 from mailseal.lint.kinds import PARSERS, kind_of
-from mailseal.lint.sections import named_paths
+from mailseal.lint.sections import MOST, named_paths
 from mailseal.model.finding import Severity
 from mailseal.model.lint import Fault, Linted
 
@@ -95,8 +95,8 @@ RULES: tuple[Rule, ...] = (
 )
 BY_ID = {rule.id: rule for rule in RULES}
 
-ROUNDS = 8
-"""Of fixes. Each takes faults away; a few rules wait for another's."""
+ROUNDS = 32
+"""Of fixes. Each option that moves above the sections takes one, and there are some twenty."""
 
 
 class _Found(NamedTuple):
@@ -129,9 +129,13 @@ def repaired(path: str, data: bytes) -> bytes:
     kind = kind_of(path, data)
     for _ in range(ROUNDS if kind else 0):
         splices: list[Splice] = []
+        done = 0
         for each in _found(kind, PARSERS[kind](data)):
-            if each.hit.splices and not _overlap(splices, each.hit.splices):
-                splices += each.hit.splices
+            # One fix a round for each stretch of the file; what touches it waits for the next.
+            own = sorted(each.hit.splices, key=lambda splice: splice.offset)
+            if own and own[0].offset >= done:
+                splices += own
+                done = own[-1].offset + max(len(own[-1].old), 1)
         if not splices:
             break
         data = apply_splices(data, splices)
@@ -153,16 +157,6 @@ def _found(kind: str, document: Any, there: There | None = None) -> list[_Found]
         _Found(each.rule, each.hit._replace(splices=())) if critical and each.rule.stops else each
         for each in found
     ]
-
-
-def _overlap(taken: list[Splice], more: tuple[Splice, ...]) -> bool:
-    """Whether a fix touches what another one changes; insertions at one place get along."""
-    return any(
-        a.offset < b.offset + len(b.old) and b.offset < a.offset + len(a.old)
-        for a in taken
-        for b in more
-        if a.old or b.old
-    )
 
 
 def _fault(each: _Found) -> Fault:
@@ -196,6 +190,9 @@ def _unread(kind: str, document: Any) -> str:
 
 
 def _included(document: stunnel.Document) -> str:
+    services = document.services
+    if len(services) > MOST:
+        return f"line {services[MOST].section.span.line}: more than {MOST} services"
     for item in document.items:
         if isinstance(item, stunnel.Option) and item.key.text.lower() == "include":
             return f"line {item.span.line}: include is not followed: name that folder as well"

@@ -6,7 +6,8 @@ each: whoever collects hits drops what stands at one place twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from mailseal.configs import stunnel
@@ -71,6 +72,10 @@ class Part(NamedTuple):
         return [each for each in self.addresses("accept") if not loopback(each[1].host, False)]
 
 
+MOST = 200
+"""Services that are looked at: what is global is asked of each."""
+
+
 def every_option(document: stunnel.Document) -> list[Option]:
     """All options as they stand in the file, global ones and those of services."""
     return [item for item in document.items if isinstance(item, Option)]
@@ -78,10 +83,23 @@ def every_option(document: stunnel.Document) -> list[Option]:
 
 def parts(document: stunnel.Document) -> list[Part]:
     """Each service; without any section the global options are one (inetd mode)."""
-    services: list[Service | None] = list(document.services)
-    if not services and document.globals:
-        services = [None]
-    return [Part(document, each, stunnel.effective(document, each)) for each in services]
+    above = _by_key(document.globals)
+    services = document.services[:MOST]
+    if not services:
+        return [Part(document, None, above)] if above else []
+    made = []
+    for service in services:
+        own = _by_key(service.options)
+        both = {key: above.get(key, ()) + options for key, options in own.items()}
+        made.append(Part(document, service, ChainMap(both, above)))
+    return made
+
+
+def _by_key(options: Iterable[Option]) -> dict[str, tuple[Option, ...]]:
+    found: dict[str, list[Option]] = {}
+    for option in options:
+        found.setdefault(option.key.text.lower(), []).append(option)
+    return {key: tuple(same) for key, same in found.items()}
 
 
 def named_paths(document: stunnel.Document) -> Iterator[tuple[str, Option, str]]:
