@@ -86,13 +86,15 @@ class Sessions:
         before = self.pop(key)
         if before is not None:
             self._end(before)
-        self._make_room()
+        elif len(self.open) >= self._most:
+            self._end(self._oldest())
         made = self.open[key] = Session()
         return made
 
     def wait(self, key: Hashable, first: First) -> None:
         """A session that is not open yet begins, with a line that is not read."""
-        self._make_room()
+        if len(self.open) >= self._most:
+            self._end(self._oldest())
         self.open[key] = first
 
     def take(self, key: Hashable) -> First | None:
@@ -105,19 +107,19 @@ class Sessions:
 
     def pop(self, key: Hashable) -> Session | None:
         """The session, which is no longer open; `end` does not hear of it."""
-        found = self.get(key)
-        self.open.pop(key, None)
-        return found
+        found = self.open.pop(key, None)
+        return self._ended(key, found) if isinstance(found, tuple) else found
+
+    def _ended(self, key: Hashable, first: First) -> Session:
+        whole = self._whole(key, first)
+        del self.open[key]
+        return whole
 
     def all(self) -> Iterator[Session]:
         """Those that are open, which they are no longer."""
         while self.open:
-            found = self.pop(next(iter(self.open)))
-            assert found is not None
-            yield found
+            yield self._oldest()
 
-    def _make_room(self) -> None:
-        if len(self.open) >= self._most:
-            oldest = self.pop(next(iter(self.open)))
-            assert oldest is not None
-            self._end(oldest)
+    def _oldest(self) -> Session:
+        key, found = self.open.popitem(last=False)
+        return self._ended(key, found) if isinstance(found, tuple) else found
