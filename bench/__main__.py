@@ -18,6 +18,7 @@ BENCHES = {
     "start": "bench.start",
     "store": "bench.store",
     "switch": "bench.switch",
+    "terminators": "bench.terminators",
     "wire": "bench.wire",
 }
 
