@@ -15,6 +15,7 @@ BENCHES = {
     "logs": "bench.logs",
     "scan": "bench.scan",
     "scan_scale": "bench.scan_scale",
+    "seal": "bench.seal",
     "start": "bench.start",
     "store": "bench.store",
     "switch": "bench.switch",
