@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from bench.process import BenchError
 from bench.table import Table
-from lab import Host, Lab, LabError, missing
+from lab import Client, Host, Lab, LabError, Network, missing
 from lab.daemons import DAEMONS, install
-from tests.lab.story import Ran, Scene, desk, install_stunnel, mailseal, scene
+from tests.lab.story import Ran, desk_of, install_stunnel, mailseal
 
 _EVERY = 0.05
 """Seconds between two connections of who knocks at the port."""
@@ -67,31 +67,42 @@ def run(rounds: int) -> Table:
 
 
 def _turns(lab: Lab, way: Way, rounds: int) -> list[tuple[float, float, float]]:
-    if way.starter in DAEMONS:
-        daemon = DAEMONS[way.starter]
-        on = scene(lab, daemon.system, "inetd")
-        install(on.mail, daemon, "permitted", ("192.0.2.99", "2001:db8:1::99"))
-    else:
-        on = scene(lab, "bookworm", way.starter)
+    net = lab.network()
+    mail = _mail_host(lab, net, way)
     if "wrap" in way.options:
-        install_stunnel(on.mail)
-    far = desk(on)
+        install_stunnel(mail)
+    client, far = lab.client(net, "client"), desk_of(lab, net, mail)
     here = ("--on", "ssh://mailhost")
     turns = []
     for _ in range(rounds):
         plan = ("ssh://mailhost", "--port", str(way.port), *way.options, "-o", "p", "--overwrite")
         _done(mailseal(far, "plan", *plan))
-        with _knocking(on, way.port) as knocking:
+        with _knocking(client, mail.ipv4, way.port) as knocking:
             applied = _timed(far, "apply", "p", *here, "--yes")
             longest, _ = knocking.communicate(b"\n", timeout=10)
         turns.append((applied, _timed(far, "rollback", *here), float(longest)))
     return turns
 
 
+def _mail_host(lab: Lab, net: Network, way: Way) -> Host:
+    daemon = DAEMONS.get(way.starter)
+    mail = lab.host("mailhost", system=daemon.system if daemon else "bookworm", network=net)
+    if daemon:
+        install(mail, daemon, "permitted", ("192.0.2.99", "2001:db8:1::99"))
+        return mail
+    mail.install_pop2d(way.starter, "--bad-login-delay 0")
+    if way.starter == "inetd":
+        # It would end a service that starts more than 256 times a minute (inetd(8)).
+        mail.run(["sed", "-i", "s/nowait/nowait.6000/", "/etc/inetd.conf"])
+        mail.run(["systemctl", "restart", "inetd"])
+        mail.wait_listening(109)
+    return mail
+
+
 @contextlib.contextmanager
-def _knocking(on: Scene, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    argv = [sys.executable, "-I", "-c", _KNOCK, on.mail.ipv4, str(port), str(_EVERY)]
-    with on.client.popen(argv) as child:
+def _knocking(client: Client, address: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    argv = [sys.executable, "-I", "-c", _KNOCK, address, str(port), str(_EVERY)]
+    with client.popen(argv) as child:
         try:
             yield child
         finally:
