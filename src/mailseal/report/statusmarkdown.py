@@ -41,6 +41,9 @@ def lines(told: Status, style: Style = PLAIN) -> Iterator[str]:
     yield from ("", "## Who still logs in in cleartext", "")
     yield from status.people_words(told)
     yield from _table(status.PEOPLE, status.people_rows(told))
+    yield from ("", "## Software and updates", "")
+    yield from status.software_words(told)
+    yield from _table(status.SOFTWARE, map(status.software_row, told.software.listed))
     yield from ("", f"## Fixed since {day(told.since)}", "")
     yield from _findings(told.fixed, status.fixed_facts, _both)
     if told.changes is not None:
