@@ -30,7 +30,7 @@ def _text(out: Output, found: Local) -> None:
 def _lines(out: Output, found: Local) -> None:
     for what, why in found.local.unread.items():
         click.echo(harmless(f"not read: {what}: {why}"), err=True)
-    for value in (*found.local.listeners, *found.assets, *found.results):
+    for value in (*found.local.listeners, *found.results):
         out.line(records.line(value))
 
 
