@@ -75,6 +75,34 @@ def test_a_banner_alone_ends_nothing():
     assert asset.doubtful
 
 
+def test_a_banner_alone_supports_nothing():
+    ((_, standing),) = standings(made(banner="Dovecot 2.4.1"))
+    assert standing is Standing.UNKNOWN
+
+
+def test_what_answers_behind_another_program_is_a_doubt():
+    stunnel = Package("stunnel4", "3:5.68", "Debian", "main")
+    there = installed(stunnel, programs=(Program("/usr/bin/stunnel4", "stunnel4", "3:5.68"),))
+    assert standings(made(there, banner="Dovecot 2.2.36")) == [
+        ("stunnel4 3:5.68", Standing.EXTENDED),
+        ("Dovecot 2.2.36", Standing.UNKNOWN),
+    ]
+
+
+def test_a_super_server_s_package_does_not_speak_for_what_it_starts():
+    inetd = Package("openbsd-inetd", "0.2", "Debian", "main")
+    programs = (
+        Program("/usr/sbin/inetd", inetd.name, inetd.version),
+        Program("/usr/local/sbin/ipop2d", "", ""),
+    )
+    asset = made(installed(inetd, programs=programs), banner="UW 2007f")
+    assert [standing for _, standing in standings(asset)] == [
+        Standing.EXTENDED,
+        None,
+        Standing.ENDED,
+    ]
+
+
 def test_a_program_of_no_package_is_judged_by_its_banner():
     program = Program("/usr/local/sbin/qpopper", "", "")
     asset = made(installed(programs=(program,)), banner="Qpopper 4.1.0")
@@ -134,7 +162,7 @@ def test_the_most_urgent_come_first():
     ordinary = made(installed(replace(DOVECOT, update="2")))
     security = made(installed(replace(DOVECOT, update="2", security=True)))
     overdue = made(installed(replace(DOVECOT, update="2"), since=late))
-    ended = made(installed(replace(DOVECOT, vendor=""), programs=()), banner="UW")
+    ended = made(installed(DOVECOT, programs=(Program("/x", "", ""),)), banner="UW")
     order = [overdue, ended, security, ordinary, made(), made(INSTALLED)]
     mixed = [order[number] for number in (3, 5, 0, 4, 2, 1)]
     assert sorted(mixed, key=urgency) == order

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mailseal.model.asset import Asset
 from mailseal.model.local import Extent, LocalHost, Package, Program, Software
 from mailseal.model.moment import seconds
 from mailseal.store import Filter, Store
@@ -17,13 +18,20 @@ INETD = Package("openbsd-inetd", "1", "Debian", "main", update="2", security=Tru
 FRESH = "2026-11-20T00:00:00.000Z"
 
 
+def one(told: LocalHost, store: Store | None, moment: float = NOW) -> tuple[Asset, str]:
+    """The asset of the one listener, and why nothing was recorded."""
+    (asset,), problem = of_host(told, store, "default", now=lambda: moment)
+    assert asset is not None
+    return asset, problem
+
+
 def found(*listeners, addresses: tuple[str, ...] = ("192.0.2.7", "2001:db8::7")) -> LocalHost:
     told = Software("debian 12", "Debian", "apt", FRESH, (INETD, Package("other", "1")))
     return replace(host(*listeners), addresses=addresses, software=told)
 
 
 def test_each_listener_has_the_updates_of_its_own_programs():
-    (asset,), problem = of_host(found(LISTENER), None, "default", now=lambda: NOW)
+    asset, problem = one(found(LISTENER), None)
     assert [each.package for each in asset.updates] == ["openbsd-inetd"]
     assert (str(asset.endpoint), asset.updates[0].due, problem) == ("[::]:109", "2026-12-05", "")
 
@@ -50,7 +58,7 @@ def test_the_day_is_counted_from_the_first_time(tmp_path: Path):
     with Store.open(str(tmp_path / "store")) as store:
         of_host(found(LISTENER), store, "default", now=lambda: NOW)
         later = NOW + 20 * 86400
-        (asset,), _ = of_host(found(LISTENER), store, "default", now=lambda: later)
+        asset, _ = one(found(LISTENER), store, later)
         assert (asset.updates[0].due, asset.overdue) == ("2026-12-05", True)
         assert all(each.overdue for each in software(store, Filter(), now=lambda: later))
 
@@ -59,22 +67,29 @@ def test_addresses_that_are_none_are_left_out(tmp_path: Path):
     with Store.open(str(tmp_path / "store")) as store:
         of_host(found(LISTENER, addresses=("x", "")), store, "default", now=lambda: NOW)
         assert list(store.software(Filter())) == []
-        _, problem = of_host(found(LISTENER, addresses=()), store, "default", now=lambda: NOW)
+        _, problem = one(found(LISTENER, addresses=()), store)
         assert "addresses were not told" in problem
 
 
 def test_what_cannot_be_recorded_is_shown_all_the_same(tmp_path: Path):
     with Store.open(str(tmp_path / "store")) as store:
         store._connection.execute("PRAGMA query_only = ON")
-        (asset,), problem = of_host(found(LISTENER), store, "default", now=lambda: NOW)
+        asset, problem = one(found(LISTENER), store)
         assert asset.updates
         assert "not recorded" in problem
 
 
 def test_a_program_of_no_package_has_nobody(tmp_path: Path):
     alone = replace(LISTENER, programs=(Program("/usr/local/sbin/ipop2d", "", ""),), gaps=("x",))
-    (asset,), _ = of_host(found(alone), None, "default", now=lambda: NOW)
+    asset, _ = one(found(alone), None)
     assert (asset.doubtful, asset.gaps) == (True, ("x",))
+
+
+@pytest.mark.parametrize("address", ["localhost", "", "::0", "192.0.2.7/24"])
+def test_what_is_no_address_is_no_asset(tmp_path: Path, address: str):
+    told = found(replace(LISTENER, address=address, extent=Extent.ADDRESS))
+    with Store.open(str(tmp_path / "store")) as store:
+        assert of_host(told, store, "default")[0] == (None,)
 
 
 def test_only_a_store_that_is_there_or_named_is_kept(tmp_path: Path):

@@ -68,15 +68,25 @@ def _products(known: KnownSoftware, now: float) -> Iterator[Product]:
     there = known.installed
     if there:
         yield from (_product(program, there, known.banner, now) for program in there.programs)
-    packaged = there is not None and any(program.package for program in there.programs)
-    told = [("banner", known.banner), *known.reports]
-    for by, words in told:
+    for by, words in (("banner", known.banner), *known.reports):
         if words:
             name, version = _parted(words)
-            support = None if packaged else of_makers(name, version, now)
-            if support and there is None:
-                support = _unsure(support)
-            yield Product(name, version, by, support)
+            yield Product(name, version, by, _shown(name, version, there, now))
+
+
+def _shown(name: str, version: str, there: Installed | None, now: float) -> Support | None:
+    """Of a product that shows itself. Nothing where its package says it better."""
+    support = of_makers(name, version, now)
+    if there is None:
+        return _unsure(support, "`mailseal local` asks the host")
+    packages = [program.package for program in there.programs]
+    brand = name.lower().partition(" ")[0]
+    if any(brand in each for each in packages):
+        return None
+    if "" in packages:
+        return support
+    # What listens passes on to it: stunnel, a super-server whose line was not found.
+    return _unsure(support, "which program answers was not told")
 
 
 def _product(program: Program, there: Installed, banner: str, now: float) -> Product:
@@ -107,11 +117,11 @@ def _parted(words: str) -> tuple[str, str]:
     return (name, version) if name and version[:1].isdigit() else (words, "")
 
 
-def _unsure(support: Support) -> Support:
-    if support.standing is not Standing.ENDED:
-        return support
-    why = support.why + "; a distribution may still mend it: `mailseal local` asks the host"
-    return replace(support, standing=Standing.UNKNOWN, why=why)
+def _unsure(support: Support, hint: str) -> Support:
+    """A distribution may mend what its makers do not, and not mend what they do."""
+    why = f"{support.why}, say its makers; if a distribution's, it is judged by that: {hint}"
+    known = support.standing is not Standing.UNKNOWN
+    return replace(support, standing=Standing.UNKNOWN, why=why if known else support.why)
 
 
 # -- updates ---------------------------------------------------------------------------------------

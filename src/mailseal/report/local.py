@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 from mailseal.model.asset import Asset
 from mailseal.model.local import Extent, Holder, LocalHost, LocalListener, Program
@@ -21,13 +22,13 @@ from mailseal.report.style import PLAIN, Style, harmless
 @dataclass(frozen=True)
 class Local:
     """A host's listeners as one document; `results` of the looks at them; `assets` are the software
-    of each listener, in their order.
+    of each listener, in their order, None where nothing listens.
     """
 
     mailseal: str
     local: LocalHost
     results: tuple[ScanResult, ...] = ()
-    assets: tuple[Asset, ...] = ()
+    assets: tuple[Optional[Asset], ...] = ()  # noqa: UP045
 
 
 _REACH = {
@@ -40,7 +41,9 @@ _REACH = {
 _COLOURS = {Extent.EVERYWHERE: "yellow", Extent.ADDRESS: "yellow"}
 
 
-def text(found: LocalHost, style: Style = PLAIN, software: Sequence[Asset] = ()) -> Iterator[str]:
+def text(
+    found: LocalHost, style: Style = PLAIN, software: Sequence[Asset | None] = ()
+) -> Iterator[str]:
     """Lines: the listeners by service, then what could not be read, then their number. `software`
     is that of the listeners, in their order.
     """
@@ -59,11 +62,14 @@ def text(found: LocalHost, style: Style = PLAIN, software: Sequence[Asset] = ())
     yield f"{harmless(found.host) or 'this host'}: {up} listening{tail}"
 
 
-def _gaps(found: LocalHost, software: Sequence[Asset]) -> Iterator[str]:
+def _gaps(found: LocalHost, software: Sequence[Asset | None]) -> Iterator[str]:
     """Why it could not be told what waits: of the host once, and not for each listener."""
     told = {gap for listener in found.listeners for gap in listener.gaps}
     yield from (
-        gap.removeprefix("updates: ") for each in software for gap in each.gaps if gap not in told
+        gap.removeprefix("updates: ")
+        for each in software
+        for gap in (each.gaps if each else ())
+        if gap not in told
     )
 
 

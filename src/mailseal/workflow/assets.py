@@ -8,10 +8,9 @@ host thinks of the time decides nothing.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from mailseal.assets import judge
@@ -56,47 +55,48 @@ def of_host(
     site: str,
     terms: Terms = TERMS,
     now: Clock = time.time,
-) -> tuple[tuple[Asset, ...], str]:
-    """One for each listener, in their order; at the address that it listens on. Where there is a
-    store, it keeps what was said; why it does not, empty where it does.
+) -> tuple[tuple[Asset | None, ...], str]:
+    """One for each listener, in their order, at the address that it listens on; None where nothing
+    listens. Where there is a store, it keeps what was said; why it does not, empty where it does.
     """
     moment = now()
     told = [_installed(found, each, rfc3339(moment), site) for each in found.listeners]
+    since: Mapping[Endpoint, Mapping[str, str]] = {}
     problem = ""
     if store is not None:
+        copies = [
+            replace(one, endpoint=endpoint)
+            for listener, one in zip(found.listeners, told, strict=True)
+            if one
+            for endpoint in _endpoints(found, listener, one)
+        ]
         try:
-            told = _recorded(store, found, told)
+            since = {each.endpoint: each.since for each in store.record_installed(copies)}
         except StoreError as error:
             problem = f"{error}; what was found is shown, and not recorded"
         if not found.addresses:
             problem = problem or "not recorded: the host's own addresses were not told"
-    made = (judge(KnownSoftware(each.endpoint, installed=each), moment, terms) for each in told)
+    made: list[Asset | None] = []
+    for listener, one in zip(found.listeners, told, strict=True):
+        asset = None
+        if one:
+            known = (since.get(each) for each in _endpoints(found, listener, one))
+            one = replace(one, since=next(filter(None, known), {}))
+            asset = judge(KnownSoftware(one.endpoint, installed=one), moment, terms)
+        made.append(asset)
     return tuple(made), problem
 
 
-def _recorded(store: Store, found: LocalHost, told: Sequence[Installed]) -> list[Installed]:
-    """The same, with the moments that the store knows."""
-    places = [
-        [Endpoint(each, one.endpoint.port, one.endpoint.site) for each in _addresses(found, at)]
-        for at, one in zip(found.listeners, told, strict=True)
-    ]
-    copies = (
-        replace(one, endpoint=endpoint)
-        for one, endpoints in zip(told, places, strict=True)
-        for endpoint in endpoints
-    )
-    kept = {each.endpoint: each.since for each in store.record_installed(tuple(copies))}
-    return [
-        replace(one, since=kept[endpoints[0]]) if endpoints else one
-        for one, endpoints in zip(told, places, strict=True)
-    ]
-
-
-def _installed(found: LocalHost, listener: LocalListener, taken: str, site: str) -> Installed:
+def _installed(
+    found: LocalHost, listener: LocalListener, taken: str, site: str
+) -> Installed | None:
     names = {program.package for program in listener.programs}
     packages = tuple(each for each in found.software.packages if each.name in names)
+    endpoint = _endpoint(listener.address, listener.port, site)
+    if endpoint is None or not listener.listening:
+        return None
     return Installed(
-        endpoint=Endpoint(listener.address, listener.port, site),
+        endpoint=endpoint,
         host=found.host,
         taken=taken,
         programs=listener.programs,
@@ -105,18 +105,20 @@ def _installed(found: LocalHost, listener: LocalListener, taken: str, site: str)
     )
 
 
-def _addresses(found: LocalHost, listener: LocalListener) -> tuple[str, ...]:
+def _endpoints(found: LocalHost, listener: LocalListener, told: Installed) -> list[Endpoint]:
     """Where others reach it; none where they do not, or in another network."""
-    if not listener.listening or listener.extent not in (Extent.EVERYWHERE, Extent.ADDRESS):
-        return ()
     if listener.extent is Extent.ADDRESS:
-        return (listener.address,)
-    families = {"ipv4": (4,), "ipv6": (6,), "both": (4, 6)}[listener.family]
-    return tuple(each for each in found.addresses if _family(each) in families)
+        return [told.endpoint]
+    if listener.extent is not Extent.EVERYWHERE:
+        return []
+    own = (_endpoint(each, listener.port, told.endpoint.site) for each in found.addresses)
+    kinds = {"ipv4": (False,), "ipv6": (True,)}.get(listener.family, (False, True))
+    return [each for each in own if each and (":" in each.address) in kinds]
 
 
-def _family(address: str) -> int:
+def _endpoint(address: str, port: int, site: str) -> Endpoint | None:
+    """None for what is no address: another host may say anything."""
     try:
-        return ipaddress.ip_address(address).version
+        return Endpoint(address, port, site)
     except ValueError:
-        return 0
+        return None
