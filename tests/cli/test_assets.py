@@ -44,7 +44,7 @@ def test_the_list_and_its_exit_code(path: Path):
         "192.0.2.7:109", "unknown", "1 security", "2026-01-29 overdue", "never",
         "dovecot-core 1; UW 2007f.75",
     ]  # fmt: skip
-    assert last == "1 endpoint: 1 overdue, 0 ended, 1 not told in all"
+    assert last.startswith("1 endpoint: 1 with an overdue update, 0 with software that nobody")
 
 
 def test_as_records(path: Path):
@@ -68,7 +68,7 @@ def test_a_review_is_kept_with_who_made_it(path: Path):
     assert re.search(rf"reviewed  \S+ by \S+ \(uid {os.getuid()}\) on \S+; next by \d{{4}}-", said)
     assert "dovecot-core 1 to 2, security, overdue since 2026-01-29" in said
     run = mailseal("report", "--store", str(path), "--format", "markdown")
-    assert b"Of 1 endpoint: 1 with an update that is overdue" in run.stdout
+    assert b"1 endpoint: 1 with an overdue update" in run.stdout
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,10 @@ from mailseal.model.known import (
 )
 from mailseal.model.login import JudgedLogin, Meaning
 from mailseal.model.look import Endpoint
+from mailseal.report.assets import Ranked
 from mailseal.report.logins import Logins
 from mailseal.report.result import Reference
-from mailseal.report.status import Listed, People, SoftwareStatus, Status
+from mailseal.report.status import Listed, People, Status
 from mailseal.rules import BY_ID
 from tests.report.make import REPORT, hostile
 from tests.store.make import login, moment
@@ -99,7 +100,7 @@ def status(text: str = "x", **changes) -> Status:
             undecided=1,
             unplaced=1,
         ),
-        software=SoftwareStatus((asset(text),), 2, 1, 1, 1),
+        software=Ranked((asset(text),), 2, "2 endpoints"),
         references=(
             Reference(rule.id, rule.cvss, rule.cwe, rule.standards, rule.scanners, rule.page),
         ),

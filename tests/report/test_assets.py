@@ -7,13 +7,22 @@ import pytest
 from mailseal.model.asset import Asset, PendingUpdate, Product, Standing, Support
 from mailseal.model.local import Extent
 from mailseal.model.look import Endpoint
-from mailseal.report import assets
-from mailseal.report.assets import FORMS, AssetSum, cells, facts, lines, standing, text
+from mailseal.report.assets import (
+    FORMS,
+    AssetSum,
+    Ranked,
+    cells,
+    facts,
+    lines,
+    ranked_words,
+    row,
+    standing,
+    text,
+)
 from mailseal.report.local import text as local_text
-from mailseal.report.status import software_row, software_words
+from mailseal.report.style import PLAIN
 from tests.report.make import HOSTILE
 from tests.report.status import asset as hostile_asset
-from tests.report.status import status
 from tests.report.test_local import LISTENER, host
 
 SUPPORTED = Support(Standing.SUPPORTED, "Debian 13, until 2028-08-09", "2028-08-09")
@@ -67,7 +76,7 @@ def test_what_could_not_be_told_is_never_none():
     assert dict(facts(doubt))["updates"] == ()
     bare = replace(CLEAN, products=())
     assert (standing(bare), cells(bare)[-1]) == (Standing.UNKNOWN, "not known")
-    assert software_row(bare)[2] == "not known"
+    assert row(bare)[2] == "not known"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,10 @@ def test_the_list_ends_with_its_sum():
     said = list(text(iter(listed), total))
     assert said[0].split() == ["ENDPOINT", "SUPPORT", "UPDATES", "DUE", "REVIEWED", "SOFTWARE"]
     assert said[2].startswith("192.0.2.8:109 in lab")
-    assert said[-1] == "3 endpoints: 1 overdue, 1 ended, 1 not told in all"
+    assert said[-1] == (
+        "3 endpoints: 1 with an overdue update, 1 with software that nobody mends,"
+        " 1 where not all could be told"
+    )
     assert total.exposed
     assert AssetSum().doubtful
     assert list(text(iter(()), AssetSum()))[-1].startswith("nothing is known there")
@@ -105,7 +117,7 @@ def test_the_list_ends_with_its_sum():
 def test_hostile_text_does_not_get_through():
     asset = hostile_asset(HOSTILE)
     for form in FORMS.values():
-        said = "\n".join(form(iter([asset]), AssetSum(), assets.PLAIN))
+        said = "\n".join(form(iter([asset]), AssetSum(), PLAIN))
         assert all(char.isprintable() or char == "\n" for char in said)
     assert all(each.isprintable() for each in lines(asset))
     found = host(LISTENER)
@@ -125,8 +137,8 @@ def test_local_tells_them_below_the_program_and_gaps_once():
 
 
 def test_the_report_says_how_many_are_listed():
-    told = list(software_words(status()))
-    assert told[0].startswith("Of 2 endpoints: 1 with an update that is overdue, 1 with software")
-    assert told[1] == "The 1 most urgent of them are listed."
-    empty = replace(status().software, listed=(), count=0)
-    assert "no host was asked" in next(software_words(status(software=empty)))
+    assert list(ranked_words(Ranked((CLEAN,), 2, "nothing is"))) == [
+        "Nothing is.",
+        "The 1 most urgent of them are listed.",
+    ]
+    assert list(ranked_words(Ranked((), 0, "x"))) == ["X."]

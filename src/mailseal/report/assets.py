@@ -46,14 +46,20 @@ class AssetSum:
     def __str__(self) -> str:
         if not self.assets:
             return "nothing is known there: no endpoint answered, and no host was asked"
-        counts = (
-            (self.overdue, "overdue"),
-            (self.ended, "ended"),
-            (self.unsure, "not told in all"),
-        )
-        words = ", ".join(f"{number} {what}" for number, what in counts)
         plural = "" if self.assets == 1 else "s"
-        return f"{self.assets} endpoint{plural}: {words}"
+        return (
+            f"{self.assets} endpoint{plural}: {self.overdue} with an overdue update, {self.ended} "
+            f"with software that nobody mends, {self.unsure} where not all could be told"
+        )
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The most urgent assets, how many there are in all, and the sum of all in words."""
+
+    listed: tuple[Asset, ...]
+    count: int
+    sum: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,26 @@ def cells(asset: Asset) -> tuple[str, ...]:
     where = str(endpoint) if endpoint.site == "default" else f"{endpoint} in {endpoint.site}"
     about = (standing(asset).value, updates(asset), due(asset), reviewed(asset), software(asset))
     return (where, *about)
+
+
+TABLE = ("Endpoint", "Software", "Support", "Updates", "Due", "Last review", "Could not tell")
+"""Of a report."""
+
+
+def row(asset: Asset) -> tuple[str, ...]:
+    """As TABLE."""
+    said = dict(verdicts(asset))
+    where, _, waiting, first, review, products = cells(asset)
+    support = "; ".join(said["support"]) or "not known"
+    waiting = "; ".join(said["updates"]) or waiting
+    return (where, products, support, waiting, first, review, "; ".join(asset.gaps) or "-")
+
+
+def ranked_words(ranked: Ranked) -> Iterator[str]:
+    """Lines above the table."""
+    yield ranked.sum[:1].upper() + ranked.sum[1:] + "."
+    if ranked.count > len(ranked.listed):
+        yield f"The {len(ranked.listed)} most urgent of them are listed."
 
 
 def text(assets: Iterator[Asset], total: AssetSum, style: Style = PLAIN) -> Iterator[str]:

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mailseal.model.asset import Asset
 from mailseal.model.change import ChangeHistory, ChangeLine
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, Interval, KnownFinding, LookPeriod, Undecided
 from mailseal.model.moment import rfc3339, seconds
-from mailseal.report import assets
+from mailseal.report.assets import Ranked
 from mailseal.report.change import approval
 from mailseal.report.chart import Step, steps
 from mailseal.report.logins import Logins
@@ -69,17 +68,6 @@ class People:
 
 
 @dataclass(frozen=True)
-class SoftwareStatus:
-    """Endpoints as assets: the most urgent ones, and how many there are of each kind in all."""
-
-    listed: tuple[Asset, ...]
-    count: int
-    overdue: int
-    ended: int
-    doubtful: int
-
-
-@dataclass(frozen=True)
 class Status:
     """The whole. Moments are RFC 3339 UTC: it was `made` of what is known by then; what was fixed
     and who logged in is told from `since` on. `looked` are the first and the newest look, empty
@@ -101,7 +89,7 @@ class Status:
     undecided_count: int
     intervals: tuple[Interval, ...]
     people: People
-    software: SoftwareStatus
+    software: Ranked
     references: tuple[Reference, ...]
     hidden: tuple[str, ...]
     changes: ChangeHistory | None
@@ -384,41 +372,6 @@ def people_rows(status: Status) -> Iterator[tuple[str, ...]]:
         count = str(login.count) if login.complete else f"{login.count} or more"
         names = ("not seen" if login.user is None else login.user, login.client or "not known")
         yield (*names, login.service, login.mechanism or "not known", count, minute(login.last))
-
-
-# -- software --------------------------------------------------------------------------------------
-
-SOFTWARE = ("Endpoint", "Software", "Support", "Updates", "Due", "Last review", "Could not tell")
-
-
-def software_words(status: Status) -> Iterator[str]:
-    """Lines above the list."""
-    told = status.software
-    if not told.count:
-        yield "No endpoint answered, and no host was asked what it runs."
-        return
-    yield (
-        f"Of {plural(told.count, 'endpoint')}: {told.overdue} with an update that is overdue, "
-        f"{told.ended} with software that nobody mends any more, {told.doubtful} where not all "
-        "could be told."
-    )
-    if told.count > len(told.listed):
-        yield f"The {len(told.listed)} most urgent of them are listed."
-
-
-def software_row(asset: Asset) -> tuple[str, ...]:
-    """As SOFTWARE."""
-    said = dict(assets.verdicts(asset))
-    where, _, _, due, reviewed, products = assets.cells(asset)
-    return (
-        where,
-        products,
-        "; ".join(said["support"]) or "not known",
-        "; ".join(said["updates"]) or assets.updates(asset),
-        due,
-        reviewed,
-        "; ".join(asset.gaps) or "-",
-    )
 
 
 # -- changes ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from mailseal.model.known import FindingHistory, KnownFinding, LookPeriod
-from mailseal.report import chart, status
+from mailseal.report import assets, chart, status
 from mailseal.report.cvss import base_score
 from mailseal.report.markup import Content, Element, Node, e, written
 from mailseal.report.sheet import POLICY, SHEET
@@ -251,8 +251,8 @@ def _software(told: Status) -> Element:
     return _section(
         "software",
         "Software and updates",
-        [e("p", words) for words in status.software_words(told)],
-        _table(status.SOFTWARE, map(status.software_row, told.software.listed))
+        [e("p", words) for words in assets.ranked_words(told.software)],
+        _table(assets.TABLE, map(assets.row, told.software.listed))
         if told.software.listed
         else None,
     )

@@ -23,10 +23,10 @@ from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import KnownFinding
 from mailseal.model.login import JudgedLogin, Meaning
 from mailseal.model.moment import Clock, rfc3339
-from mailseal.report.assets import AssetSum
+from mailseal.report.assets import AssetSum, Ranked
 from mailseal.report.logins import Logins
 from mailseal.report.result import Reference
-from mailseal.report.status import DETAILS, ROWS, Listed, People, SoftwareStatus, Status
+from mailseal.report.status import DETAILS, ROWS, Listed, People, Status
 from mailseal.rules import BY_ID
 from mailseal.store import Filter, LoginFilter, Store
 from mailseal.workflow import BadInput
@@ -127,7 +127,7 @@ def _listed(store: Store, found: Iterable[KnownFinding], since: str) -> Listed:
     return Listed(details, tuple(more), count)
 
 
-def _software(store: Store, asked: Filter, terms: Terms, made: float) -> SoftwareStatus:
+def _software(store: Store, asked: Filter, terms: Terms, made: float) -> Ranked:
     total = AssetSum()
 
     def counted() -> Iterable[Asset]:
@@ -136,7 +136,7 @@ def _software(store: Store, asked: Filter, terms: Terms, made: float) -> Softwar
             yield asset
 
     listed = tuple(heapq.nsmallest(ROWS, counted(), key=urgency))
-    return SoftwareStatus(listed, total.assets, total.overdue, total.ended, total.unsure)
+    return Ranked(listed, total.assets, str(total))
 
 
 def _people(store: Store, site: str, since: str, redact: Redaction) -> People:
