@@ -13,10 +13,9 @@ from dataclasses import replace
 
 from mailseal.model import codec
 from mailseal.model.asset import Installed, KnownSoftware, Review
-from mailseal.model.finding import Assessment
 from mailseal.model.look import Endpoint
 from mailseal.model.reported import Reported
-from mailseal.store.entry import packed, plain, text
+from mailseal.store.entry import packed, plain, product_of, text
 from mailseal.store.read import VERDICT, Filter, of_endpoint
 
 
@@ -74,7 +73,7 @@ _ABSENT = f"coalesce((SELECT state LIKE 'absent %' {VERDICT}), 0)"
 _LOOK = VERDICT.replace(" ORDER", " AND source NOT IN ('report', 'log', 'wire') ORDER")
 """Reports, logs and the wire show no product of their own."""
 _KNOWN = f"""
-SELECT site, address, port, name, id, (SELECT record {_LOOK}), ({_HOST}),
+SELECT site, address, port, name, id, (SELECT state {_LOOK}), ({_HOST}),
 (SELECT at {_REVIEW}), (SELECT by {_REVIEW}) FROM endpoint"""
 
 
@@ -109,7 +108,7 @@ def of_finding(connection: sqlite3.Connection, finding: str) -> KnownSoftware:
 
 
 def _software(connection: sqlite3.Connection, row: tuple[object, ...]) -> KnownSoftware:
-    site, address, port, name, number, verdict, host, at, by = row
+    site, address, port, name, number, state, host, at, by = row
     query = (
         "SELECT source, record FROM period WHERE endpoint = ? AND kind = 'report'"
         " ORDER BY last DESC, id DESC"
@@ -122,9 +121,7 @@ def _software(connection: sqlite3.Connection, row: tuple[object, ...]) -> KnownS
     return KnownSoftware(
         endpoint=Endpoint(text(address), int(str(port)), text(site)),
         name=text(name),
-        banner=""
-        if verdict is None
-        else codec.loads(Assessment, text(verdict), lenient=True).product,
+        banner="" if state is None else product_of(text(state)),
         reports=tuple((source, product) for product, source in reports.items()),
         installed=None if host is None else codec.loads(Installed, text(host), lenient=True),
         review=None if at is None else Review(text(at), text(by)),
