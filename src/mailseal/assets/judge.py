@@ -119,7 +119,7 @@ def _parted(words: str) -> tuple[str, str]:
 
 def _unsure(support: Support, hint: str) -> Support:
     """A distribution may mend what its makers do not, and not mend what they do."""
-    why = f"{support.why}, say its makers; if a distribution's, it is judged by that: {hint}"
+    why = f"{support.why} for its makers; a distribution may say otherwise: {hint}"
     known = support.standing is not Standing.UNKNOWN
     return replace(support, standing=Standing.UNKNOWN, why=why if known else support.why)
 

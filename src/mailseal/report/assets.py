@@ -115,9 +115,8 @@ def verdicts(asset: Asset) -> Iterator[tuple[str, Sequence[str]]]:
     """Those about support and updates alone."""
     supports = (each.support for each in asset.products if each.support)
     yield "support", tuple(dict.fromkeys(f"{s.standing.value}: {s.why}" for s in supports))
-    waiting = tuple(map(update, asset.updates))
-    fresh = f"none known, by package lists of {asset.fresh[:10]}"
-    yield "updates", waiting or ((fresh,) if asset.fresh and not asset.gaps else ())
+    none = f"none known, by package lists of {asset.fresh[:10]}"
+    yield "updates", tuple(map(update, asset.updates)) or (() if asset.gaps else (none,))
 
 
 def update(each: PendingUpdate) -> str:
@@ -129,25 +128,29 @@ def update(each: PendingUpdate) -> str:
     return f"{line} (first seen {each.since[:10]}){blocked}"
 
 
+def place(asset: Asset) -> str:
+    """Where."""
+    endpoint = asset.endpoint
+    return str(endpoint) if endpoint.site == "default" else f"{endpoint} in {endpoint.site}"
+
+
 def cells(asset: Asset) -> tuple[str, ...]:
     """As _HEADER."""
-    endpoint = asset.endpoint
-    where = str(endpoint) if endpoint.site == "default" else f"{endpoint} in {endpoint.site}"
     about = (standing(asset).value, updates(asset), due(asset), reviewed(asset), software(asset))
-    return (where, *about)
+    return (place(asset), *about)
 
 
-TABLE = ("Endpoint", "Software", "Support", "Updates", "Due", "Last review", "Could not tell")
+TABLE = ("Endpoint", "Software", "Support", "Updates", "Last review")
 """Of a report."""
 
 
 def row(asset: Asset) -> tuple[str, ...]:
     """As TABLE."""
     said = dict(verdicts(asset))
-    where, _, waiting, first, review, products = cells(asset)
+    doubts = (f"could not tell: {gap.removeprefix('updates: ')}" for gap in asset.gaps)
+    waiting = (*said["updates"], *doubts)
     support = "; ".join(said["support"]) or "not known"
-    waiting = "; ".join(said["updates"]) or waiting
-    return (where, products, support, waiting, first, review, "; ".join(asset.gaps) or "-")
+    return (place(asset), software(asset), support, "; ".join(waiting), reviewed(asset))
 
 
 def ranked_words(ranked: Ranked) -> Iterator[str]:
