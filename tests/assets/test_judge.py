@@ -126,10 +126,11 @@ def test_what_another_tool_says_is_told_with_its_name():
         (True, 15, "2026-11-20", True),
         (False, 15, "2027-02-04", False),
         (False, 91, "2026-11-20", True),
+        (None, 15, "2026-11-20", True),
     ],
 )
 def test_the_day_is_counted_from_when_it_was_first_seen(
-    security: bool, days: int, due: str, overdue: bool
+    security: bool | None, days: int, due: str, overdue: bool
 ):
     waiting = replace(DOVECOT, update="1:2.4", security=security)
     since = {DOVECOT.name: rfc3339(NOW - days * 86400)}
@@ -159,7 +160,7 @@ def test_what_could_not_be_told_is_a_doubt():
 
 def test_the_most_urgent_come_first():
     late = {DOVECOT.name: rfc3339(NOW - 99 * 86400)}
-    ordinary = made(installed(replace(DOVECOT, update="2")))
+    ordinary = made(installed(replace(DOVECOT, update="2", security=False)))
     security = made(installed(replace(DOVECOT, update="2", security=True)))
     overdue = made(installed(replace(DOVECOT, update="2"), since=late))
     ended = made(installed(DOVECOT, programs=(Program("/x", "", ""),)), banner="UW")

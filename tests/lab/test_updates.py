@@ -103,7 +103,7 @@ def test_updates_are_told_apart_and_nothing_is_changed(
     assert asked(host).software.gaps == (
         "updates: no source of security updates is among apt's package lists",
     )
-    assert not package(asked(host), name).security
+    assert package(asked(host), name).security is None
     offer(host, codename + "-security", 0.1, **{key: version + "+u1"})
     before = host.snapshot(READ)
     found = asked(host, "22")

@@ -70,6 +70,12 @@ def test_updates_are_counted_by_kind_and_the_first_day_counts():
     assert "security, overdue since 2026-01-24" in dict(facts(late))["updates"][0]
 
 
+def test_an_update_that_nobody_tells_apart():
+    untold = replace(CLEAN, updates=(replace(UPDATE, security=None),))
+    assert cells(untold)[2] == "1 security or not"
+    assert "1:2.5, security or not, due" in dict(facts(untold))["updates"][0]
+
+
 def test_what_could_not_be_told_is_never_none():
     doubt = replace(CLEAN, gaps=("updates: apt has no package lists",))
     assert cells(doubt)[2] == "could not tell"

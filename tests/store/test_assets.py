@@ -12,7 +12,7 @@ from mailseal.store import Filter, Store, StoreError
 from mailseal.store.schema import MIGRATIONS
 from tests.store.make import AT, NESSUS, look, moment, record
 
-PACKAGE = Package("dovecot-core", "1", "Debian", "main", update="2")
+PACKAGE = Package("dovecot-core", "1", "Debian", "main", update="2", security=False)
 TOLD = Installed(
     AT,
     "mail",
@@ -48,7 +48,7 @@ def test_the_first_time_that_an_update_was_seen_stays(store: Store):
     )
 
 
-@pytest.mark.parametrize("changes", [{"version": "1.5"}, {"security": True}])
+@pytest.mark.parametrize("changes", [{"version": "1.5"}, {"security": True}, {"security": None}])
 def test_it_begins_anew_where_what_waits_is_another(store: Store, changes: dict[str, object]):
     since(store, 0)
     assert since(store, 9, **changes) == moment(9)

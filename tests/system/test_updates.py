@@ -137,6 +137,12 @@ def test_a_security_update_of_the_next_release_is_not_this_one_s():
     assert found.update == ""
 
 
+def test_an_archive_that_tells_no_security_updates_leaves_it_open():
+    found = told(("1.2", (OWN,)), ("*1.1", (STATUS,)), targets=(*TARGETS,))
+    assert (found.update, found.security, found.vendor) == ("1.2", None, "example")
+    assert told(("1.2", (STABLE,)), INSTALLED, targets=(STABLE,)).security is None
+
+
 def test_a_package_on_hold_is_told():
     found = told(("1.2", (SECURITY,)), INSTALLED, held="dovecot-core hold\n")
     assert found.blocked == "it is on hold"
@@ -246,7 +252,9 @@ class Rocky(MemorySystem):
         self.put("/usr/lib/os-release", release)
         self.clock = NOW
         if cache:
-            self.put("/var/cache/dnf/baseos-0123/repodata/repomd.xml", b"<x/>")
+            for name in ("repomd.xml", "01-updateinfo.xml.gz"):
+                self.put("/var/cache/dnf/baseos-0123/repodata/" + name, b"<x/>")
+                self.put("/var/cache/dnf/appstream-0123/repodata/" + name, b"<x/>")
         self.said = said
         self.programs["dnf"] = self._dnf
         self.programs["rpm"] = lambda argv, data: Completed(argv, 1, VENDORS.encode(), b"")
@@ -265,12 +273,19 @@ def test_dnf_tells_security_and_ordinary_apart(listed: str):
     assert [(each.update, each.security) for each in found.packages] == [
         ("1:2.3.16-6.el9", True),
         ("2:3.5.9-19.el9", False),
-        ("", False),
+        ("", None),
     ]
     assert found.packages[0].vendor == "Rocky Enterprise Software Foundation"
     assert (found.distribution, found.fresh[:10], found.gaps) == ("rocky 9.4", "2026-11-21", ())
     assert machine.listdir(LOGS) == ()
     assert machine.stat(LOGS) is None
+
+
+def test_a_repository_without_advisories_leaves_it_open():
+    machine = Rocky({"check-update": (100, CHECK_UPDATE), "updateinfo": (0, "")})
+    machine.remove("/var/cache/dnf/baseos-0123/repodata/01-updateinfo.xml.gz")
+    found = updates(Reader(machine), INSTALLED_RPMS).packages
+    assert [each.security for each in found] == [False, None, None]
 
 
 def test_dnf_without_lists_is_not_asked():

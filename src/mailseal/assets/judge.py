@@ -49,7 +49,7 @@ def judge(known: KnownSoftware, now: float, terms: Terms = Terms()) -> Asset:  #
 
 def urgency(asset: Asset) -> tuple[object, ...]:
     """A key to sort by: overdue, ended, security updates by their day, others, doubts, the rest."""
-    updates = sorted((not each.security, each.due) for each in asset.updates)
+    updates = sorted((each.security is False, each.due) for each in asset.updates)
     return (
         not asset.overdue,
         not asset.ended,
@@ -132,7 +132,8 @@ def _updates(there: Installed, now: float, terms: Terms) -> Iterator[PendingUpda
         if not package.update:
             continue
         since = there.since.get(package.name, there.taken)
-        due = _day(since, terms.security if package.security else terms.ordinary)
+        # What nobody tells apart may be a security update.
+        due = _day(since, terms.ordinary if package.security is False else terms.security)
         yield PendingUpdate(
             package=package.name,
             installed=package.version,

@@ -102,14 +102,14 @@ class KnownSoftware:
 
 @dataclass(frozen=True)
 class PendingUpdate:
-    """An update that is not installed. `since` is the moment it was first seen, `due` the day by
-    which it is to be installed. `blocked` is why an upgrade does not bring it.
+    """An update that is not installed. `security` and `blocked` are those of its Package. `since` is
+    the moment when it was first seen, `due` the day by which it is to be installed.
     """
 
     package: str
     installed: str
     version: str
-    security: bool
+    security: Optional[bool]
     since: str
     due: str
     overdue: bool

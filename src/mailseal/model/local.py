@@ -118,8 +118,9 @@ class Package:
     """An installed package. `vendor` is whose archive it is from (Debian, Ubuntu, Red Hat, Inc.),
     `component` the part of it (main, universe); empty where that is not known. `update` is the
     version to which it should go, empty where none is known; `security`: that version, or one that
-    it leaps over, is a security update. `blocked` is why an upgrade does not bring it. `unknown` is
-    why nobody can tell of this package whether there is one.
+    it leaps over, is a security update; None where its archive does not tell them from others.
+    `blocked` is why an upgrade does not bring it. `unknown` is why nobody can tell of this package
+    whether there is one.
     """
 
     name: str
@@ -127,7 +128,7 @@ class Package:
     vendor: str = ""
     component: str = ""
     update: str = ""
-    security: bool = False
+    security: Optional[bool] = None
     blocked: str = ""
     unknown: str = ""
 

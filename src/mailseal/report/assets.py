@@ -6,6 +6,7 @@ is said as that, and what could not be told is never an empty cell.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from mailseal.report.style import PLAIN, Style, harmless
 
 _WORST = (Standing.ENDED, Standing.UNKNOWN, Standing.EXTENDED, Standing.SUPPORTED)
 _WIDTHS = (24, 9, 22, 20, 10)
+_KINDS = {True: "security", None: "security or not", False: "ordinary"}
 _HEADER = ("ENDPOINT", "SUPPORT", "UPDATES", "DUE", "REVIEWED", "SOFTWARE")
 
 
@@ -78,9 +80,8 @@ def standing(asset: Asset) -> Standing:
 
 def updates(asset: Asset) -> str:
     """How many wait, of which kind."""
-    security = sum(each.security for each in asset.updates)
-    kinds = ((security, "security"), (len(asset.updates) - security, "ordinary"))
-    words = ", ".join(f"{number} {kind}" for number, kind in kinds if number)
+    counts = Counter(each.security for each in asset.updates)
+    words = ", ".join(f"{counts[kind]} {word}" for kind, word in _KINDS.items() if counts[kind])
     return words or ("could not tell" if asset.gaps else "none known")
 
 
@@ -121,11 +122,10 @@ def verdicts(asset: Asset) -> Iterator[tuple[str, Sequence[str]]]:
 
 def update(each: PendingUpdate) -> str:
     """One in a line."""
-    kind = "security" if each.security else "ordinary"
     late = "overdue since" if each.overdue else "due"
     blocked = f"; not by an upgrade: {each.blocked}" if each.blocked else ""
-    line = f"{each.package} {each.installed} to {each.version}, {kind}, {late} {each.due}"
-    return f"{line} (first seen {each.since[:10]}){blocked}"
+    what = f"{each.package} {each.installed} to {each.version}, {_KINDS[each.security]}"
+    return f"{what}, {late} {each.due} (first seen {each.since[:10]}){blocked}"
 
 
 def place(asset: Asset) -> str:

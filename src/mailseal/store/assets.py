@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from mailseal.model import codec
 from mailseal.model.asset import Installed, KnownSoftware, Review
+from mailseal.model.local import Package
 from mailseal.model.look import Endpoint
 from mailseal.model.reported import Reported
 from mailseal.store.entry import packed, plain, product_of, text
@@ -48,11 +49,19 @@ def _since(before: Installed | None, told: Installed) -> Mapping[str, str]:
     for package in told.software.packages:
         known = waited.get(package.name)
         if package.update:
-            same = known is not None and known.update and known.version == package.version
-            same = same and known is not None and known.security >= package.security
+            same = known and known.update and known.version == package.version
+            same = same and not (known and _graver(package, known))
             first = before.since.get(package.name) if before and same else None
             since[package.name] = first or told.taken
     return since
+
+
+def _graver(package: Package, known: Package) -> bool:
+    """Whether its update asks for more haste than the one that was known."""
+    return _HASTE.index(package.security) > _HASTE.index(known.security)
+
+
+_HASTE = (False, None, True)
 
 
 def review(connection: sqlite3.Connection, finding: str, made: Review) -> None:

@@ -154,6 +154,7 @@ def _apt(reader: Reader, base: Software, release: Dict[str, str]) -> Software:
                 tables.get(each.name) or tables.get(each.name.partition(":")[0]),
                 each.name in held,
                 codename,
+                frozenset(one.origin for one in security),
             )
             for each in base.packages
         ),
@@ -190,7 +191,14 @@ def _tables(said: str, targets: Dict[str, _Target]) -> Dict[str, _Table]:
 _VERSION = re.compile(r"^( \*\*\*|    ) (\S+)[^\n]*\n((?:^        [^\n]*\n?)*)", re.MULTILINE)
 
 
-def _judged(package: Package, table: Optional[_Table], held: bool, codename: str) -> Package:
+def _judged(
+    package: Package,
+    table: Optional[_Table],
+    held: bool,
+    codename: str,
+    telling: "frozenset[str]",
+) -> Package:
+    """`telling` are the origins that have an archive of security updates."""
     if table is None:
         return replace(package, unknown="apt tells nothing of it")
     # What was superseded is in no list any more: then whoever has other versions of it.
@@ -213,7 +221,9 @@ def _judged(package: Package, table: Optional[_Table], held: bool, codename: str
         return replace(package, update=ours[0].version, security=True, blocked=blocked)
     if at == len(versions):
         return package
-    security = any(one.security for each in table.newer[at:] for one in each.targets)
+    security: Optional[bool] = any(o.security for each in table.newer[at:] for o in each.targets)
+    if not security and any(o.origin not in telling for o in table.newer[at].targets):
+        security = None
     blocked = "it is on hold" if held else ""
     return replace(package, update=table.candidate, security=security, blocked=blocked)
 
@@ -267,7 +277,7 @@ def _dnf(reader: Reader, base: Software, release: Dict[str, str]) -> Software:
         fresh=fresh,
         gaps=gaps,
         packages=tuple(
-            replace(each, update=newest.get(each.name, ""), security=each.name in secure)
+            _waiting(reader, each, *newest[each.name], each.name in secure)
             if each.name in newest
             else each
             for each in base.packages
@@ -275,14 +285,26 @@ def _dnf(reader: Reader, base: Software, release: Dict[str, str]) -> Software:
     )
 
 
+def _waiting(reader: Reader, package: Package, version: str, source: str, secure: bool) -> Package:
+    """Where its repository has no advisories, all its updates look like ordinary ones."""
+    telling = any(
+        reader.matching(posixpath.join(folder, "repodata/*updateinfo*"))
+        for folder in _folders(reader)
+        if posixpath.basename(folder).rpartition("-")[0] == source
+    )
+    return replace(package, update=version, security=secure or (False if telling else None))
+
+
 _DNF = ("dnf", "--quiet", "--cacheonly", "--setopt=logdir=" + LOGS)
 
 
-def _newest(said: str, names: Sequence[str]) -> Dict[str, str]:
-    """`dovecot.x86_64  1:2.3.16-6.el9  baseos`, up to the list of what is obsoleted."""
+def _newest(said: str, names: Sequence[str]) -> Dict[str, Tuple[str, str]]:
+    """Name to version and repository of `dovecot.x86_64  1:2.3.16-6.el9  baseos`, up to the list of
+    what is obsoleted.
+    """
     rows = (line.split() for line in said.partition("\nObsoleting")[0].splitlines())
-    found = ((row[0].rpartition(".")[0], row[1]) for row in rows if len(row) == 3)
-    return {name: version for name, version in found if name in names}
+    found = ((row[0].rpartition(".")[0], (row[1], row[2])) for row in rows if len(row) == 3)
+    return {name: told for name, told in found if name in names}
 
 
 def _secure(said: str, names: Sequence[str]) -> "frozenset[str]":
@@ -306,7 +328,7 @@ def _vendors(reader: Reader, names: Sequence[str]) -> Dict[str, str]:
 def _fetched(reader: Reader) -> str:
     """When the newest of its lists was last found to be current."""
     moments = []
-    for folder in (*reader.matching("/var/cache/dnf/*"), *reader.matching("/var/cache/libdnf5/*")):
+    for folder in _folders(reader):
         try:
             found = reader.system.stat(posixpath.join(folder, "repodata/repomd.xml"))
         except OSError:
@@ -314,6 +336,11 @@ def _fetched(reader: Reader) -> str:
         if found and found.meta.modified_ns:
             moments.append(rfc3339(found.meta.modified_ns / 1e9))
     return max(moments, default="")
+
+
+def _folders(reader: Reader) -> Tuple[str, ...]:
+    """Those of its lists: a repository's name, a dash and a hash each."""
+    return (*reader.matching("/var/cache/dnf/*"), *reader.matching("/var/cache/libdnf5/*"))
 
 
 def _swept(reader: Reader) -> None:
