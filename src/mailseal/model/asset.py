@@ -102,7 +102,7 @@ class KnownSoftware:
 
 @dataclass(frozen=True)
 class PendingUpdate:
-    """An update that is not installed. `security` and `blocked` are those of its Package. `since` is
+    """An update that is not installed. `security` and `blocked` are its Package's. `since` is
     the moment when it was first seen, `due` the day by which it is to be installed.
     """
 
