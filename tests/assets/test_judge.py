@@ -133,7 +133,8 @@ def test_the_day_is_counted_from_when_it_was_first_seen(
     security: bool | None, days: int, due: str, overdue: bool
 ):
     waiting = replace(DOVECOT, update="1:2.4", security=security)
-    since = {DOVECOT.name: rfc3339(NOW - days * 86400)}
+    kind = "ordinary" if security is False else "security"
+    since = {"%s %s" % (DOVECOT.name, kind): rfc3339(NOW - days * 86400)}
     (update,) = made(installed(waiting, since=since)).updates
     assert (update.due, update.overdue, update.security) == (due, overdue, security)
 
@@ -159,7 +160,7 @@ def test_what_could_not_be_told_is_a_doubt():
 
 
 def test_the_most_urgent_come_first():
-    late = {DOVECOT.name: rfc3339(NOW - 99 * 86400)}
+    late = {DOVECOT.name + " security": rfc3339(NOW - 99 * 86400)}
     ordinary = made(installed(replace(DOVECOT, update="2", security=False)))
     security = made(installed(replace(DOVECOT, update="2", security=True)))
     overdue = made(installed(replace(DOVECOT, update="2"), since=late))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailseal.model.asset import Installed, Review
+from mailseal.model.asset import Installed, Review, hasty, since_key
 from mailseal.model.local import Package, Program, Software
 from mailseal.model.look import Endpoint
 from mailseal.store import Filter, Store, StoreError
@@ -33,7 +33,7 @@ def since(store: Store, minute: float, **changes) -> str | None:
     package = replace(PACKAGE, **changes)
     software = replace(TOLD.software, packages=(package,))
     (kept,) = store.record_installed([replace(TOLD, taken=moment(minute), software=software)])
-    return kept.since.get("dovecot-core")
+    return kept.since.get(since_key("dovecot-core", hasty(package.security)))
 
 
 def test_the_first_time_that_an_update_was_seen_stays(store: Store):
@@ -44,7 +44,7 @@ def test_the_first_time_that_an_update_was_seen_stays(store: Store):
     assert known.installed is not None
     assert (known.installed.taken, known.installed.since) == (
         moment(12),
-        {"dovecot-core": moment(0)},
+        {"dovecot-core ordinary": moment(0)},
     )
 
 
@@ -54,15 +54,21 @@ def test_it_begins_anew_where_what_waits_is_another(store: Store, changes: dict[
     assert since(store, 9, **changes) == moment(9)
 
 
-def test_a_security_update_that_waits_stays_one(store: Store):
+def test_a_security_update_stays_the_same_where_it_is_not_told_apart_any_more(store: Store):
     since(store, 0, security=True)
-    assert since(store, 9, security=False) == moment(0)
+    assert since(store, 9, security=None) == moment(0)
+
+
+def test_what_is_out_of_sight_for_a_day_does_not_begin_anew(store: Store):
+    since(store, 0, security=True)
+    assert since(store, 5, update="", security=None) == moment(0)
+    assert since(store, 9, security=True) == moment(0)
 
 
 def test_it_begins_anew_after_it_was_installed(store: Store):
     since(store, 0)
-    assert since(store, 5, update="") is None
-    assert since(store, 9) == moment(9)
+    assert since(store, 5, version="2", update="") is None
+    assert since(store, 9, version="2", update="3") == moment(9)
 
 
 def test_an_older_word_changes_nothing(store: Store):
@@ -124,6 +130,11 @@ def test_a_store_of_before_is_brought_to_this_form(tmp_path: Path):
 
 def test_a_damaged_row_is_told(store: Store):
     store.record_installed([TOLD])
-    store._connection.execute("UPDATE installed SET record = '{}'")
-    with pytest.raises(StoreError, match="damaged"):
-        list(store.software(Filter()))
+    for damage in ("'{}'", "replace(record, '2026-', 'x')"):
+        store._connection.execute("UPDATE installed SET record = %s" % damage)
+        with pytest.raises(StoreError, match="damaged"):
+            list(store.software(Filter()))
+        with pytest.raises(StoreError, match="damaged"):
+            store.record_installed([TOLD])
+        store._connection.execute("DELETE FROM installed")
+        store.record_installed([TOLD])

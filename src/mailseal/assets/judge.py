@@ -21,6 +21,8 @@ from mailseal.model.asset import (
     Standing,
     Support,
     Terms,
+    hasty,
+    since_key,
 )
 from mailseal.model.local import Package, Program
 from mailseal.model.moment import rfc3339, seconds
@@ -49,7 +51,7 @@ def judge(known: KnownSoftware, now: float, terms: Terms = Terms()) -> Asset:  #
 
 def urgency(asset: Asset) -> tuple[object, ...]:
     """A key to sort by: overdue, ended, security updates by their day, others, doubts, the rest."""
-    updates = sorted((each.security is False, each.due) for each in asset.updates)
+    updates = sorted((not hasty(each.security), each.due) for each in asset.updates)
     return (
         not asset.overdue,
         not asset.ended,
@@ -131,9 +133,9 @@ def _updates(there: Installed, now: float, terms: Terms) -> Iterator[PendingUpda
     for package in there.software.packages:
         if not package.update:
             continue
-        since = there.since.get(package.name, there.taken)
-        # What nobody tells apart may be a security update.
-        due = _day(since, terms.ordinary if package.security is False else terms.security)
+        haste = hasty(package.security)
+        since = there.since.get(since_key(package.name, haste), there.taken)
+        due = _day(since, terms.security if haste else terms.ordinary)
         yield PendingUpdate(
             package=package.name,
             installed=package.version,

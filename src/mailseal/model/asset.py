@@ -65,8 +65,8 @@ class Product:
 @dataclass(frozen=True)
 class Installed:
     """What a host said of the software behind one of its endpoints, at the moment `taken`. Of
-    `software` only the packages of `programs` are kept. `since` is the name of a package to the
-    moment when its update was first seen. `gaps` could not be told, or is to be known.
+    `software` only the packages of `programs` are kept. `since` is the moment when an update was
+    first seen, by `since_key`. `gaps` could not be told, or is to be known.
     """
 
     endpoint: Endpoint
@@ -76,6 +76,16 @@ class Installed:
     software: Software
     since: Mapping[str, str] = field(default_factory=dict)
     gaps: Tuple[str, ...] = ()
+
+
+def hasty(security: Optional[bool]) -> bool:
+    """Whether an update is due as a security update: what nobody tells apart may be one."""
+    return security is not False
+
+
+def since_key(package: str, security: bool) -> str:
+    """The key in `Installed.since` of updates of one kind."""
+    return "%s %s" % (package, "security" if security else "ordinary")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The software at endpoints: what hosts say of it, when somebody looked it over, and all together.
 
 Strategy: of each endpoint the newest word of its host is kept, with the moments since when its
-updates wait: they begin anew where another version is installed, or where a security update comes
-to wait. What a host says makes no endpoint known: nobody has looked at it.
+updates wait: they begin anew where another version is installed, and a security update has its own.
+What a host says makes no endpoint known: nobody has looked at it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from mailseal.model import codec
-from mailseal.model.asset import Installed, KnownSoftware, Review
-from mailseal.model.local import Package
+from mailseal.model.asset import Installed, KnownSoftware, Review, hasty, since_key
 from mailseal.model.look import Endpoint
 from mailseal.model.reported import Reported
-from mailseal.store.entry import packed, plain, product_of, text
+from mailseal.store.entry import packed, plain, product_of, text, usual
 from mailseal.store.read import VERDICT, Filter, of_endpoint
 
 
@@ -26,15 +25,12 @@ def write(connection: sqlite3.Connection, told: Installed) -> Installed:
     """
     endpoint = told.endpoint
     key = (plain(endpoint.address), endpoint.port, plain(endpoint.site))
-    query = "SELECT taken, record FROM installed WHERE address = ? AND port = ? AND site = ?"
+    query = "SELECT record FROM installed WHERE address = ? AND port = ? AND site = ?"
     row = connection.execute(query, key).fetchone()
-    if row is not None:
-        before = codec.loads(Installed, text(row[1]), lenient=True)
-        if text(row[0]) > told.taken:
-            return before
-        told = replace(told, since=_since(before, told))
-    else:
-        told = replace(told, since=_since(None, told))
+    before = _installed(row[0]) if row else None
+    if before and before.taken > told.taken:
+        return before
+    told = replace(told, since=_since(before, told))
     connection.execute(
         "INSERT OR REPLACE INTO installed (address, port, site, packed, taken, record)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -44,24 +40,27 @@ def write(connection: sqlite3.Connection, told: Installed) -> Installed:
 
 
 def _since(before: Installed | None, told: Installed) -> Mapping[str, str]:
-    waited = {each.name: each for each in before.software.packages} if before else {}
+    """Also of an update that is out of sight today: it may be the lists that are missing."""
+    earlier = {each.name: each.version for each in before.software.packages} if before else {}
     since = {}
     for package in told.software.packages:
-        known = waited.get(package.name)
-        if package.update:
-            same = known and known.update and known.version == package.version
-            same = same and not (known and _graver(package, known))
-            first = before.since.get(package.name) if before and same else None
-            since[package.name] = first or told.taken
+        for kind in (True, False):
+            key = since_key(package.name, kind)
+            waits = bool(package.update) and hasty(package.security) is kind
+            known = before.since.get(key) if before else None
+            if known and earlier.get(package.name) == package.version:
+                since[key] = known
+            elif waits:
+                since[key] = told.taken
     return since
 
 
-def _graver(package: Package, known: Package) -> bool:
-    """Whether its update asks for more haste than the one that was known."""
-    return _HASTE.index(package.security) > _HASTE.index(known.security)
-
-
-_HASTE = (False, None, True)
+def _installed(record: object) -> Installed:
+    """As it was written. Raises ValueError, TypeError."""
+    told = codec.loads(Installed, text(record), lenient=True)
+    for moment in (told.taken, *told.since.values()):
+        usual(moment)
+    return told
 
 
 def review(connection: sqlite3.Connection, finding: str, made: Review) -> None:
@@ -101,7 +100,7 @@ def software(connection: sqlite3.Connection, asked: Filter) -> Iterator[KnownSof
     )
     if not asked.name:
         for (record,) in connection.execute(alone, values):
-            told = codec.loads(Installed, text(record), lenient=True)
+            told = _installed(record)
             yield KnownSoftware(told.endpoint, installed=told)
 
 
@@ -132,6 +131,6 @@ def _software(connection: sqlite3.Connection, row: tuple[object, ...]) -> KnownS
         name=text(name),
         banner="" if state is None else product_of(text(state)),
         reports=tuple((source, product) for product, source in reports.items()),
-        installed=None if host is None else codec.loads(Installed, text(host), lenient=True),
-        review=None if at is None else Review(text(at), text(by)),
+        installed=None if host is None else _installed(host),
+        review=None if at is None else Review(usual(text(at)), text(by)),
     )

@@ -244,10 +244,11 @@ def _signed(reader: Reader, targets: Sequence[_Target]) -> str:
             text = (reader.read(path) or b"").decode("utf-8", "replace")
             date = re.search(r"^Date: (.{1,60})$", text, re.MULTILINE)
             try:
-                moments.append(email.utils.parsedate_to_datetime(date[1]) if date else None)
-            except (TypeError, ValueError, IndexError):
+                told = email.utils.parsedate_to_datetime(date[1] if date else "")
+                moments.append(rfc3339(told.timestamp()))
+            except (TypeError, ValueError, IndexError, OverflowError):
                 continue
-    return max((rfc3339(each.timestamp()) for each in moments if each), default="")
+    return max(moments, default="")
 
 
 # -- dnf -------------------------------------------------------------------------------------------
