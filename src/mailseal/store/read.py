@@ -52,7 +52,8 @@ class Filter:
 _Where = tuple[list[str], list[object]]
 
 
-def _of_endpoint(asked: Filter) -> _Where:
+def of_endpoint(asked: Filter) -> _Where:
+    """Terms about the columns of a table `endpoint`, and their values."""
     terms, values = ["1"], list[object]()
     if asked.site:
         terms.append("endpoint.site = ?")
@@ -67,7 +68,7 @@ def _of_endpoint(asked: Filter) -> _Where:
 
 
 def _of_finding(asked: Filter) -> _Where:
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     if asked.fixed_since:
         terms.append("finding.fixed >= ?")
         values.append(asked.fixed_since)
@@ -108,25 +109,25 @@ def endpoints(connection: sqlite3.Connection, asked: Filter) -> tuple[int, int]:
     """How many are known within what was asked for, and of how many the newest verdict is
     inconclusive or there is none (only logins that say nothing of cleartext were seen).
     """
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     undecided = f"coalesce(sum({_UNDECIDED}), 0)"
     query = f"SELECT count(*), {undecided} FROM endpoint WHERE {' AND '.join(terms)}"
     known, doubtful = connection.execute(query, values).fetchone()
     return int(known), int(doubtful)
 
 
-_VERDICT = (
+VERDICT = (
     "FROM period WHERE period.endpoint = endpoint.id AND kind = 'verdict'"
     " ORDER BY last DESC, period.id DESC LIMIT 1"
 )
-_UNDECIDED = f"coalesce((SELECT state LIKE 'inconclusive %' {_VERDICT}), 1)"
+_UNDECIDED = f"coalesce((SELECT state LIKE 'inconclusive %' {VERDICT}), 1)"
 
 
 def undecided(connection: sqlite3.Connection, asked: Filter) -> Iterator[Undecided]:
     """The endpoints that `endpoints` counts so, by address."""
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     query = (
-        f"SELECT site, address, port, name, (SELECT period.id {_VERDICT}) FROM endpoint"
+        f"SELECT site, address, port, name, (SELECT period.id {VERDICT}) FROM endpoint"
         f" WHERE {' AND '.join([*terms, _UNDECIDED])} ORDER BY site, packed, port"
     )
     for site, address, port, name, period in connection.execute(query, values):
@@ -151,7 +152,7 @@ def intervals(connection: sqlite3.Connection, asked: Filter) -> Iterator[Interva
 
 def looked(connection: sqlite3.Connection, asked: Filter) -> tuple[str, str]:
     """The moments of the first and of the newest look; empty where there is none."""
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     query = (
         "SELECT min(first), max(last) FROM period JOIN endpoint ON endpoint.id = period.endpoint"
         f" WHERE kind = 'look' AND {' AND '.join(terms)}"
