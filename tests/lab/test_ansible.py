@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from lab import Lab
-from mailseal.apply import authority
 from mailseal.apply.operations import sha256, spliced
+from mailseal.configs import openssl
 from mailseal.export import FLEETS, Source
 from mailseal.model.ops import CheckConfiguration, EditFile, Op, Splice, WriteFile
 from mailseal.workflow.export import role
@@ -132,7 +132,7 @@ def export(on: Fleet, plans: Mapping[str, bytes], **more: tuple[Op, ...]) -> Non
         plan, payload = read_file(text)
         longer = replace(plan, ops=(*plan.ops, *more.get(name, ())))
         digest = hashlib.sha256(payload).hexdigest()
-        sources.append(Source(longer, digest, authority.configurations, b"", role()))
+        sources.append(Source(longer, digest, openssl.configurations, b"", role()))
     for each in FLEETS["ansible"](sources):
         path = on.folder / each.name
         path.parent.mkdir(parents=True, exist_ok=True)

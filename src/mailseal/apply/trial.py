@@ -61,8 +61,7 @@ def clean(system: System, op: TryTerminator) -> None:
     """Stops the trial and removes its configuration; may be done at any time, and twice."""
     if units.state(system, op.unit).active not in ("inactive", ""):
         units.act(system, op.unit, "stop")
-        # One that failed would stay in the manager's list of failures.
-        system.run(["systemctl", "reset-failed", "--", op.unit], timeout=30)
+        units.forget_failure(system, op.unit)
     system.remove(op.path)
 
 

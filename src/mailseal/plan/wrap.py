@@ -32,6 +32,7 @@ from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan import lost
 from mailseal.plan.base import (
     Cannot,
+    Given,
     Request,
     Steps,
     address_list,
@@ -41,7 +42,8 @@ from mailseal.plan.base import (
     served,
 )
 from mailseal.starters.base import ACCESS, edit, listeners_at
-from mailseal.terminators import stunnel
+from mailseal.terminators import renewal, stunnel
+from mailseal.terminators.renewal import Copied, Issued
 
 _CUT = {
     "restart": "; sessions that are open then are cut, since the service is restarted",
@@ -68,8 +70,8 @@ _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?
 
 @dataclass(frozen=True)
 class _Front:
-    """What stands in front: the instance's name, its port, the certificate it shows, and the ops
-    that put that in place.
+    """What stands in front: the instance's name, its port, the certificate it shows, the ops that
+    put that in place, and where the next one comes from (None: another instance sees to that).
     """
 
     name: str
@@ -78,6 +80,7 @@ class _Front:
     key: str
     authority: str
     ops: tuple[Op, ...]
+    source: Issued | Copied | None = None
 
 
 def sealed_already(facts: HostFacts, port: int) -> str:
@@ -129,12 +132,27 @@ def _check(request: Request) -> None:
     for path in (given.certificate, given.key, given.authority) if given else ():
         if path and not path.startswith("/"):
             raise Cannot("%r is not an absolute path: say where it lies on the host" % path)
+    if given and given.lineage:
+        _check_lineage(facts, given)
     for name in (request.name, *options.also):
         if not _NAME.fullmatch(name):
             raise Cannot(
                 "%r is no name for a certificate: give --name, the host name that clients use"
                 % name
             )
+
+
+def _check_lineage(facts: HostFacts, given: Given) -> None:
+    if facts.file(given.certificate) is None:
+        raise Cannot(
+            "certbot has no certificate of that name, %s is not there: `certbot certificates` "
+            "lists those it has" % given.certificate
+        )
+    if facts.file(renewal.HOOKS) is None:
+        raise Cannot(
+            "%s is not there: a certbot that runs no hooks of that folder (older than 0.20) would "
+            "renew and nobody would hear of it" % renewal.HOOKS
+        )
 
 
 def _front(request: Request, port: int) -> _Front:
@@ -150,7 +168,8 @@ def _front(request: Request, port: int) -> _Front:
             CopyFile(given.certificate, certificate, "root", "root", 0o644),
             CopyFile(given.key, key, "root", stunnel.GROUP, 0o640),
         )
-        return _Front(name, port, certificate, key, given.authority, copies)
+        source = Copied(given.certificate, given.key, given.authority)
+        return _Front(name, port, certificate, key, given.authority, copies, source)
     authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
     if facts.file(authority) is not None and offered:
         shown, private = offered[0].value("cert"), offered[0].value("key")
@@ -160,7 +179,8 @@ def _front(request: Request, port: int) -> _Front:
     addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
     names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
     issue = IssueCertificate(stunnel.DIRECTORY, name, names, options.days, stunnel.GROUP)
-    return _Front(name, port, certificate, key, authority, (issue,))
+    made = Issued(names, options.days)
+    return _Front(name, port, certificate, key, authority, (issue,), made)
 
 
 def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) -> tuple[Op, ...]:
@@ -179,7 +199,20 @@ def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) 
         request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
     )
     ops.append(stunnel.write_config(front.name, content))
-    return tuple(ops)
+    return (*ops, *_renewal(request, front))
+
+
+def _renewal(request: Request, front: _Front) -> list[Op]:
+    """What is put in place for the renewal of the certificate. `_enable` begins it."""
+    if front.source is None:
+        return []
+    facts, given = request.facts, request.options.given
+    shared = renewal.shared()
+    ops: list[Op] = [shared[path] for path in shared if facts.file(path) is None]
+    ops.append(renewal.settings(front.name, request.name, front.source))
+    if given and given.lineage:
+        ops.append(renewal.hook(front.name, given.lineage))
+    return ops
 
 
 def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
@@ -192,6 +225,7 @@ def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
         # listener of somebody else's is none of our business.
         UnitAction(unit, "start", "stop", after_do=here, seconds=5.0),
         MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE),
+        *(renewal.begin(front.name) if front.source else ()),
     )
 
 
@@ -402,7 +436,16 @@ def _paths(request: Request, front: _Front) -> tuple[str, ...]:
     """The files that must still be as they are now, or still be absent."""
     given = request.options.given
     paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate, *ACCESS]
-    return (*paths, given.certificate) if given else tuple(paths)
+    paths += renewal.paths(front.name) if front.source else ()
+    if given:
+        paths += [given.certificate, *([renewal.hook_path(front.name)] if given.lineage else [])]
+    return tuple(paths)
+
+
+_COPIED = (
+    "The certificate is a copy of %s. A timer looks once a day whether there is a newer one, and "
+    "copies and serves that."
+)
 
 
 def _risks(request: Request) -> tuple[str, ...]:
@@ -412,13 +455,10 @@ def _risks(request: Request) -> tuple[str, ...]:
     if given is None:
         risks.append(
             "The certificate comes from a private CA made on this host (for its names alone): "
-            "clients need %s/ca.crt." % stunnel.DIRECTORY
+            "clients need %s/ca.crt. A timer renews it." % stunnel.DIRECTORY
         )
     else:
-        risks.append(
-            "The certificate is a copy of %s: after each renewal copy it again and reload."
-            % given.certificate
-        )
+        risks.append(_COPIED % given.certificate)
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
     if wild and any(link_local(fact.address) for fact in request.facts.addresses):

@@ -67,6 +67,12 @@ def listen_address(text: str) -> Optional[Tuple[str, int]]:
     return host.strip("[]") or "::", int(port)
 
 
+def forget_failure(system: System, unit: str) -> None:
+    """A unit that failed would stay in the manager's list of failures when it is gone."""
+    if state(system, unit).active == "failed":
+        system.run(["systemctl", "reset-failed", "--", unit], timeout=30)
+
+
 def act(system: System, unit: str, word: str) -> Completed:
     """Asks for one of WORDS (daemon-reload is for no unit) and waits until systemd has done it.
 
