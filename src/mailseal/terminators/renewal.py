@@ -204,7 +204,9 @@ left() {
     end=$(ends "$1") begin=$(begins "$1")
     [ $(((end - $(date +%s)) * $2)) -gt $((end - begin)) ]
 }
-# Which certificate is on standard input: its serial number, and a hash.
+line='
+'
+# Which certificate is on standard input: a line with its serial number, and one with a hash.
 which_one() { openssl x509 -noout -serial -fingerprint -sha256 2>/dev/null; }
 # good FILE KEY: they belong together, and clients that trust the CA take them now
 good() {
@@ -216,7 +218,8 @@ good() {
 issue() {
     lasts=$((($(ends "$authority") - $(date +%s)) / 86400))
     [ "$days" -le "$lasts" ] || days=$lasts
-    printf '%s\n' "$request" >"$work/leaf.cnf" &&
+    # cat(1) says why it cannot write, printf(1) of some shells does not.
+    printf '%s\n' "$request" | cat >"$work/leaf.cnf" &&
         openssl req -new -config "$work/leaf.cnf" -key "$key" -out "$work/leaf.csr" &&
         openssl x509 -req -in "$work/leaf.csr" -CA "$authority" -CAkey "$directory/ca.key" \
             -CAserial "$work/serial" -CAcreateserial -days "$days" \
@@ -289,7 +292,7 @@ served() {
         answers=''
         for accept in $(value accept "$directory/$unit.conf"); do
             found=$(shown "${accept%:*}" "${accept##*:}") || continue
-            answers=yes why="$accept still serves $(echo $found), and not $(echo $file)"
+            answers=yes why="$accept still serves ${found%%$line*}, and not ${file%%$line*}"
             [ "$found" = "$file" ] || return 1
         done
         why="mailseal@$unit.service answers at no address of this host"
@@ -306,6 +309,12 @@ serve() {
     return 1
 }
 value() { sed -n "s/^ *$1 *= *//p" "$2"; }
+
+# reasons TEXT: without what openssl says of what is well, and of its own source
+reasons() {
+    fine='Certificate request|Signature ok|subject|Getting'
+    printf '%s\n' "$1" | grep -vE "^($fine|[0-9A-F]+:error)" | head -n 3 | tr '\n' ' '
+}
 
 # -- the run -----------------------------------------------------------------------
 
@@ -327,14 +336,13 @@ trap ended EXIT
 trap 'exit 143' INT TERM HUP
 
 how=${days:+issue}
-"${how:=fetch}" >"$work/said" 2>&1 ||
-    die "the next one cannot be had: $(tail -n 3 "$work/said" | tr '\n' ' ')"
+said=$("${how:=fetch}" 2>&1) || die "the next one cannot be had: $(reasons "$said")"
 if due; then
     keep || die "there is no place for the next one"
     pair new || die "the next one cannot be put in place: the old one stays"
     serve || die "$why: the old one is back"
     rm -- "$work/old.crt"
-    tell "renewed, and served: $(echo $file)"
+    tell "renewed, and served: ${file%%$line*}"
 else
     serve || die "$why"
 fi
