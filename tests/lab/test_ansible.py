@@ -229,6 +229,7 @@ def test_a_role_is_taken_back_when_it_fails_or_is_asked_to_and_what_drifted_is_r
         assert words in done.out, done.said
     mail.write("/etc/inetd.conf", conf)
 
+    mail.run(["sh", "/etc/mailseal/renew", "109", "now"])
     on.play("undo.yml")
     for name, each in on.hosts.items():
         each.check_cleartext()

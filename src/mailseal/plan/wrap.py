@@ -29,10 +29,9 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost
+from mailseal.plan import lost, renewed
 from mailseal.plan.base import (
     Cannot,
-    Given,
     Request,
     Steps,
     address_list,
@@ -41,6 +40,7 @@ from mailseal.plan.base import (
     loopback,
     served,
 )
+from mailseal.plan.renewed import Source
 from mailseal.starters.base import ACCESS, edit, listeners_at
 from mailseal.terminators import renewal, stunnel
 from mailseal.terminators.renewal import Copied, Issued
@@ -80,7 +80,7 @@ class _Front:
     key: str
     authority: str
     ops: tuple[Op, ...]
-    source: Issued | Copied | None = None
+    source: Source = None
 
 
 def sealed_already(facts: HostFacts, port: int) -> str:
@@ -132,27 +132,14 @@ def _check(request: Request) -> None:
     for path in (given.certificate, given.key, given.authority) if given else ():
         if path and not path.startswith("/"):
             raise Cannot("%r is not an absolute path: say where it lies on the host" % path)
-    if given and given.lineage:
-        _check_lineage(facts, given)
+    if given:
+        renewed.check(facts, given)
     for name in (request.name, *options.also):
         if not _NAME.fullmatch(name):
             raise Cannot(
                 "%r is no name for a certificate: give --name, the host name that clients use"
                 % name
             )
-
-
-def _check_lineage(facts: HostFacts, given: Given) -> None:
-    if facts.file(given.certificate) is None:
-        raise Cannot(
-            "certbot has no certificate of that name, %s is not there: `certbot certificates` "
-            "lists those it has" % given.certificate
-        )
-    if facts.file(renewal.HOOKS) is None:
-        raise Cannot(
-            "%s is not there: a certbot that runs no hooks of that folder (older than 0.20) would "
-            "renew and nobody would hear of it" % renewal.HOOKS
-        )
 
 
 def _front(request: Request, port: int) -> _Front:
@@ -199,20 +186,7 @@ def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) 
         request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
     )
     ops.append(stunnel.write_config(front.name, content))
-    return (*ops, *_renewal(request, front))
-
-
-def _renewal(request: Request, front: _Front) -> list[Op]:
-    """What is put in place for the renewal of the certificate. `_enable` begins it."""
-    if front.source is None:
-        return []
-    facts, given = request.facts, request.options.given
-    shared = renewal.shared()
-    ops: list[Op] = [shared[path] for path in shared if facts.file(path) is None]
-    ops.append(renewal.settings(front.name, request.name, front.source))
-    if given and given.lineage:
-        ops.append(renewal.hook(front.name, given.lineage))
-    return ops
+    return (*ops, *renewed.ops(request, front.name, front.source))
 
 
 def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
@@ -436,16 +410,8 @@ def _paths(request: Request, front: _Front) -> tuple[str, ...]:
     """The files that must still be as they are now, or still be absent."""
     given = request.options.given
     paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate, *ACCESS]
-    paths += renewal.paths(front.name) if front.source else ()
-    if given:
-        paths += [given.certificate, *([renewal.hook_path(front.name)] if given.lineage else [])]
-    return tuple(paths)
-
-
-_COPIED = (
-    "The certificate is a copy of %s. A timer looks once a day whether there is a newer one, and "
-    "copies and serves that."
-)
+    paths += renewed.paths(request, front.name, front.source)
+    return (*paths, given.certificate) if given else tuple(paths)
 
 
 def _risks(request: Request) -> tuple[str, ...]:
@@ -458,7 +424,10 @@ def _risks(request: Request) -> tuple[str, ...]:
             "clients need %s/ca.crt. A timer renews it." % stunnel.DIRECTORY
         )
     else:
-        risks.append(_COPIED % given.certificate)
+        risks.append(
+            "The certificate is a copy of %s. A timer looks once a day whether there is a newer "
+            "one, and copies and serves that." % given.certificate
+        )
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
     if wild and any(link_local(fact.address) for fact in request.facts.addresses):
