@@ -152,7 +152,7 @@ def check_as_applied(by_role: State, applied: State) -> None:
     assert by_role.listeners == applied.listeners
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_two_hosts_at_once_one_reaches_what_apply_does_and_one_is_taken_back(
     lab: Lab, home: Path
 ) -> None:

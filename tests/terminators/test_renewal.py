@@ -407,9 +407,28 @@ def test_a_pair_that_is_not_served_is_taken_back_whole(host: Host):
     assert host.files() == before
 
 
+HALF = """#!/bin/sh
+case $3 in *.key) echo half >"$3"; exit 1 ;; esac
+exec /bin/cp "$@"
+"""
+"""A disk that is full in the middle of a key."""
+
+
+def test_what_cannot_be_kept_is_not_replaced(host: Host):
+    source = copied(host)
+    assert host.renew()[0] == 0
+    before = host.files()
+    owner(host, source, host.leaf(ended=80, lasts=90))
+    host.path("bin/cp").write_text(HALF)
+    host.path("bin/cp").chmod(0o755)
+    code, said = host.renew()
+    assert (code, "no place for the next one" in said) == (1, True)
+    assert host.files() == before
+
+
 def test_what_its_owner_forgot_is_told_while_it_is_still_served(host: Host):
     source = copied(host)
-    owner(host, source, host.leaf(ended=5, lasts=90))
+    owner(host, source, host.leaf(ended=4, lasts=90))
     code, said = host.renew()
     assert code == 1
     assert re.search(r"it ends on .*, and no newer one is there", said)

@@ -379,7 +379,9 @@ def _unit(
     old = _sockets(system) if any(want.anew for want in wanted) else frozenset()
     done = units.act(system, unit, word)
     if not done.ok:
-        raise OpFailed("%s %s failed: %s%s" % (word, unit, done.words(), denials(system)))
+        said = units.last_words(system, unit) if unit else ""
+        words = done.words() + said + denials(system)
+        raise OpFailed("%s %s failed: %s" % (word, unit, words))
     missing = await_listeners(system, wanted, seconds, old)
     if missing:
         raise OpFailed("after %s %s: %s%s" % (word, unit, missing, denials(system)))

@@ -73,6 +73,13 @@ def forget_failure(system: System, unit: str) -> None:
         system.run(["systemctl", "reset-failed", "--", unit], timeout=30)
 
 
+def last_words(system: System, unit: str) -> str:
+    """What a unit said last, by the journal, as the end of an error message."""
+    words = ["journalctl", "-u", unit, "-n", "5", "-o", "cat", "--no-pager"]
+    lines = system.run(words, timeout=10).out.decode("utf-8", "replace").strip().splitlines()
+    return ": " + " / ".join(lines) if lines else ""
+
+
 def act(system: System, unit: str, word: str) -> Completed:
     """Asks for one of WORDS (daemon-reload is for no unit) and waits until systemd has done it.
 

@@ -246,18 +246,16 @@ due() {
 place() {
     chown "$2" "$1" && chmod "$3" "$1" && sync "$1" && mv -f -- "$1" "$4" && sync "$directory"
 }
-# pair WHICH: the key first, as whoever finds the certificate in place may read it
+# pair WHICH: a certificate, and its key where that is another; one rename each
 pair() {
-    [ ! -e "$work/$1.key" ] || place "$work/$1.key" "$owner:$group" 0640 "$key"
-    place "$work/$1.crt" "$owner:" 0644 "$leaf"
+    { [ ! -e "$work/$1.key" ] || place "$work/$1.key" "$owner:$group" 0640 "$key"; } &&
+        place "$work/$1.crt" "$owner:" 0644 "$leaf"
 }
 keep() {
-    [ -n "$days" ] || cp -- "$key" "$work/old.key"
-    cp -- "$leaf" "$work/kept"
-    sync "$work"/* "$work"
-    # From here on a run that is cut off is taken back, at its end or by the next one.
-    mv -- "$work/kept" "$work/old.crt"
-    sync "$work"
+    { [ -n "$days" ] || cp -- "$key" "$work/old.key"; } && cp -- "$leaf" "$work/kept" &&
+        sync "$work"/* "$work" &&
+        # From here on a run that is cut off is taken back, at its end or by the next one.
+        mv -- "$work/kept" "$work/old.crt" && sync "$work"
 }
 ended() {
     code=$?
@@ -346,7 +344,7 @@ if due; then
 else
     serve || die "$why"
 fi
-left "$leaf" 10 || die "it ends on $(date -d "@$(ends "$leaf")"), and no newer one is there"
+left "$leaf" 20 || die "it ends on $(date -d "@$(ends "$leaf")"), and no newer one is there"
 [ -z "$days" ] || left "$authority" 20 ||
     die "its CA ends on $(date -d "@$(ends "$authority")"): seal anew, clients need the new CA"
 """
