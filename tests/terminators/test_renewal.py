@@ -81,7 +81,8 @@ class Host:
             stunnel.accept("192.0.2.99", self.ports[0]),
             stunnel.accept("::1", self.ports[1]),
         ]
-        config = stunnel.config("pop2", accepts, str(self.path("backend")), *map(str, self.pair))
+        certificate, key = map(str, self.pair)
+        config = stunnel.config("pop2", accepts, str(self.path("backend")), certificate, key)
         self.path("109.conf").write_bytes(config)
         self.path("109-trial.conf").write_bytes(config)
         assert STUNNEL is not None
