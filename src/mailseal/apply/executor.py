@@ -218,6 +218,7 @@ class _Forward:
             deadline=None,
             started=moment,
             ended=moment,
+            declared=self.plan.declared,
         )
 
     def _operate(self) -> None:

@@ -59,6 +59,7 @@ def told_by(system: System, directory: str, journal: Journal) -> Receipt:
         ),
         proofs=_proofs(journal),
         exceptions=_exceptions(journal, plan),
+        declared=plan.declared,
         deadline=rfc3339(held["deadline"]) if held and state is RunState.HELD else None,
         started=rfc3339(begin.get("at", 0.0)),
         ended=rfc3339(last.get("at", 0.0)),

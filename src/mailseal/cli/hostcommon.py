@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -71,9 +71,35 @@ _CHANGE_OPTIONS = (
 _PLAN_OPTIONS = (
     click.option(
         "--strategy",
-        type=click.Choice(("wrap", "native", "retire")),
-        help="TLS in front (wrap), enforced by the daemon itself (native), or the service turned "
-        "off (retire). Default: what fits, and the plan says why.",
+        type=click.Choice(("wrap", "native", "retire", "gateway")),
+        help="TLS in front (wrap), enforced by the daemon itself (native), the service turned off "
+        "(retire), or TLS on this host for one on another (gateway, with --backend). Default: what "
+        "fits, and the plan says why.",
+    ),
+    click.option(
+        "--backend",
+        multiple=True,
+        metavar="ADDRESS:PORT",
+        help="What a gateway stands before. May be repeated: it connects to the first, and stage "
+        "enforce wants all closed to others.",
+    ),
+    click.option(
+        "--backend-tls",
+        metavar="NAME",
+        default="",
+        help="The backend speaks TLS, with a certificate for this name.",
+    ),
+    click.option(
+        "--backend-ca",
+        metavar="FILE",
+        default="",
+        help="Who signed that, on the gateway. Default: the system's trusted roots.",
+    ),
+    click.option(
+        "--trust-leg",
+        metavar="REASON",
+        default="",
+        help="The backend speaks cleartext to the gateway, and why that is safe.",
     ),
     click.option(
         "--stage",
@@ -140,9 +166,10 @@ far_option = click.option(
 
 def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "") -> Wish:
     """The options as the workflow wants them; `name` is for the certificate where they give none.
-    Raises Stop.
+    Raises Stop, BadInput.
     """
     from mailseal.plan import Given, Options
+    from mailseal.workflow.gateway import backend
     from mailseal.workflow.plans import Wish
 
     if bool(options["cert"]) != bool(options["key"]):
@@ -167,6 +194,12 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
             name=options["name"] or name,
             given=given,
             tls_port=options["tls_port"] or 0,
+            backend=backend(
+                options["backend"],
+                options["backend_tls"],
+                options["backend_ca"],
+                options["trust_leg"],
+            ),
         ),
         protocol,
     )
@@ -237,14 +270,17 @@ def host_of(target: str | None) -> Iterator[Host]:
         yield found
 
 
-def service_of(target: str | None, port: int | None, found: Host) -> tuple[int, str]:
-    """The port of the service (of `--port`, or of a target that is this host), and the name that
-    the target gives the host.
+def service_of(
+    target: str | None, port: int | None, found: Host, backend: Sequence[str] = ()
+) -> tuple[int, str]:
+    """The port of the service (of `--port`, of the first `--backend`, or of a target that is this
+    host), and the name that the target gives the host. Raises BadInput.
     """
+    from mailseal.workflow.gateway import port_of
     from mailseal.workflow.plans import own_service
 
     if target is None or target.startswith("ssh://"):
-        return port or 109, ""
+        return port or (port_of(backend[0]) if backend else 109), ""
     if port is not None:
         raise Stop(Exit.USAGE, "--port goes with ssh://; write %s:%d instead" % (target, port))
     return own_service(target, found.facts(()))

@@ -72,7 +72,7 @@ def command(
                 made = plans.from_facts(facts, wanted, logins)
             else:
                 with host_of(target) as host:
-                    service, name = service_of(target, port, host)
+                    service, name = service_of(target, port, host, options["backend"])
                     wanted = wish(options, service, protocol, name)
                     made, facts = plans.make(host, wanted, logins)
     except AlreadySealed as sealed:

@@ -34,6 +34,8 @@ Examples:
   sudo mailseal seal mail.example:109              on the mail host itself
   mailseal seal --stage offer ssh://mailhost       first offer TLS on port 1109
   sudo mailseal seal mail.example:110              POP3 too, there and on port 995
+  mailseal seal ssh://gateway --strategy gateway --backend 192.0.2.5:109 --stage offer \\
+      --trust-leg 'a cable between the two'        TLS there, for a host too old to touch
 
 The plan is shown and you are asked before anything changes. What is not confirmed is undone after
 five minutes, whatever became of the connection. Over SSH the look from here confirms; on the mail
@@ -63,7 +65,7 @@ def command(
     logins = asked(options)
     try:
         with host_errors(), host_of(target) as host:
-            service, name = service_of(target, port, host)
+            service, name = service_of(target, port, host, options["backend"])
             made, facts = plans.make(host, wish(options, service, name=name), logins)
             contents = {fact.path: fact.content for fact in facts.files if fact.content is not None}
 
@@ -89,15 +91,17 @@ def command(
 
 
 def _next(sealed: bool, made: Plan, target: str, *, private: bool) -> list[str]:
+    from mailseal.model.plan import STAGED
+
     lines = []
-    if sealed and made.strategy in ("wrap", "native") and made.stage == "enforce":
+    if sealed and made.strategy != "retire" and made.stage == "enforce":
         lines.append("SEALED: proven from here.")
     elif made.stage == "enforce" and not target.startswith("ssh://"):
         lines.append(
             "Applied and confirmed. It is proven only from another host: run `mailseal %s %s` "
-            "there." % ("verify" if made.strategy == "wrap" else "scan", made.endpoint)
+            "there." % ("verify" if made.strategy in STAGED else "scan", made.endpoint)
         )
-    if made.strategy == "wrap" and private:
+    if made.strategy in STAGED and private:
         lines.append("Clients need the CA file /etc/mailseal/ca.crt of %s." % made.host)
     lines.append(
         "To go back: mailseal rollback%s"

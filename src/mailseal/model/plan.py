@@ -64,11 +64,15 @@ class Scope:
     ports: Tuple[int, ...]
 
 
+STAGED = ("wrap", "gateway")
+"""The strategies that know stage offer; the others enforce."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """The fix as data. `before` are the claims that hold again after a rollback. `headline`, `gap`
-    and `risks` are for people; nothing reads them to act. `draft` lists what could not be read:
-    a draft is never applied.
+    and `risks` are for people; nothing reads them to act. `declared` is what the operator answers
+    for and no look can prove. `draft` lists what could not be read: a draft is never applied.
     """
 
     strategy: str
@@ -87,6 +91,7 @@ class Plan:
     claims: Tuple[Claim, ...]
     before: Tuple[Claim, ...]
     draft: Tuple[str, ...] = ()
+    declared: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class RunState(str, enum.Enum):
 @dataclass(frozen=True)
 class Receipt:
     """What a run did. `results` has a line for each thing that was done. `exceptions` are what a
-    rollback does not take back (installed packages and their users).
+    rollback does not take back (installed packages and their users). `declared` as in the plan.
     """
 
     run: str
@@ -133,3 +138,4 @@ class Receipt:
     deadline: Optional[str]
     started: str
     ended: str
+    declared: Tuple[str, ...] = ()

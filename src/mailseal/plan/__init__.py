@@ -6,8 +6,8 @@ its steps and adds what every plan has: the scope it rests on, its headline, its
 
 from __future__ import annotations
 
-from mailseal.plan.base import AlreadySealed, Cannot, Given, Options
+from mailseal.plan.base import AlreadySealed, Backend, Cannot, Given, Options
 from mailseal.plan.make import affected, make
 from mailseal.plan.seen import Seen
 
-__all__ = ["AlreadySealed", "Cannot", "Given", "Options", "Seen", "affected", "make"]
+__all__ = ["AlreadySealed", "Backend", "Cannot", "Given", "Options", "Seen", "affected", "make"]

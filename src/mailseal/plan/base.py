@@ -48,11 +48,24 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Backend:
+    """What a gateway stands before: where it answers, beginning with the place that the gateway
+    connects to. Of the way there `name` is what its certificate is for (`authority`: who may have
+    signed that, as a PEM file on the gateway), or `trust` is why it needs no TLS.
+    """
+
+    places: tuple[Endpoint, ...]
+    name: str = ""
+    authority: str = ""
+    trust: str = ""
+
+
+@dataclass(frozen=True)
 class Options:
     """What the operator decides. `strategy` is empty where the plan shall choose. `stage`: offer or
     enforce. `name`: the host name that clients use,
     for the certificate (`also`: more of them). `tls_port` is where TLS is served besides the port
-    itself; 0: where clients of the protocol look for it.
+    itself; 0: where clients of the protocol look for it. `backend`: for strategy gateway.
     """
 
     strategy: str = ""
@@ -61,6 +74,7 @@ class Options:
     also: tuple[str, ...] = ()
     given: Given | None = None
     tls_port: int = 0
+    backend: Backend | None = None
     days: int = 825
 
 
@@ -97,6 +111,7 @@ class Request:
 class Steps:
     """A strategy's answer. `paths` are the files it rests on, besides those it edits. `before` are
     the claims that hold again after a rollback (None: cleartext is served at every address).
+    `declared` is what the operator answers for.
     """
 
     headline: tuple[str, ...]
@@ -107,6 +122,7 @@ class Steps:
     paths: tuple[str, ...]
     ports: tuple[int, ...]
     before: tuple[Claim, ...] | None = None
+    declared: tuple[str, ...] = ()
 
 
 def served(facts: HostFacts, listeners: Sequence[Listener]) -> tuple[str, ...]:

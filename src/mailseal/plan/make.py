@@ -9,8 +9,8 @@ from mailseal import starters
 from mailseal.facts.scope import digest
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint
-from mailseal.model.plan import ClaimKind, Plan, Scope
-from mailseal.plan import native, retire, wrap
+from mailseal.model.plan import STAGED, ClaimKind, Plan, Scope
+from mailseal.plan import gateway, native, retire, wrap
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -22,11 +22,13 @@ from mailseal.plan.base import (
     served,
 )
 from mailseal.plan.seen import Seen, lines, noise
+from mailseal.starters.base import Start
 
 _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
     "wrap": wrap.steps,
     "retire": retire.steps,
     "native": native.steps,
+    "gateway": gateway.steps,
 }
 
 
@@ -37,6 +39,9 @@ _NOT_SMTP = {
     "MTA trusts that host",
     "retire": "SMTP is not turned off: this host would take no mail any more. The MTA can refuse "
     "logins outside TLS: --strategy native",
+    "gateway": "SMTP is not put behind a gateway: to the MTA every client would be the gateway, "
+    "and where it trusts that host or its network, anybody could send mail to anybody (an open "
+    "relay). The MTA enforces TLS itself: --strategy native",
 }
 """Why strategies are not for SMTP, and what to do."""
 
@@ -58,20 +63,16 @@ def make(
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
     if protocol == "smtp" and options.strategy in _NOT_SMTP:
         raise Cannot(_NOT_SMTP[options.strategy])
-    _refuse_again(facts, port, options)
-    start = starters.find(facts, port)
-    if start is None:
-        raise Cannot(_no_start(facts, port))
-    if start.problems:
-        why = "; ".join(start.problems)
-        raise Cannot("the service is started by %s, but: %s" % (start.starter, why))
+    if (options.strategy == "gateway") != bool(options.backend):
+        raise Cannot("--strategy gateway and --backend go together")
+    start = gateway.start(facts, port) if options.backend else _start(facts, port, options)
     addresses = served(facts, start.listeners)
     if not addresses:
         raise Cannot("no address of this host is known at which port %d is served" % port)
     before = claims((ClaimKind.CLEARTEXT_SERVED,), addresses, port, {"name": options.name})
     everybody = options.strategy == "retire"
     steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
-    stage = options.stage if options.strategy == "wrap" else "enforce"
+    stage = options.stage if options.strategy in STAGED else "enforce"
     loud = noise(seen, everybody) if seen and stage == "enforce" else ""
     if loud:
         raise Cannot("it is not quiet, which was required: " + loud)
@@ -101,7 +102,20 @@ def make(
         claims=steps.claims + neighbours(facts, where, scope.ports),
         before=before if steps.before is None else steps.before,
         draft=_draft(facts),
+        declared=steps.declared,
     )
+
+
+def _start(facts: HostFacts, port: int, options: Options) -> Start:
+    """How the service of this host is started. Raises Cannot."""
+    _refuse_again(facts, port, options)
+    start = starters.find(facts, port)
+    if start is None:
+        raise Cannot(_no_start(facts, port))
+    if start.problems:
+        why = "; ".join(start.problems)
+        raise Cannot("the service is started by %s, but: %s" % (start.starter, why))
+    return start
 
 
 def _choose(facts: HostFacts, port: int, protocol: str) -> tuple[str, str]:

@@ -20,10 +20,8 @@ from mailseal.model.host import HostFacts, Listener
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import (
     CopyFile,
-    InstallPackage,
     IssueCertificate,
     Listening,
-    MakeDirectory,
     MakeLink,
     Op,
     UnitAction,
@@ -40,9 +38,18 @@ from mailseal.plan.base import (
     loopback,
     served,
 )
-from mailseal.plan.renewed import Source
+from mailseal.plan.front import (
+    WANTS,
+    Front,
+    enable,
+    expected_of,
+    prepare,
+    renewal_told,
+    rests_on,
+    trial,
+)
 from mailseal.starters.base import ACCESS, edit, listeners_at
-from mailseal.terminators import renewal, stunnel
+from mailseal.terminators import stunnel
 from mailseal.terminators.renewal import Copied, Issued
 
 _CUT = {
@@ -61,26 +68,8 @@ _BESIDE = {("pop3", 110): 995, ("imap", 143): 993}
 have no such port. Only what is at the usual port itself is also looked for there.
 """
 
-_WANTS = "/etc/systemd/system/%s.target.wants/%s"
-
-
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
 """What a certificate can be for, besides addresses; also what openssl.cnf(5) takes literally."""
-
-
-@dataclass(frozen=True)
-class _Front:
-    """What stands in front: the instance's name, its port, the certificate it shows, the ops that
-    put that in place, and where the next one comes from (None: another instance sees to that).
-    """
-
-    name: str
-    port: int
-    certificate: str
-    key: str
-    authority: str
-    ops: tuple[Op, ...]
-    source: Source = None
 
 
 def sealed_already(facts: HostFacts, port: int) -> str:
@@ -109,7 +98,7 @@ def offered_already(facts: HostFacts, port: int) -> str:
 
 def steps(request: Request) -> Steps:
     """The steps of either stage. Raises Cannot."""
-    _check(request)
+    check(request)
     if request.behind.refused:
         raise Cannot(request.behind.refused)
     if request.options.stage == "offer":
@@ -117,7 +106,8 @@ def steps(request: Request) -> Steps:
     return _enforce(request)
 
 
-def _check(request: Request) -> None:
+def check(request: Request) -> None:
+    """Raises Cannot where no stunnel of ours can stand on this host, or not as it is wished for."""
     facts, options, given = request.facts, request.options, request.options.given
     if options.stage not in ("offer", "enforce"):
         raise Cannot("there is no stage %r; there are: offer, enforce" % options.stage)
@@ -142,7 +132,7 @@ def _check(request: Request) -> None:
             )
 
 
-def _front(request: Request, port: int) -> _Front:
+def front_of(request: Request, port: int) -> Front:
     """The certificate: the given one, that of stage offer, or a new one (under the private CA that
     an earlier service of this host has, if any: the trial shows whether its names reach).
     """
@@ -156,73 +146,18 @@ def _front(request: Request, port: int) -> _Front:
             CopyFile(given.key, key, "root", stunnel.GROUP, 0o640),
         )
         source = Copied(given.certificate, given.key, given.authority)
-        return _Front(name, port, certificate, key, given.authority, copies, source)
+        return Front(name, port, certificate, key, given.authority, copies, source)
     authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
     if facts.file(authority) is not None and offered:
         shown, private = offered[0].value("cert"), offered[0].value("key")
-        return _Front(name, port, shown, private, authority, ())
+        return Front(name, port, shown, private, authority, ())
     if offered:
         raise Cannot("stage offer was given a certificate: give it again with --cert and --key")
     addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
     names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
     issue = IssueCertificate(stunnel.DIRECTORY, name, names, options.days, stunnel.GROUP)
     made = Issued(names, options.days)
-    return _Front(name, port, certificate, key, authority, (issue,), made)
-
-
-def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) -> tuple[Op, ...]:
-    """What can be put in place before anything is switched."""
-    facts = request.facts
-    ops: list[Op] = []
-    if not facts.packages.get(stunnel.PACKAGE):
-        ops.append(InstallPackage(stunnel.PACKAGE))
-    ops.append(UnitAction("", "", "daemon-reload"))
-    if facts.file(stunnel.DIRECTORY) is None:
-        ops.append(MakeDirectory(stunnel.DIRECTORY, "root", stunnel.GROUP, 0o750))
-    ops += front.ops
-    if facts.file(stunnel.TEMPLATE) is None:
-        ops.append(stunnel.template())
-    content = stunnel.config(
-        request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
-    )
-    ops.append(stunnel.write_config(front.name, content))
-    return (*ops, *renewed.ops(request, front.name, front.source))
-
-
-def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
-    unit = stunnel.instance(front.name)
-    here = tuple(Listening(address, port, True) for address, port in accepts)
-    # The link comes last: what a boot in between would start by it has to be stopped by the undo,
-    # which knows only what was begun.
-    return (
-        # stunnel listens at once or not at all, and meanwhile nobody is served. On the way back a
-        # listener of somebody else's is none of our business.
-        UnitAction(unit, "start", "stop", after_do=here, seconds=5.0),
-        MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE),
-        *(renewal.begin(front.name) if front.source else ()),
-    )
-
-
-def _trial(request: Request, front: _Front, connect: str) -> Op:
-    return stunnel.trial(
-        front.name,
-        request.protocol,
-        connect,
-        front.certificate,
-        front.key,
-        front.authority,
-        request.name,
-        lost.rules(request),
-    )
-
-
-def _expected(request: Request, front: _Front) -> dict[str, str]:
-    return {
-        "protocol": request.protocol,
-        "name": request.name,
-        "certificate": front.certificate,
-        "authority": front.authority,
-    }
+    return Front(name, port, certificate, key, authority, (issue,), made)
 
 
 # -- stage offer -----------------------------------------------------------------------------------
@@ -237,17 +172,17 @@ def _offer(request: Request) -> Steps:
             % (port, taken[0].process or "an unseen process")
         )
     addresses = served(request.facts, request.start.listeners)
-    front = _front(request, port)
+    front = front_of(request, port)
     connect = _today(request)
     accepts = [(address, port) for address in addresses]
     words = [stunnel.accept(address, port) for address in addresses]
     ops = (
-        *_prepare(request, front, words, connect),
+        *prepare(request, front, words, connect),
         UnitAction("", "daemon-reload", ""),
-        _trial(request, front, connect),
-        *_enable(front, accepts),
+        trial(request, front, connect),
+        *enable(front, accepts),
     )
-    expected = _expected(request, front)
+    expected = expected_of(request, front)
     return Steps(
         headline=(
             "Nobody is cut off: cleartext on port %d stays, TLS is offered beside it on %s."
@@ -286,8 +221,8 @@ def _enforce(request: Request) -> Steps:
             % (start.starter, why)
         )
     addresses = served(request.facts, start.listeners)
-    front = _front(request, request.port)
-    beside, told = _beside(request)
+    front = front_of(request, request.port)
+    beside, told = tls_beside(request)
     ports = (request.port, *beside)
     accepts = [(address, port) for port in ports for address in addresses]
     words = [stunnel.accept(address, port) for address, port in accepts]
@@ -304,21 +239,21 @@ def _enforce(request: Request) -> Steps:
         gone.append(Listening(start.inside, request.port, True, start.unit))
         risks += (_ALONE % start.unit,)
     ops = (
-        *_prepare(request, front, words, connect),
+        *prepare(request, front, words, connect),
         *backend,
         UnitAction("", "daemon-reload", ""),
         *_start_backend(request),
-        _trial(request, front, trial_connect),
+        trial(request, front, trial_connect),
         *change.ops(gone, back),
-        *_enable(front, accepts),
+        *enable(front, accepts),
         *_repoint(request, connect),
     )
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
     promised: tuple[Claim, ...] = ()
     for port in ports:
-        promised += claims(kinds, addresses, port, _expected(request, front))
+        promised += claims(kinds, addresses, port, expected_of(request, front))
     for terminator in _offering(request.facts, request.port):
-        expected = {**_expected(request, front), "certificate": terminator.value("cert")}
+        expected = {**expected_of(request, front), "certificate": terminator.value("cert")}
         for listener in terminator.listeners:
             promised += claims(kinds, [listener.address], listener.port, expected)
     return Steps(
@@ -333,7 +268,7 @@ def _enforce(request: Request) -> Steps:
     )
 
 
-def _beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def tls_beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The other port where TLS is served, if any, and what is told of it. Raises Cannot where the
     one that was wished for is taken.
     """
@@ -376,7 +311,7 @@ def _start_backend(request: Request) -> tuple[Op, ...]:
     # The link last, as in _enable.
     return (
         UnitAction(unit, "start", "stop"),
-        MakeLink(_WANTS % ("sockets", unit), "/etc/systemd/system/" + unit),
+        MakeLink(WANTS % ("sockets", unit), "/etc/systemd/system/" + unit),
     )
 
 
@@ -406,28 +341,14 @@ _CLIENTS = {
 # -- words -----------------------------------------------------------------------------------------
 
 
-def _paths(request: Request, front: _Front) -> tuple[str, ...]:
-    """The files that must still be as they are now, or still be absent."""
-    given = request.options.given
-    paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate, *ACCESS]
-    paths += renewed.paths(request, front.name, front.source)
-    return (*paths, given.certificate) if given else tuple(paths)
+def _paths(request: Request, front: Front) -> tuple[str, ...]:
+    return (*rests_on(request, front), *ACCESS)
 
 
 def _risks(request: Request) -> tuple[str, ...]:
     risks = ["Lost behind stunnel: " + words for words in lost.words(request)]
     risks += lost.carried(request)
-    given = request.options.given
-    if given is None:
-        risks.append(
-            "The certificate comes from a private CA made on this host (for its names alone): "
-            "clients need %s/ca.crt. A timer renews it." % stunnel.DIRECTORY
-        )
-    else:
-        risks.append(
-            "The certificate is a copy of %s. A timer looks once a day whether there is a newer "
-            "one, and copies and serves that." % given.certificate
-        )
+    risks.append(renewal_told(request))
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
     if wild and any(link_local(fact.address) for fact in request.facts.addresses):

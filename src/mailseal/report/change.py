@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mailseal.model.change import Approval, ChangeEvent, ChangeHistory, ChangeLine
+from mailseal.model.plan import STAGED
 from mailseal.report.style import PLAIN, Style, harmless
 
 _HOW = {
@@ -27,7 +28,9 @@ def approval(made: Approval) -> str:
 def line(made: ChangeLine, style: Style = PLAIN) -> Iterator[str]:
     """A line of the record: what happened, who asked, to which plan, with whose approval."""
     event = style.paint("%-11s" % made.event.value, _HOW[made.event])
-    what = "%s, stage %s" % (made.strategy, made.stage) if made.strategy == "wrap" else "retire"
+    what = (
+        "%s, stage %s" % (made.strategy, made.stage) if made.strategy in STAGED else made.strategy
+    )
     about = harmless("%s %s %s" % (made.run, made.endpoint, what))
     yield "%s  %s  %s" % (harmless(made.at), event, about)
     yield "  by        " + harmless(str(made.actor) if made.actor else "mailseal itself")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mailseal.model import ops
-from mailseal.model.plan import Plan, Proof, Receipt, Result, RunState
+from mailseal.model.plan import STAGED, Plan, Proof, Receipt, Result, RunState
 from mailseal.report.layout import bullets, unified_diff
 from mailseal.report.style import PLAIN, Style, harmless
 
@@ -30,6 +30,8 @@ def plan(made: Plan, contents: Mapping[str, bytes], style: Style = PLAIN) -> Ite
         yield from ("        " + line for line in _change(op, contents, style))
     yield ""
     yield "Without service:  " + harmless(made.gap)
+    for line in made.declared:
+        yield "Declared:         " + harmless(line)
     for risk in made.risks:
         yield "Risk:             " + harmless(risk)
     yield "Proven after it:  " + "; ".join(
@@ -41,7 +43,7 @@ def plan(made: Plan, contents: Mapping[str, bytes], style: Style = PLAIN) -> Ite
 
 
 def _what(made: Plan) -> str:
-    stage = ", stage " + made.stage if made.strategy == "wrap" else ""
+    stage = ", stage " + made.stage if made.strategy in STAGED else ""
     words = "%s%s, %s on port %d"
     return words % (made.strategy, stage, made.protocol.upper(), made.endpoint.port)
 
@@ -117,6 +119,8 @@ def receipt(made: Receipt, style: Style = PLAIN) -> Iterator[str]:
         yield "  reason    " + harmless(made.reason)
     if made.deadline:
         yield "  until     %s, then it is undone" % made.deadline
+    for line in made.declared:
+        yield "  declared  " + harmless(line)
     for name in made.exceptions:
         yield "  stays     package %s, which this run installed, with its user" % harmless(name)
 

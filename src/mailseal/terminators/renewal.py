@@ -12,13 +12,12 @@ CA's key is root's, but without the capabilities of root: what it writes, it own
 
 from __future__ import annotations
 
-import ipaddress
 from shlex import quote
 from typing import Mapping, NamedTuple, Tuple
 
 from mailseal.configs import openssl, systemd
 from mailseal.model.ops import MakeLink, Op, UnitAction, WriteFile
-from mailseal.terminators.stunnel import DIRECTORY, GROUP, HARDENING
+from mailseal.terminators.stunnel import DIRECTORY, GROUP, HARDENING, is_address
 
 SCRIPT = DIRECTORY + "/renew"
 SERVICE = "/etc/systemd/system/mailseal-renew@.service"
@@ -80,7 +79,7 @@ def settings(name: str, host: str, source: "Issued | Copied") -> WriteFile:
     """The op that tells the script where the next certificate comes from; clients know it by the
     name `host`.
     """
-    values = {"host": host, "check": "-verify_ip" if _is_address(host) else "-verify_hostname"}
+    values = {"host": host, "check": "-verify_ip" if is_address(host) else "-verify_hostname"}
     if isinstance(source, Issued):
         request = openssl.configurations(source.names)["leaf.cnf"]
         values.update(authority=DIRECTORY + "/ca.crt", days=str(source.days), request=request)
@@ -108,14 +107,6 @@ def begin(name: str) -> Tuple[Op, ...]:
         UnitAction(timer, "start", "stop"),
         MakeLink(_LINK + timer, TIMER),
     )
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _service() -> bytes:

@@ -9,8 +9,9 @@ open.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple, Union
 
 from mailseal.configs import stunnel, systemd
 from mailseal.model.host import Server
@@ -48,6 +49,15 @@ def accept(address: str, port: object) -> str:
     return "%s:%s" % (address, port)
 
 
+def is_address(name: str) -> bool:
+    """Whether a certificate is for an address by it, and not for a host name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 class Rules(NamedTuple):
     """Whether stunnel asks hosts_access(5) for each client, and by which name: it is that of the
     section, and several sections may have one (tried with 5.68).
@@ -60,10 +70,37 @@ class Rules(NamedTuple):
 NO_RULES = Rules()
 
 
+class Leg(NamedTuple):
+    """The way to a backend on another host, in TLS: `connect`, the name or address that its
+    certificate must be for, and the PEM file of who may have signed that.
+    """
+
+    connect: str
+    name: str
+    authority: str
+
+    def options(self) -> Tuple[Tuple[str, str], ...]:
+        """stunnel's, without where it accepts. `verifyChain` alone would take any certificate that
+        the authority ever signed."""
+        check = "checkIP" if is_address(self.name) else "checkHost"
+        return (
+            ("client", "yes"),
+            ("connect", self.connect),
+            ("verifyChain", "yes"),
+            (check, self.name),
+            ("CAfile", self.authority),
+        )
+
+
+_LEG = "/tmp/backend"
+"""Where the section that speaks TLS to the backend accepts: a Unix socket, in the folder that the
+unit has for itself (PrivateTmp in systemd.exec(5)), new at each start."""
+
+
 def config(
     protocol: str,
     accepts: Sequence[str],
-    connect: str,
+    connect: Union[str, Leg],
     certificate: str,
     key: str,
     rules: Rules = NO_RULES,
@@ -85,14 +122,17 @@ def config(
         # An address may appear late at boot, and one that is gone must not keep the others down.
         ("socket", "a:IP_FREEBIND=1"),
     )
+    target = _LEG if isinstance(connect, Leg) else connect
     asks = (("libwrap", "yes" if rules.asked else "no"),) if rules.name else ()
     services = [
         (
             rules.name or "%s-%d" % (protocol, number),
-            (("accept", value), ("connect", connect), *asks),
+            (("accept", value), ("connect", target), *asks),
         )
         for number, value in enumerate(accepts, 1)
     ]
+    if isinstance(connect, Leg):
+        services.append(("backend", (("accept", _LEG), *connect.options())))
     head = b"; Made by mailseal; `mailseal rollback` removes it.\n"
     return head + stunnel.compose(options, services)
 
@@ -105,7 +145,7 @@ def write_config(name: str, content: bytes) -> WriteFile:
 def trial(
     name: str,
     protocol: str,
-    connect: str,
+    connect: Union[str, Leg],
     certificate: str,
     key: str,
     authority: str,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from mailseal.probe.look import Question
 from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS, PORTS
 from mailseal.terminators import renewal
+from mailseal.workflow import gateway
 from mailseal.workflow.hosts import Host
 from mailseal.workflow.logins import Asked
 
@@ -49,10 +49,13 @@ def make(host: Host, wish: Wish, asked: Asked | None = None) -> tuple[Plan, Host
     given = wish.options.given
     paths = [*_rests_on(given), given.authority] if given else []
     facts = host.facts((wish.port,), [path for path in paths if path])
-    protocol = wish.protocol or _protocol(host, facts, wish)
+    if wish.options.backend:
+        protocol = wish.protocol or gateway.spoken_by(host, wish.options.backend)
+    else:
+        protocol = wish.protocol or _protocol(host, facts, wish)
     options = replace(wish.options, also=(*wish.options.also, *_names(host)))
     try:
-        seen = asked and _seen(asked, facts, wish.port, protocol, _called(options))
+        seen = asked and _seen(asked, facts, wish.port, protocol, options)
         return plan.make(facts, wish.port, protocol, options, seen), facts
     except AlreadySealed as sealed:
         if facts.privileged:
@@ -84,7 +87,7 @@ def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan
         raise Cannot(
             "which protocol port %d serves cannot be told from facts: give --protocol" % wish.port
         )
-    seen = asked and _seen(asked, facts, wish.port, protocol, _called(wish.options))
+    seen = asked and _seen(asked, facts, wish.port, protocol, wish.options)
     return plan.make(facts, wish.port, protocol, wish.options, seen)
 
 
@@ -93,9 +96,17 @@ def _rests_on(given: Given) -> tuple[str, ...]:
     return (given.certificate, *((renewal.HOOKS,) if given.lineage else ()))
 
 
-def _seen(asked: Asked, facts: HostFacts, port: int, protocol: str, names: Sequence[str]) -> Seen:
-    """Who logs in at every port that the plan may change."""
-    each = [asked(facts, one, protocol, names) for one in plan.affected(facts, port, protocol)]
+def _seen(asked: Asked, facts: HostFacts, port: int, protocol: str, options: Options) -> Seen:
+    """Who logs in at every port that the plan may change; of a gateway, at the backend itself."""
+    if options.backend:
+        each = [
+            asked(gateway.known_by(place, facts), place.port, protocol, ())
+            for place in options.backend.places
+        ]
+    else:
+        names = _called(options)
+        ports = plan.affected(facts, port, protocol)
+        each = [asked(facts, one, protocol, names) for one in ports]
     return replace(
         each[0],
         logins=tuple(dict.fromkeys(login for one in each for login in one.logins)),
