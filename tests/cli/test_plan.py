@@ -78,7 +78,11 @@ def test_the_file(facts: str, tmp_path: Path):
         (("plan", "--facts", "FACTS", "--port", "110"), 6, "nothing listens on port 110"),
         (("plan", "--facts", "FACTS", "--trust-leg", "x"), 2, "go with --backend"),
         (("plan", "--facts", "FACTS", "--backend", "old:109"), 2, "one of the two"),
-        (("plan", "ssh://h", "--backend", "old:109"), 2, "is not an address and a port"),
+        (
+            ("plan", "--facts", "FACTS", "--backend", "old:109", "--trust-leg", "x"),
+            2,
+            "is not an address and a port",
+        ),
         (("plan", "ssh://-oProxyCommand=x"), 2, "is not ssh://"),
         (("seal", "192.0.2.77:109", "--yes"), 2, "is not this host"),
         (("seal", "127.0.0.1:109", "--port", "109"), 2, "--port goes with ssh://"),
