@@ -54,7 +54,7 @@ def _suites(seen: Observation) -> Generator[Dial, Call, Observation]:
         hello = client_hello(VERSIONS["TLSv1.2"], secrets.token_bytes(32), tuple(suites))
         call = yield Dial(Layer.RAW, hello=hello, before=_before(seen))
         suite = chosen(call.answer)
-        if suite in suites:
+        if suite is not None and suite in suites:
             taken.append(suites[suite])
         elif call.answer[:2] != b"\x15\x03":
             gaps.append("weak ciphers (%s): no readable answer" % kind)

@@ -105,7 +105,7 @@ def _smtp(sender: str) -> Callable[[TextSession, Diary], Client]:
     def then(session: TextSession, diary: Diary) -> Client:
         words = b"MAIL FROM:<%s>\r\n" % sender.encode("ascii", "replace")
         reply = yield Say(words, "MAIL FROM")
-        diary.note("MAIL FROM:<%s> is taken" % sender, reply)
+        diary.note("MAIL FROM its address", reply)
         reply = yield Say(b"RSET\r\n", "RSET")
         diary.note("and taken back (RSET)", reply)
 
