@@ -56,21 +56,17 @@ Exit code 0: every line passes; 1: one fails; 3: one could not be told.
 @click.option("--login", "user", metavar="USER", help="Use a real account: in, a look, out.")
 @click.option("--password-file", metavar="FILE", help="Its password, the first line; - is stdin.")
 @click.option(
-    "--backend",
-    "backends",
+    "--closed",
+    "closed",
     multiple=True,
     type=click.IntRange(1, 65535),
     metavar="PORT",
-    help="A port that must not be reachable. Repeatable.",
+    help="A port that must not be reachable: the old one, the backend's. Repeatable.",
 )
 @click.option("--intrusive", is_flag=True, help="Also try to inject a command before STARTTLS.")
 @click.option("--eavesdrop", metavar="IF", default="", help="Listen there for our login, as root.")
-@click.option(
-    "--from", "source", metavar="ssh://HOST", callback=far, help="Look from there."
-)
-@click.option(
-    "--on", metavar="ssh://HOST", callback=far, help="The mail host: ask it as well."
-)
+@click.option("--from", "source", metavar="ssh://HOST", callback=far, help="Look from there.")
+@click.option("--on", metavar="ssh://HOST", callback=far, help="The mail host: ask it as well.")
 @click.option("--reload", is_flag=True, help="Reload the service on the mail host, then look.")
 @click.option(
     "--timeout",
@@ -127,7 +123,7 @@ def _request(target: str, options: dict[str, Any]) -> Request:
         intrusive=options["intrusive"],
         eavesdrop=options["eavesdrop"],
         reload=options["reload"],
-        backends=tuple(options["backends"]),
+        closed=tuple(options["closed"]),
         source=options["source"] or "",
         on=options["on"] or "",
         valid_days=options["valid_days"],

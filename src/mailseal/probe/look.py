@@ -410,12 +410,12 @@ def _inject(notes: _Notes, protocol: Optional[str]) -> Generator[Dial, Call, Non
     dialogue = DIALOGUES[protocol]
     before = Conversation(Task(upgrade=True, injected=dialogue.harmless))
     listening = Conversation(Task(inside=True, injected=dialogue.harmless), protocol)
-    call = yield Dial(Layer.TLS_ANY, listening, before=before)
+    yield Dial(Layer.TLS_ANY, listening, before=before)
     notes.quote(before, "clear, to TLS, with a command behind it")
     notes.quote(listening, "TLS, nothing said")
     said = "answered inside TLS: " + listening.transcript[-1] if listening.injected else ""
-    asked = call.tls is not None
-    notes.starttls = dataclasses.replace(notes.starttls, injection=said, injected=asked)
+    # A server that takes the command for the beginning of the handshake has not run it.
+    notes.starttls = dataclasses.replace(notes.starttls, injection=said, injected=before.sealed)
 
 
 @dataclass

@@ -220,7 +220,7 @@ class _Run:
         for kind in place.kinds:
             if kind not in sealed:
                 yield Claim(kind, place.endpoint, place.vantage, place.expected)
-        for port in self._request.backends:
+        for port in self._request.closed:
             where = dataclasses.replace(place.endpoint, port=port)
             yield Claim(ClaimKind.CLOSED, where, place.vantage, {})
 

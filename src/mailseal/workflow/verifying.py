@@ -25,7 +25,7 @@ from mailseal.protocols.recognise import PORTS
 @dataclass(frozen=True)
 class Request:
     """What to verify. `target` is for people and, without a plan, what is resolved. `authority` and
-    `certificate` are PEM files here. `account` is used inside verified TLS alone. `backends` are
+    `certificate` are PEM files here. `account` is used inside verified TLS alone. `closed` are
     ports that must not be reachable. `eavesdrop` names an interface; `source` the host that looks
     and `on` the mail host, both ssh://. `valid_days`: the certificate is to be good for so long.
     """
@@ -40,7 +40,7 @@ class Request:
     intrusive: bool = False
     eavesdrop: str = ""
     reload: bool = False
-    backends: tuple[int, ...] = ()
+    closed: tuple[int, ...] = ()
     source: str = ""
     on: str = ""
     valid_days: int = 0
