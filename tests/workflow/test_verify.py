@@ -548,7 +548,10 @@ def unprivileged(port: int) -> HostFacts:
 
 HOSTS: dict[str, tuple[Callable[[int], HostFacts], str, Result, str]] = {
     "disabled": (lambda p: not_enabled(p, "disabled"), "enabled-at-boot", Result.FAIL, "disabled"),
-    "static": (lambda p: not_enabled(p, "static"), "enabled-at-boot", Result.UNKNOWN, "static"),
+    "unlinked": (lambda p: not_enabled(p, "static"), "enabled-at-boot", Result.FAIL, "static"),
+    "an old script": (
+        lambda p: not_enabled(p, "generated"), "enabled-at-boot", Result.UNKNOWN, "generated",
+    ),
     "nobody listens": (
         lambda p: sealed_host(p, listeners=()), "enabled-at-boot", Result.FAIL, "nothing listens",
     ),

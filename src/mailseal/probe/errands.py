@@ -146,11 +146,10 @@ def _account(question: Question, seen: Observation, login: Credentials) -> _Step
     if outcome is not Outcome.PROVEN:
         return Errand(ACCOUNT, outcome, lines)
     words = ("logged in by %s" % way, *diary.lines)
-    if diary.failed:
-        return Errand(ACCOUNT, Outcome.UNCLEAR, words)
-    if conversation.ended is not None and not diary.lines:
-        return Errand(ACCOUNT, Outcome.UNCLEAR, (*words, conversation.ended.reason))
-    return Errand(ACCOUNT, Outcome.PROVEN, words)
+    if not diary.whole:
+        end = conversation.ended.reason if conversation.ended else "it went no further"
+        return Errand(ACCOUNT, Outcome.UNCLEAR, (*words, end))
+    return Errand(ACCOUNT, Outcome.UNCLEAR if diary.failed else Outcome.PROVEN, words)
 
 
 def _relay(seen: Observation) -> _Steps:

@@ -28,11 +28,14 @@ _Talk = Generator[Step, Reply, bool]
 
 
 class Diary:
-    """The steps that were taken. `failed` is set by the first that did not work."""
+    """The steps that were taken. `failed` is set by the first that did not work, `whole` once there
+    is no more to do.
+    """
 
     def __init__(self) -> None:
         self.lines: List[str] = []
         self.failed = False
+        self.whole = False
 
     def note(self, what: str, reply: Optional[Reply] = None) -> bool:
         """Writes a step down; whether it worked. Of a reply that is no yes, the words."""
@@ -62,8 +65,7 @@ def _pop2(session: TextSession, diary: Diary) -> Client:
     else:
         # RETR is answered by the octets alone, so that what follows is sent with it.
         reply = yield Say(b"RETR\r\nNACK\r\n", "RETR, NACK")
-        if diary.note("message %d fetched and left as it was" % count, _equals(reply)):
-            return
+        diary.note("message %d fetched and left as it was" % count, _equals(reply))
 
 
 def _equals(reply: Reply) -> Reply:
@@ -131,6 +133,7 @@ def after_login(
     def then(session: TextSession) -> Client:
         if _proven(session) and steps is not None:
             yield from steps(session, diary)
+        diary.whole = True
 
     return then
 

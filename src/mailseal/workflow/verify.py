@@ -132,6 +132,7 @@ class _Run:
         self._now = now
         self._dummy = throwaway()
         self._facts: dict[int, HostFacts] = {}
+        self._files: dict[str, bytes] = {}
         self.wanted = Wanted(
             account=request.account is not None,
             intrusive=request.intrusive,
@@ -204,9 +205,7 @@ class _Run:
         """A copy of the mail host's CA; empty where there is none to be had."""
         copy = "%s/%s.pem" % (scratch, path.strip("/").replace("/", "-"))
         try:
-            if self._host is None:
-                raise FileNotFoundError(path)
-            data = self._host.certificate(path)
+            data = self._read(path)
         except OSError:
             return ""
         with open(copy, "wb") as file:
@@ -242,12 +241,16 @@ class _Run:
         )
 
     def _read(self, path: str) -> bytes:
-        if path == self._request.certificate:
-            with open(path, "rb") as file:
-                return file.read()
-        if self._host is None:
-            raise FileNotFoundError(path)
-        return self._host.certificate(path)
+        """A certificate's file: the one that was given here, or one of the mail host's."""
+        if path not in self._files:
+            if path == self._request.certificate:
+                with open(path, "rb") as file:
+                    self._files[path] = file.read()
+            elif self._host is not None:
+                self._files[path] = self._host.certificate(path)
+            else:
+                raise FileNotFoundError(path)
+        return self._files[path]
 
     # -- the run as a whole ----------------------------------------------------------------------
 
