@@ -360,8 +360,9 @@ def test_an_address_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch, ve
 
 def test_a_name_that_does_not_resolve_is_no_pass(verified: Verify):
     made = verify.verified(Request("nowhere.invalid:109"), silent)
-    assert results(made) == {"all-addresses": Result.UNKNOWN}
-    assert "nowhere.invalid: the name does not resolve" in evidence(made, "all-addresses")
+    assert made.proofs == ()
+    assert "nowhere.invalid: the name does not resolve" in made.left_out[0].reason
+    assert verify.exit_code(made.proofs) == 3
 
 
 def test_the_claims_of_an_address_of_our_own_are_of_ourselves():

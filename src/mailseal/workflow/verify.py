@@ -19,7 +19,7 @@ from mailseal import __version__, agent, verify
 from mailseal.capture.live import CannotListen
 from mailseal.capture.marker import Eavesdropper
 from mailseal.model.host import HostFacts
-from mailseal.model.look import Endpoint, Observation, Vantage
+from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Proof, Result
 from mailseal.model.verification import NotAsked, Verification
@@ -49,22 +49,22 @@ def verified(request: Request, tell: Tell, now: Callable[[], float] = time.time)
         places, lost = places_of(request)
         host = _mail_host(request, [each.endpoint for each in places], tell, stack)
         run = _Run(request, host, look, now)
-        proofs = run.proofs(complete(places, run.facts(places)), lost, stack)
-    wanted = run.wanted
+        proofs = run.proofs(complete(places, run.facts(places)), stack) if places else ()
+    asked = {proof.claim.kind for proof in proofs}
     left = {
         kind: NotAsked(kind, why, how)
         for place in places
-        for kind, why, how in verify.left_out(place.expected, wanted)
-        if how
+        for kind, why, how in verify.left_out(place.expected, run.wanted)
+        if how and kind not in asked
     }
-    asked = {proof.claim.kind for proof in proofs}
+    unseen = [NotAsked(ClaimKind.ALL_ADDRESSES, why, "a name that resolves") for why in lost]
     return Verification(
         __version__,
         request.target,
         request.source,
         rfc3339(now()),
         proofs,
-        tuple(each for kind, each in left.items() if kind not in asked),
+        (*unseen, *left.values()),
     )
 
 
@@ -133,6 +133,7 @@ class _Run:
         self._dummy = throwaway()
         self._facts: dict[int, HostFacts] = {}
         self._files: dict[str, bytes] = {}
+        self._missed: dict[Endpoint, str] = {}
         self.wanted = Wanted(
             account=request.account is not None,
             intrusive=request.intrusive,
@@ -148,16 +149,18 @@ class _Run:
                 self._facts[port] = self._host.facts((port,))
         return self._facts
 
-    def proofs(
-        self, places: Sequence[Place], lost: Sequence[str], stack: contextlib.ExitStack
-    ) -> tuple[Proof, ...]:
+    def proofs(self, places: Sequence[Place], stack: contextlib.ExitStack) -> tuple[Proof, ...]:
         """All lines, those of the run as a whole first, then by endpoint, then the host's."""
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mailseal-"))
         places = [self._known(each, scratch) for each in places]
         reloaded = self._reload() if self._request.reload else {}
         claims = [claim for place in places for claim in self._claims(place)]
+        claims += self._closed(places)
         prove = prover(
-            {Vantage.REMOTE: self._look, Vantage.SELF: blocking.observe},
+            {
+                Vantage.REMOTE: self._noting(self._look),
+                Vantage.SELF: self._noting(blocking.observe),
+            },
             self._read,
             None,
             self._now,
@@ -166,7 +169,7 @@ class _Run:
         )
         with self._listening() as ear:
             seen = prove(claims)
-        made = [self._addresses(places, seen, lost), *seen]
+        made = [self._addresses(places), *seen]
         if ear is not None:
             made.append(self._wire(ear, places, seen))
         for port, facts in self._facts.items():
@@ -178,6 +181,17 @@ class _Run:
                     evidence = verify.OF_HOST[claim.kind](claim, facts)
                 made.append(self._proof(claim, evidence))
         return tuple(made)
+
+    def _noting(self, look: Observe) -> Observe:
+        """Looks, and remembers where there was no way to look."""
+
+        def observe(asked: Question) -> Observation:
+            seen = look(asked)
+            if seen.reach is Reach.UNROUTABLE:
+                self._missed[asked.endpoint] = "; ".join(seen.gaps)
+            return seen
+
+        return observe
 
     def _proof(self, claim: Claim, evidence: Evidence) -> Proof:
         return Proof(claim, evidence.result, evidence.lines, rfc3339(self._now()))
@@ -219,9 +233,15 @@ class _Run:
         for kind in place.kinds:
             if kind not in sealed:
                 yield Claim(kind, place.endpoint, place.vantage, place.expected)
-        for port in self._request.closed:
-            where = dataclasses.replace(place.endpoint, port=port)
-            yield Claim(ClaimKind.CLOSED, where, place.vantage, {})
+
+    def _closed(self, places: Sequence[Place]) -> list[Claim]:
+        """The ports that must not be reachable, at every address."""
+        wanted = {
+            dataclasses.replace(place.endpoint, port=port): place.vantage
+            for place in places
+            for port in self._request.closed
+        }
+        return [Claim(ClaimKind.CLOSED, where, vantage, {}) for where, vantage in wanted.items()]
 
     def _ask(self, claim: Claim) -> Question:
         """All that the lines of an endpoint need, in one look."""
@@ -254,22 +274,14 @@ class _Run:
 
     # -- the run as a whole ----------------------------------------------------------------------
 
-    def _addresses(
-        self, places: Sequence[Place], seen: Sequence[Proof], lost: Sequence[str]
-    ) -> Proof:
-        """Every address was reached by a look, or refused one."""
+    def _addresses(self, places: Sequence[Place]) -> Proof:
+        """Every address was looked at, whatever came of it."""
         where = [each.endpoint for each in places]
-        first = where[0] if where else Endpoint("0.0.0.0", 1)
-        claim = Claim(ClaimKind.ALL_ADDRESSES, first, Vantage.REMOTE, {})
-        missed = [
-            "%s could not be looked at: %s" % (proof.claim.endpoint, "; ".join(proof.evidence))
-            for proof in seen
-            if proof.claim.kind is ClaimKind.TLS_ALONE and proof.result is Result.UNKNOWN
-        ]
-        words = ("looked at: %s" % (", ".join(map(str, where)) or "nothing"),)
-        if lost or missed or not where:
-            return self._proof(claim, Evidence(Result.UNKNOWN, (*lost, *missed, *words)))
-        return self._proof(claim, Evidence(Result.PASS, words))
+        claim = Claim(ClaimKind.ALL_ADDRESSES, where[0], places[0].vantage, {})
+        words = "looked at: %s" % ", ".join(map(str, where))
+        missed = ["no look at %s: %s" % each for each in self._missed.items()]
+        result = Result.UNKNOWN if missed else Result.PASS
+        return self._proof(claim, Evidence(result, (*missed, words)))
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[Eavesdropper | None]:
