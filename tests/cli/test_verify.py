@@ -37,7 +37,7 @@ def test_a_real_account_by_a_file_or_by_stdin_is_shown_nowhere(ca: Authority, tm
     file = tmp_path / "alice.txt"
     file.write_text(PASSWORD + "\nnot this line\n")
     account = ("--login", USER, "--password-file")
-    with sealed_pop2(ca.context()) as endpoint:
+    with peers.serving(sealed_pop2(ca.context())) as endpoint:
         words = (str(endpoint), *QUICK, "--ca", ca.path, "--format", "json")
         for path, stdin in ((str(file), b""), ("-", PASSWORD.encode() + b"\n")):
             _, out, err = verify(*words, *account, path, stdin=stdin)
@@ -98,7 +98,7 @@ def test_what_cannot_be_used_is_told_in_one_line(case: str):
 def test_a_full_disk_is_told_and_nothing_is_claimed(ca: Authority):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full here")
-    with sealed_pop2(ca.context()) as endpoint:
+    with peers.serving(sealed_pop2(ca.context())) as endpoint:
         code, _, err = verify(
             str(endpoint), *QUICK, "--ca", ca.path, "-o", "/dev/full", "--overwrite"
         )
@@ -109,7 +109,7 @@ def test_a_full_disk_is_told_and_nothing_is_claimed(ca: Authority):
 @pytest.mark.parametrize("form", ["text", "json", "ndjson", "markdown", "junit"])
 def test_every_form_into_a_file(ca: Authority, tmp_path: Path, form: str):
     out = tmp_path / "out"
-    with sealed_pop2(ca.context()) as endpoint:
+    with peers.serving(sealed_pop2(ca.context())) as endpoint:
         words = (str(endpoint), *QUICK, "--ca", ca.path, "--format", form, "-o", str(out))
         code, _, err = verify(*words)
         assert code in (Exit.CLEAN, Exit.INCONCLUSIVE), err

@@ -2,7 +2,6 @@
 
 import dataclasses
 import socket
-import ssl
 import struct
 import time
 
@@ -105,7 +104,7 @@ def test_a_server_that_goes_on_for_ever_is_left(ca: Authority):
 def test_the_relay_is_asked_with_one_recipient_and_without_data(ca: Authority):
     heard: list[bytes] = []
 
-    def smtp(connection: ssl.SSLSocket) -> None:
+    def smtp(connection: socket.socket) -> None:
         connection.sendall(b"220 mail.example ESMTP\r\n")
         for line in peers.lines(connection):
             heard.append(line)

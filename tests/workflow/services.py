@@ -5,7 +5,6 @@ import datetime
 import functools
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import trustme
@@ -219,8 +218,6 @@ def injectable(context: ssl.SSLContext) -> peers.Peer:
     return peer
 
 
-@contextlib.contextmanager
-def sealed_pop2(context: ssl.SSLContext, **broken: bool) -> Iterator[Endpoint]:
+def sealed_pop2(context: ssl.SSLContext, anybody: bool = False, broken: bool = False) -> peers.Peer:
     """POP2 inside TLS."""
-    with peers.serving(peers.secured(context, functools.partial(pop2, **broken))) as endpoint:
-        yield endpoint
+    return peers.secured(context, functools.partial(pop2, anybody=anybody, broken=broken))

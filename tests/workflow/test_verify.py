@@ -2,8 +2,8 @@
 
 import dataclasses
 import datetime
-import functools
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ from mailseal.workflow import BadInput, verify, verifying
 from mailseal.workflow.verifying import Request
 from tests.plan.hosts import facts
 from tests.probe import peers
-from tests.probe.certificates import LAST_YEAR, NAME
+from tests.probe.certificates import LAST_YEAR, NAME, server_context
 from tests.prove.looks import SEALED, claim, look
 from tests.workflow import services
 from tests.workflow.services import PASSWORD, USER, Authority, sealed_pop2
@@ -96,7 +96,7 @@ def evidence(made: Verification, kind: str) -> str:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_sealed_service_passes_every_line(ca: Authority, verified: Verify, host: str):
     leaf = ca.leaf()
-    peer = peers.secured(services.server_context(leaf), services.pop2)
+    peer = peers.secured(server_context(leaf), services.pop2)
     with peers.closed(host) as shut, peers.serving(peer, host) as endpoint:
         made = verified(
             endpoint,
@@ -157,21 +157,17 @@ def test_a_real_account_goes_in_looks_around_and_leaves(
 Peer = Callable[[Authority], peers.Peer]
 
 
-def inside(context: ssl.SSLContext, **broken: bool) -> peers.Peer:
-    return peers.secured(context, functools.partial(services.pop2, **broken))
-
-
 def old_versions(ca: Authority) -> peers.Peer:
     context = ca.context()
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("ECDHE+AES:@SECLEVEL=0")
-    return inside(context)
+    return sealed_pop2(context)
 
 
 def no_authentication(ca: Authority) -> peers.Peer:
     context = ca.context()
     context.set_ciphers("ECDHE+AESGCM:aNULL:@SECLEVEL=0")
-    return inside(context)
+    return sealed_pop2(context)
 
 
 def disabled(ca: Authority) -> peers.Peer:
@@ -201,25 +197,25 @@ BROKEN: dict[str, tuple[Peer, set[str], set[str], str]] = {
     "old versions": (old_versions, {"tls-versions"}, set(), "TLSv1.1 is accepted"),
     "weak ciphers": (no_authentication, {"tls-ciphers"}, set(), "ECDH_anon_WITH_AES"),
     "a chain that nobody trusts": (
-        lambda ca: inside(Authority(Path(ca.path).parent / "..").context()),
+        lambda ca: sealed_pop2(Authority(Path(ca.path).parent / "..").context()),
         {"certificate-chain"},
         set(),
         "unable to get local issuer",
     ),
     "another name": (
-        lambda ca: inside(ca.context(name="other.example")),
+        lambda ca: sealed_pop2(ca.context(name="other.example")),
         {"certificate-name"},
         {"certificate-chain"},
         "it is for other.example, not for mail.example",
     ),
     "expired": (
-        lambda ca: inside(ca.context(until=LAST_YEAR)),
+        lambda ca: sealed_pop2(ca.context(until=LAST_YEAR)),
         {"certificate-dates"},
         set(),
         "2020-01-01",
     ),
     "a weak key": (
-        lambda ca: inside(ca.weak_key()),
+        lambda ca: sealed_pop2(ca.weak_key()),
         {"certificate-key"},
         {"certificate-chain"},
         "RSA with 1024 bits",
@@ -231,7 +227,7 @@ BROKEN: dict[str, tuple[Peer, set[str], set[str], str]] = {
         "inside TLS answers nothing known",
     ),
     "anybody is let in": (
-        lambda ca: inside(ca.context(), anybody=True),
+        lambda ca: sealed_pop2(ca.context(), anybody=True),
         {"login-rejected"},
         set(),
         "ANYBODY IS LET IN",
@@ -251,14 +247,14 @@ def test_what_is_broken_is_noticed_and_nothing_else(ca: Authority, verified: Ver
 
 
 def test_a_mailbox_that_cannot_be_read(ca: Authority, verified: Verify):
-    with sealed_pop2(ca.context(), broken=True) as endpoint:
+    with peers.serving(sealed_pop2(ca.context(), broken=True)) as endpoint:
         made = verified(endpoint, account=ACCOUNT)
     assert failed(made) == {"login-works"}
     assert "READ 1: - No such message" in evidence(made, "login-works")
 
 
 def test_a_wrong_password_is_told_and_not_shown(ca: Authority, verified: Verify):
-    with sealed_pop2(ca.context()) as endpoint:
+    with peers.serving(sealed_pop2(ca.context())) as endpoint:
         made = verified(endpoint, account=Credentials(USER, "wrong horse"))
     assert failed(made) == {"login-works"}
     assert "HELO: - Bad login" in evidence(made, "login-works")
@@ -268,7 +264,7 @@ def test_a_wrong_password_is_told_and_not_shown(ca: Authority, verified: Verify)
 def test_no_password_leaves_where_the_certificate_does_not_verify(ca: Authority, verified: Verify):
     said: list[bytes] = []
 
-    def listening(connection: ssl.SSLSocket) -> None:
+    def listening(connection: socket.socket) -> None:
         connection.sendall(b"+ POP2 server ready\r\n")
         said.extend(peers.lines(connection))
 
@@ -281,7 +277,7 @@ def test_no_password_leaves_where_the_certificate_does_not_verify(ca: Authority,
 
 
 def test_an_old_certificate_that_was_never_reloaded(ca: Authority, verified: Verify):
-    with sealed_pop2(ca.context()) as endpoint:
+    with peers.serving(sealed_pop2(ca.context())) as endpoint:
         made = verified(endpoint, certificate=ca.written(ca.leaf(), "renewed.pem"))
     assert failed(made) == {"certificate-planned"}
     assert evidence(made, "certificate-planned").count("serial") == 2
@@ -289,13 +285,16 @@ def test_an_old_certificate_that_was_never_reloaded(ca: Authority, verified: Ver
 
 def test_a_certificate_that_ends_too_soon(ca: Authority, verified: Verify):
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=5)
-    with sealed_pop2(ca.context(until=soon)) as endpoint:
+    with peers.serving(sealed_pop2(ca.context(until=soon))) as endpoint:
         assert not failed(verified(endpoint))
         assert failed(verified(endpoint, valid_days=21)) == {"certificate-dates"}
 
 
 def test_a_backend_that_can_be_reached(ca: Authority, verified: Verify):
-    with sealed_pop2(ca.context()) as endpoint, peers.serving(services.pop2) as backend:
+    with (
+        peers.serving(sealed_pop2(ca.context())) as endpoint,
+        peers.serving(services.pop2) as backend,
+    ):
         made = verified(endpoint, closed=(backend.port,))
     assert failed(made) == {"closed"}
 
@@ -335,7 +334,7 @@ def test_a_second_leg_in_cleartext_is_heard(ca: Authority, verified: Verify):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="listening to an interface needs root")
 def test_the_wire_of_a_sealed_service_is_unreadable(ca: Authority, verified: Verify):
-    with sealed_pop2(ca.context()) as endpoint:
+    with peers.serving(sealed_pop2(ca.context())) as endpoint:
         made = verified(endpoint, eavesdrop="lo")
     assert not failed(made)
     assert "octets of ours heard on lo; neither" in evidence(made, "wire-unreadable")
@@ -499,7 +498,7 @@ def test_the_mail_host_is_asked_for_what_it_alone_knows(
 ):
     leaf = ca.leaf()
     path = ca.written(leaf, "host.pem")
-    peer = peers.secured(services.server_context(leaf), services.pop2)
+    peer = peers.secured(server_context(leaf), services.pop2)
     with peers.serving(peer) as endpoint:
         host = MailHost(sealed_host(endpoint.port))
         host.files["/etc/mailseal/mail.crt"] = Path(path).read_bytes()
@@ -578,7 +577,7 @@ def test_what_the_mail_host_says(
 def test_an_address_that_the_name_does_not_lead_to_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, ca: Authority, verified: Verify, asked: Asked
 ):
-    with sealed_pop2(ca.context()) as endpoint:
+    with peers.serving(sealed_pop2(ca.context())) as endpoint:
         asked(MailHost(sealed_host(endpoint.port)))
         monkeypatch.setattr(verifying, "served", lambda *words: ("127.0.0.2",))
         monkeypatch.setattr(verifying, "loopback", lambda address: False)
