@@ -136,6 +136,7 @@ def test_from_the_finding_to_the_ticket_and_what_breaks_afterwards(lab: Lab) -> 
     mail.write("/etc/mailseal/109.conf", old)
     assert failed(home, "--on", "ssh://mailhost", "--reload") == {"tls-versions"}
     mail.write("/etc/mailseal/109.conf", config)
+    mail.run(["systemctl", "reload", "mailseal@109"])
 
     # Somebody opens the backend to the world.
     mail.run(["systemd-run", "--unit=opened", "python3", "-c", _SECOND])

@@ -402,6 +402,21 @@ def test_a_plans_endpoints_are_those_that_another_host_can_look_at():
     assert kinds[1109] == (ClaimKind.SERVICE_IN_TLS,)
 
 
+@pytest.mark.parametrize(
+    ("reach", "result"), [(Reach.CLOSED, Result.PASS), (Reach.OPEN, Result.FAIL)]
+)
+def test_a_service_that_was_turned_off_is_to_be_closed_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, reach: Reach, result: Result
+):
+    retired = make(facts("inetd"), 109, "pop2", Options(name=NAME, strategy="retire"))
+    seen = look(reach, protocol="pop2", banner="+ POP2")
+    monkeypatch.setattr("mailseal.probe.blocking.observe", lambda question: seen)
+    monkeypatch.setattr(verify, "_mail_host", lambda *words: MailHost(facts("inetd")))
+    made = verify.verified(Request("plan.json", plan=retired), silent)
+    assert results(made) == {"all-addresses": Result.PASS, "closed": result}
+    assert made.left_out == ()
+
+
 def test_the_host_itself_proves_nothing_remote(monkeypatch: pytest.MonkeyPatch):
     looks: list[Question] = []
 

@@ -33,7 +33,14 @@ from mailseal.system.live import LiveSystem
 from mailseal.verify import Wanted
 from mailseal.workflow import BadInput, hosts
 from mailseal.workflow.hosts import HostUnreachable, Tell, Verifiable
-from mailseal.workflow.verifying import Place, Request, complete, places_of, served_file
+from mailseal.workflow.verifying import (
+    SEALED,
+    Place,
+    Request,
+    complete,
+    places_of,
+    served_file,
+)
 
 PLAIN = (ClaimKind.CLOSED, ClaimKind.CLEARTEXT_SERVED)
 """Claims whose look needs nothing but the connection."""
@@ -54,6 +61,7 @@ def verified(request: Request, tell: Tell, now: Callable[[], float] = time.time)
     left = {
         kind: NotAsked(kind, why, how)
         for place in places
+        if place.sealed
         for kind, why, how in verify.left_out(place.expected, run.wanted)
         if how and kind not in asked
     }
@@ -172,13 +180,13 @@ class _Run:
         made = [self._addresses(places), *seen]
         if ear is not None:
             made.append(self._wire(ear, places, seen))
-        for port, facts in self._facts.items():
-            place = next(each for each in places if each.endpoint.port == port)
+        by_port = {each.endpoint.port: each for each in reversed(places) if each.sealed}
+        for port, place in by_port.items() if self._facts else ():
             for claim in verify.of_host(place.endpoint, place.expected, self.wanted):
                 if claim.kind is ClaimKind.RELOAD_SURVIVED:
                     evidence = _survived(reloaded[port], port, seen)
                 else:
-                    evidence = verify.OF_HOST[claim.kind](claim, facts)
+                    evidence = verify.OF_HOST[claim.kind](claim, self._facts[port])
                 made.append(self._proof(claim, evidence))
         return tuple(made)
 
@@ -227,11 +235,10 @@ class _Run:
         return copy
 
     def _claims(self, place: Place) -> Iterator[Claim]:
-        sealed = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
-        if not place.kinds or any(kind in sealed for kind in place.kinds):
+        if place.sealed:
             yield from verify.lines(place.endpoint, place.vantage, place.expected, self.wanted)
         for kind in place.kinds:
-            if kind not in sealed:
+            if kind not in SEALED:
                 yield Claim(kind, place.endpoint, place.vantage, place.expected)
 
     def _closed(self, places: Sequence[Place]) -> list[Claim]:

@@ -21,6 +21,9 @@ from mailseal.probe.targets import SCHEMES, BadTarget, Resolved, parse, resolve
 from mailseal.protocols.base import Credentials
 from mailseal.protocols.recognise import PORTS
 
+SEALED = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
+"""What a plan promises of a service inside TLS; verifying has more lines for it."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -62,6 +65,11 @@ class Place:
     vantage: Vantage
     expected: dict[str, str]
     kinds: tuple[ClaimKind, ...] = ()
+
+    @property
+    def sealed(self) -> bool:
+        """A service inside TLS is expected there; not one that was turned off, or left as it is."""
+        return not self.kinds or any(kind in SEALED for kind in self.kinds)
 
 
 def places_of(request: Request) -> tuple[list[Place], list[str]]:
