@@ -41,7 +41,7 @@ def commands(page: str) -> list[str]:
 
 def lines(home: Host, *more: str) -> dict[str, set[str]]:
     """Kind of line to its results at all addresses."""
-    words = ["verify", f"{NAME}:109", "--ca", "/root/ca.crt", "--timeout", "2"]
+    words = ["verify", f"{NAME}:109", "--ca", "/srv/ca.crt", "--timeout", "2"]
     done = mailseal(home, *words, "--format", "ndjson", *more)
     found: dict[str, set[str]] = {}
     for line in done.out.splitlines():
@@ -70,7 +70,7 @@ def typed(home: Host, page: str, exits: Sequence[int] = ()) -> None:
     """Runs the commands of a page; each must do what it says."""
     given = commands(page)
     for number, command in enumerate(given):
-        done = ran(home, "sh", "-c", "cd /root && HOME=/root " + command, timeout=200)
+        done = ran(home, "sh", "-c", "cd /srv && HOME=/root " + command, timeout=200)
         expected = exits[number] if number < len(exits) else 0
         assert done.code == expected, (command, done.said)
 
@@ -83,13 +83,13 @@ def test_every_way_to_verify_works_as_typed(lab: Lab) -> None:
     home, mail = desk(on), on.mail
     watcher(lab, home, on.net)
     sealed(home, "seal", "ssh://mailhost", "--name", NAME, "--yes")
-    home.write("/root/ca.crt", mail.read("/etc/mailseal/ca.crt"))
-    home.write("/root/alice.txt", mail.account.password.encode() + b"\n", mode=0o600)
+    home.write("/srv/ca.crt", mail.read("/etc/mailseal/ca.crt"))
+    home.write("/srv/alice.txt", mail.account.password.encode() + b"\n", mode=0o600)
     with lab.capture(on.net) as wire:
         typed(home, "verify-a-fix.md")
         heard = wire.payload()
     assert mail.account.password.encode() not in heard
-    assert b"<testsuites" in home.read("/root/verify.xml")
+    assert b"<testsuites" in home.read("/srv/verify.xml")
     # The mail host itself proves nothing, also where it is asked from here.
     assert lines(home, "--from", "ssh://mailhost")["tls-alone"] == {"unknown"}
 
@@ -101,11 +101,11 @@ def test_from_the_finding_to_the_ticket_and_what_breaks_afterwards(lab: Lab) -> 
     on = scene(lab, "bookworm", "inetd")
     home, mail = desk(on), on.mail
     report = _REPORT % {"name": NAME, "address": mail.ipv4}
-    home.write("/root/scan.nessus", report.encode())
+    home.write("/srv/scan.nessus", report.encode())
 
     assert commands("from-finding-to-ticket.md")[0] == _EXPOSED
     typed(home, "from-finding-to-ticket.md", (1,))
-    ticket = home.read("/root/ticket.md").decode()
+    ticket = home.read("/srv/ticket.md").decode()
     assert "0 fail, 0 could not be told" in ticket
     assert "scanner-closes" in ticket
 
@@ -154,7 +154,7 @@ def _certificate(mail: Host) -> str:
 
 
 _RENEW = """
-cd /root
+cd /srv
 openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=mail.example 2>/dev/null
 cat c >%s
 """

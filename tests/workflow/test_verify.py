@@ -584,7 +584,7 @@ def test_what_the_mail_host_says(
     known, kind, result, word = HOSTS[case]
     monkeypatch.setattr("mailseal.probe.blocking.observe", lambda question: SEALED)
     asked(MailHost(known(109)))
-    made = verified(Endpoint("127.0.0.1", 109))
+    made = verified(Endpoint("127.0.0.1", 109), "pop3" if case == "courier" else "pop2")
     assert results(made)[kind] is result
     assert word in evidence(made, kind)
 

@@ -9,6 +9,9 @@ from mailseal.model.plan import Claim, Result
 from mailseal.probe.errands import DUMMY
 from mailseal.prove.base import Evidence, Read, errand, not_in_tls
 
+_EXCHANGE = 25
+"""Where mail servers hand over mail to each other, and need no login for it (RFC 6409)."""
+
 _RESULTS = {
     Outcome.ACCEPTED: (Result.PASS, "rejected, as it must be"),
     Outcome.PROVEN: (Result.FAIL, "ANYBODY IS LET IN"),
@@ -27,5 +30,7 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
         return Evidence(Result.UNKNOWN, ("no login was tried",))
     if seen.protocol is None:
         return Evidence(Result.FAIL, ("nobody is there to reject it", *tried.lines))
+    if tried.outcome is Outcome.REFUSED and claim.endpoint.port == _EXCHANGE:
+        return Evidence(Result.PASS, ("no login is taken here, as of other mail servers",))
     result, words = _RESULTS.get(tried.outcome, _RESULTS[Outcome.UNCLEAR])
     return Evidence(result, (words, *tried.lines))

@@ -16,7 +16,7 @@ from mailseal.prove.base import Evidence
 
 _ENABLED = ("enabled", "alias")
 _NOT = ("disabled", "masked", "enabled-runtime", "linked", "linked-runtime", "masked-runtime")
-_COURIER = ("/etc/courier/pop3d", "/etc/courier/imapd")
+_COURIER = {"pop3": "/etc/courier/pop3d", "imap": "/etc/courier/imapd"}
 
 
 def _listeners(claim: Claim, facts: HostFacts) -> list[Listener]:
@@ -80,12 +80,11 @@ def _for_one(claim: Claim, facts: HostFacts) -> Iterator[str]:
     for path, key, value in _xinetd(claim, facts, "per_source"):
         if value != "UNLIMITED":
             yield "%s: %s = %s" % (path, key, value)
-    for path in _COURIER:
-        # These are among the facts where Courier serves the port alone.
-        fact = facts.file(path)
-        found = re.search(rb"^MAXPERIP=(\d+)", fact.content or b"", re.M) if fact else None
-        if found:
-            yield "%s: MAXPERIP=%s" % (path, found[1].decode("ascii"))
+    # Among the facts only where Courier serves the port.
+    courier = facts.file(_COURIER.get(claim.expected["protocol"], ""))
+    found = re.search(rb"^MAXPERIP=(\d+)", courier.content or b"", re.M) if courier else None
+    if courier and found:
+        yield "%s: MAXPERIP=%s" % (courier.path, found[1].decode("ascii"))
 
 
 def _for_all(claim: Claim, facts: HostFacts) -> Iterator[str]:
