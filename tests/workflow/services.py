@@ -154,7 +154,6 @@ POP3_INSIDE = {
 }
 IMAP = {
     b"M1 CAPABILITY": b"* CAPABILITY IMAP4rev1\r\nm1 OK done\r\n",
-    b"M1 LOGIN": b"m1 NO [AUTHENTICATIONFAILED] Authentication failed.\r\n",
     b'M2 LOGIN "ALICE" "CORRECT HORSE"': b"m2 OK [CAPABILITY IMAP4rev1] Logged in\r\n",
     b"M2 LOGIN": b"m2 NO [AUTHENTICATIONFAILED] Authentication failed.\r\n",
     b"M2 AUTH": b"m2 BAD unknown command\r\n",

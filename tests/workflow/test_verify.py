@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mailseal.model.host import FileFact, HostFacts, Listener, UnitFact
 from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.plan import ClaimKind, Proof, Result
-from mailseal.model.verification import Verification
 from mailseal.plan import Options, make
 from mailseal.probe.look import Question
 from mailseal.probe.targets import BadTarget
@@ -26,68 +24,11 @@ from tests.probe import peers
 from tests.probe.certificates import LAST_YEAR, NAME, server_context
 from tests.prove.looks import SEALED, claim, look
 from tests.workflow import services
+from tests.workflow.conftest import Verify
+from tests.workflow.lines import ALWAYS, evidence, failed, results, untold, wrong
 from tests.workflow.services import PASSWORD, USER, Authority, sealed_pop2
 
 ACCOUNT = Credentials(USER, PASSWORD)
-ALWAYS = {
-    "all-addresses", "tls-alone", "cleartext-refused", "tls-versions", "tls-ciphers",
-    "certificate-chain", "certificate-name", "certificate-dates", "certificate-key",
-    "backend-answers", "login-rejected", "scanner-closes",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(autouse=True)
-def nobody_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine that runs the tests is not the mail host, also for root."""
-    monkeypatch.setattr(verify, "_mail_host", lambda *words: None)
-
-
-def silent(line: str) -> None:
-    pass
-
-
-Verify = Callable[..., Verification]
-
-
-@pytest.fixture
-def verified(ca: Authority) -> Verify:
-    def run(endpoint: Endpoint, protocol: str = "pop2", **more: object) -> Verification:
-        values = {"authority": ca.path, "name": NAME, "timeout": 0.6, **more}
-        request = Request(str(endpoint), protocol=protocol, **values)  # type: ignore[arg-type]
-        return verify.verified(request, silent)
-
-    return run
-
-
-def results(made: Verification) -> dict[str, Result]:
-    return {proof.claim.kind.value: proof.result for proof in made.proofs}
-
-
-def failed(made: Verification) -> set[str]:
-    """The lines that fail; of the others each passes or could not be told."""
-    return {kind for kind, result in results(made).items() if result is Result.FAIL}
-
-
-def untold(made: Verification) -> set[str]:
-    return {kind for kind, result in results(made).items() if result is Result.UNKNOWN}
-
-
-def wrong(made: Verification) -> list[tuple[str, tuple[str, ...]]]:
-    return [
-        (each.claim.kind.value, each.evidence)
-        for each in made.proofs
-        if each.result is not Result.PASS
-    ]
-
-
-def evidence(made: Verification, kind: str) -> str:
-    (proof,) = (each for each in made.proofs if each.claim.kind.value == kind)
-    return "; ".join(proof.evidence)
 
 
 # -- all is well -----------------------------------------------------------------------------------
@@ -358,7 +299,7 @@ def test_an_address_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch, ve
 
 
 def test_a_name_that_does_not_resolve_is_no_pass(verified: Verify):
-    made = verify.verified(Request("nowhere.invalid:109"), silent)
+    made = verify.verified(Request("nowhere.invalid:109"), print)
     assert made.proofs == ()
     assert "nowhere.invalid: the name does not resolve" in made.left_out[0].reason
     assert verify.exit_code(made.proofs) == 3
@@ -402,21 +343,6 @@ def test_a_plans_endpoints_are_those_that_another_host_can_look_at():
     assert kinds[1109] == (ClaimKind.SERVICE_IN_TLS,)
 
 
-@pytest.mark.parametrize(
-    ("reach", "result"), [(Reach.CLOSED, Result.PASS), (Reach.OPEN, Result.FAIL)]
-)
-def test_a_service_that_was_turned_off_is_to_be_closed_and_no_more(
-    monkeypatch: pytest.MonkeyPatch, reach: Reach, result: Result
-):
-    retired = make(facts("inetd"), 109, "pop2", Options(name=NAME, strategy="retire"))
-    seen = look(reach, protocol="pop2", banner="+ POP2")
-    monkeypatch.setattr("mailseal.probe.blocking.observe", lambda question: seen)
-    monkeypatch.setattr(verify, "_mail_host", lambda *words: MailHost(facts("inetd")))
-    made = verify.verified(Request("plan.json", plan=retired), silent)
-    assert results(made) == {"all-addresses": Result.PASS, "closed": result}
-    assert made.left_out == ()
-
-
 def test_the_host_itself_proves_nothing_remote(monkeypatch: pytest.MonkeyPatch):
     looks: list[Question] = []
 
@@ -441,167 +367,3 @@ def test_the_exit_code(told: str, code: int):
     values = {"p": Result.PASS, "f": Result.FAIL, "u": Result.UNKNOWN}
     proofs = [Proof(claim(ClaimKind.TLS_ALONE), values[each], (), "") for each in told]
     assert verify.exit_code(proofs) == code
-
-
-# -- what the mail host says -----------------------------------------------------------------------
-
-
-class MailHost:
-    """A mail host that can be asked: its facts, its files, its reload."""
-
-    def __init__(self, facts: HostFacts, problem: str = "") -> None:
-        self._facts = facts
-        self.problem = problem
-        self.reloaded: list[str] = []
-        self.files: dict[str, bytes] = {}
-
-    def facts(self, ports: object, paths: object = ()) -> HostFacts:
-        return self._facts
-
-    def certificate(self, path: str) -> bytes:
-        if path not in self.files:
-            raise FileNotFoundError(path)
-        return self.files[path]
-
-    def reload(self, unit: str) -> str:
-        self.reloaded.append(unit)
-        return self.problem
-
-
-ENABLED = "mailseal@%d.service"
-
-
-def sealed_host(port: int, **more: object) -> HostFacts:
-    """A host with our terminator on the port, enabled, and its backend behind a socket unit."""
-    unit, backend = ENABLED % port, "mailseal-backend-%d.socket" % port
-    config = b"cert = /etc/mailseal/mail.crt\n[pop2]\naccept = 192.0.2.10:%d\n" % port
-    values: dict[str, object] = {
-        "listeners": (Listener("192.0.2.10", port, 7, "stunnel4", "/usr/bin/stunnel4", unit),),
-        "units": tuple(UnitFact(name, "loaded", "active", "enabled") for name in (unit, backend)),
-        "files": (
-            file_fact("/etc/mailseal/%d.conf" % port, config),
-            file_fact(UNITS + backend, b"[Socket]\nMaxConnections=512\n"),
-        ),
-        **more,
-    }
-    return dataclasses.replace(facts("inetd"), **values)  # type: ignore[arg-type]
-
-
-UNITS = "/etc/systemd/system/"
-
-
-def file_fact(path: str, content: bytes) -> FileFact:
-    return FileFact(path, "file", 0o644, 0, 0, content=content)
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[MailHost], None]:
-    """The mail host that can be asked. What it says of its addresses is of another network."""
-
-    def there(host: MailHost) -> None:
-        monkeypatch.setattr(verify, "_mail_host", lambda *words: host)
-        monkeypatch.setattr(verifying, "served", lambda *words: ("127.0.0.1",))
-
-    return there
-
-
-Asked = Callable[[MailHost], None]
-
-
-def test_the_mail_host_is_asked_for_what_it_alone_knows(
-    ca: Authority, verified: Verify, asked: Asked
-):
-    leaf = ca.leaf()
-    path = ca.written(leaf, "host.pem")
-    peer = peers.secured(server_context(leaf), services.pop2)
-    with peers.serving(peer) as endpoint:
-        host = MailHost(sealed_host(endpoint.port))
-        host.files["/etc/mailseal/mail.crt"] = Path(path).read_bytes()
-        asked(host)
-        made = verified(endpoint, reload=True)
-        more = {"certificate-planned", "enabled-at-boot", "limits-fit", "reload-survived"}
-        assert wrong(made) == []
-        assert set(results(made)) == ALWAYS | more
-        assert host.reloaded == [ENABLED % endpoint.port]
-        host.problem = "Job failed"
-        assert untold(verified(endpoint, reload=True)) == {"reload-survived"}
-
-
-def test_a_reload_after_which_nobody_is_there(ca: Authority, verified: Verify, asked: Asked):
-    peer = peers.secured(ca.context(), lambda connection: None)
-    with peers.serving(peer) as endpoint:
-        asked(MailHost(sealed_host(endpoint.port)))
-        made = verified(endpoint, reload=True)
-    assert "reload-survived" in failed(made)
-
-
-def not_enabled(port: int, state: str) -> HostFacts:
-    unit = ENABLED % port
-    return sealed_host(port, units=(UnitFact(unit, "loaded", "active", state),))
-
-
-def limited(port: int) -> HostFacts:
-    known = sealed_host(port)
-    backend = UNITS + "mailseal-backend-%d.socket.d/mine.conf" % port
-    more = file_fact(backend, b"[Socket]\nMaxConnectionsPerSource=4\n")
-    return dataclasses.replace(known, files=(*known.files, more))
-
-
-def per_source(port: int) -> HostFacts:
-    """Stage offer: stunnel goes on to xinetd, which counts by address."""
-    text = b"service pop2\n{\n\tport = %d\n\tper_source = 10\n}\n" % port
-    return sealed_host(port, files=(file_fact("/etc/xinetd.d/pop2", text),))
-
-
-def courier(port: int) -> HostFacts:
-    return sealed_host(port, files=(file_fact("/etc/courier/pop3d", b"MAXPERIP=4\n"),))
-
-
-def unprivileged(port: int) -> HostFacts:
-    return sealed_host(port, privileged=False)
-
-
-HOSTS: dict[str, tuple[Callable[[int], HostFacts], str, Result, str]] = {
-    "disabled": (lambda p: not_enabled(p, "disabled"), "enabled-at-boot", Result.FAIL, "disabled"),
-    "unlinked": (lambda p: not_enabled(p, "static"), "enabled-at-boot", Result.FAIL, "static"),
-    "an old script": (
-        lambda p: not_enabled(p, "generated"), "enabled-at-boot", Result.UNKNOWN, "generated",
-    ),
-    "nobody listens": (
-        lambda p: sealed_host(p, listeners=()), "enabled-at-boot", Result.FAIL, "nothing listens",
-    ),
-    "a limit by source": (limited, "limits-fit", Result.FAIL, "MaxConnectionsPerSource=4"),
-    "xinetd": (per_source, "limits-fit", Result.FAIL, "per_source = 10"),
-    "courier": (courier, "limits-fit", Result.FAIL, "MAXPERIP=4"),
-    "not root": (unprivileged, "limits-fit", Result.UNKNOWN, "not root"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", HOSTS)
-def test_what_the_mail_host_says(
-    case: str, monkeypatch: pytest.MonkeyPatch, verified: Verify, asked: Asked
-):
-    known, kind, result, word = HOSTS[case]
-    monkeypatch.setattr("mailseal.probe.blocking.observe", lambda question: SEALED)
-    asked(MailHost(known(109)))
-    made = verified(Endpoint("127.0.0.1", 109), "pop3" if case == "courier" else "pop2")
-    assert results(made)[kind] is result
-    assert word in evidence(made, kind)
-
-
-def test_an_address_that_the_name_does_not_lead_to_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch, ca: Authority, verified: Verify, asked: Asked
-):
-    with peers.serving(sealed_pop2(ca.context())) as endpoint:
-        asked(MailHost(sealed_host(endpoint.port)))
-        monkeypatch.setattr(verifying, "served", lambda *words: ("127.0.0.2",))
-        monkeypatch.setattr(verifying, "loopback", lambda address: False)
-        made = verified(endpoint)
-    seen = {each.claim.endpoint.address for each in made.proofs}
-    assert seen == {"127.0.0.1", "127.0.0.2"}
-    # Nobody listens there: nothing is exposed, and nothing is served.
-    assert "127.0.0.2:%d" % endpoint.port in evidence_of(made, ClaimKind.ALL_ADDRESSES)
-
-
-def evidence_of(made: Verification, kind: ClaimKind) -> str:
-    return "; ".join(next(each for each in made.proofs if each.claim.kind is kind).evidence)
