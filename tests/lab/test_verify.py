@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pytest
 
 from lab import Host, Lab
-from tests.lab.story import NAME, ROOT, desk, mailseal, ran, scene, sealed, wait_until
+from tests.lab.story import NAME, ROOT, desk, mailseal, ran, scene, sealed
 
 HOWTO = ROOT / "docs" / "howto"
 _EXPOSED = "mailseal import --verify scan.nessus"
@@ -26,12 +26,6 @@ _REPORT = """\
 <ReportItem port="109" svc_name="pop2" protocol="tcp" severity="2" pluginID="15854"
  pluginName="POP2 Cleartext Logins Permitted" pluginFamily="Misc."></ReportItem>
 </ReportHost></Report></NessusClientData_v2>
-"""
-
-_SECOND = """
-import socket, sys
-s = socket.create_server(("0.0.0.0", 10109)); print("ready", flush=True)
-while True: s.accept()[0].close()
 """
 
 
@@ -77,7 +71,7 @@ def typed(home: Host, page: str, exits: Sequence[int] = ()) -> None:
 
 @pytest.mark.lab
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_every_way_to_verify_works_as_typed(lab: Lab) -> None:
     on = scene(lab, "bookworm", "inetd")
     home, mail = desk(on), on.mail
@@ -96,7 +90,7 @@ def test_every_way_to_verify_works_as_typed(lab: Lab) -> None:
 
 @pytest.mark.lab
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_from_the_finding_to_the_ticket_and_what_breaks_afterwards(lab: Lab) -> None:
     on = scene(lab, "bookworm", "inetd")
     home, mail = desk(on), on.mail
@@ -136,15 +130,8 @@ def test_from_the_finding_to_the_ticket_and_what_breaks_afterwards(lab: Lab) -> 
     mail.write("/etc/mailseal/109.conf", old)
     assert failed(home, "--on", "ssh://mailhost", "--reload") == {"tls-versions"}
     mail.write("/etc/mailseal/109.conf", config)
-    mail.run(["systemctl", "reload", "mailseal@109"])
 
-    # Somebody opens the backend to the world.
-    mail.run(["systemd-run", "--unit=opened", "python3", "-c", _SECOND])
-    wait_until(lambda: any(each[2] == 10109 for each in mail.listeners()))
-    assert failed(home, "--closed", "10109") == {"closed"}
-    mail.run(["systemctl", "stop", "opened"])
-
-    assert failed(home, "--on", "ssh://mailhost", "--reload", "--closed", "10109") == set()
+    assert failed(home, "--on", "ssh://mailhost", "--reload") == set()
 
 
 def _certificate(mail: Host) -> str:

@@ -78,7 +78,7 @@ Exit code 0: every line passes; 1: one fails; 3: one could not be told.
 )
 @output_options(*_FORMS)
 def command(target: str, form: str, output: str | None, overwrite: bool, **options: Any) -> Exit:
-    """Prove that a service is sealed, line by line, from here or another host."""
+    """Prove that a service is sealed, line by line."""
     from mailseal.report.verification import FORMS
     from mailseal.workflow import verify
 
