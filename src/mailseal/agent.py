@@ -7,6 +7,7 @@ error. The executor that a run keeps for itself is this same file.
     facts [PORT...] [PATH...]             HostFacts out
     local [all] [PORT...]                 LocalHost out
     look                                  Question on standard input, Observation out
+    reload UNIT                           what the service manager said against it, or nothing
     apply SECONDS                         plan on standard input, Receipt out; held for SECONDS;
                                           behind a NUL a Control: approvals and policies
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
@@ -48,10 +49,10 @@ from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.model.ops import CopyFile, TryTerminator
 from mailseal.model.plan import Plan, Proof, Receipt, RunState
-from mailseal.probe import blocking, certificate
+from mailseal.probe import blocking, canary, certificate
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import prover
-from mailseal.system import account
+from mailseal.system import account, units
 from mailseal.system.base import Meta, System
 from mailseal.system.live import LiveSystem
 from mailseal.system.netns import ThrowawayNamespace
@@ -262,7 +263,21 @@ def _local(system: System, words: Sequence[str]) -> int:
 
 def _look(system: System, words: Sequence[str]) -> int:
     question = codec.loads(Question, sys.stdin.buffer.read(), lenient=False)
+    if question.vantage is Vantage.REMOTE and canary.own(question.endpoint.address):
+        _say(blind(question, "the host that was to look is the mail host itself"))
+        return 0
     _say(blocking.observe(question))
+    return 0
+
+
+def reload(system: System, unit: str) -> str:
+    """Has the service manager reload a unit; what it said against it, or nothing."""
+    done = units.act(system, unit, "reload")
+    return "" if done.ok else done.words()
+
+
+def _reload(system: System, words: Sequence[str]) -> int:
+    print(reload(system, words[0]), flush=True)
     return 0
 
 
@@ -338,6 +353,7 @@ _COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
     "facts": (_facts, 0),
     "local": (_local, 0),
     "look": (_look, 0),
+    "reload": (_reload, 1),
     "apply": (_apply, 1),
     "confirm": (_confirm, 2),
     "rollback": (_rollback, 1),

@@ -2,8 +2,17 @@
 
 import pytest
 
-from mailseal.model.look import Observation, Outcome, Reach, StartTls, Upgrade, Vantage
-from mailseal.model.plan import ClaimKind, Result
+from mailseal.model.look import (
+    Endpoint,
+    Errand,
+    Observation,
+    Outcome,
+    Reach,
+    StartTls,
+    Upgrade,
+    Vantage,
+)
+from mailseal.model.plan import Claim, ClaimKind, Result
 from mailseal.prove import prover
 from mailseal.system.memory import MemorySystem
 from tests.plan.hosts import inetd
@@ -119,6 +128,15 @@ def test_where_tls_begins_inside_the_session_a_refusal_was_heard(seen, result):
 def test_of_a_certificate_that_was_there_it_counts_that_it_is_the_same(seen, certificate, result):
     expected = {"protocol": "pop2", "certificate": certificate, "pinned": "yes"}
     wanted = claim(IN_TLS, **expected)
+    (proof,) = prover({Vantage.REMOTE: Looker(seen)}, read, None, lambda: 0.0)([wanted])
+    assert proof.result is result
+
+
+@pytest.mark.parametrize(("port", "result"), [(25, PASS), (587, FAIL)])
+def test_where_mail_is_handed_over_nobody_needs_a_login(port: int, result: Result):
+    tried = Errand("dummy-login", Outcome.REFUSED, ("AUTH is not available",))
+    seen = look(tls=looks.tls(), protocol="smtp", errands=(tried,))
+    wanted = Claim(ClaimKind.LOGIN_REJECTED, Endpoint("192.0.2.10", port), Vantage.REMOTE, {})
     (proof,) = prover({Vantage.REMOTE: Looker(seen)}, read, None, lambda: 0.0)([wanted])
     assert proof.result is result
 

@@ -117,16 +117,16 @@ _PLAN_OPTIONS = (
 )
 
 
-def _far(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+def far(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Another host is never named in a way that could mean this one."""
     if value is not None and not value.startswith("ssh://"):
         raise click.BadParameter("write it as ssh://%s" % value)
     return value
 
 
-far_argument = click.argument("target", required=False, metavar="[ssh://HOST]", callback=_far)
+far_argument = click.argument("target", required=False, metavar="[ssh://HOST]", callback=far)
 far_option = click.option(
-    "--on", "target", metavar="ssh://HOST", callback=_far, help="Another host than this one."
+    "--on", "target", metavar="ssh://HOST", callback=far, help="Another host than this one."
 )
 
 

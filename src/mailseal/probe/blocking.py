@@ -12,6 +12,7 @@ import time
 from mailseal.model.look import Endpoint, Observation, Reach
 from mailseal.model.moment import Clock
 from mailseal.probe import tls, transport
+from mailseal.probe.errands import whole
 from mailseal.probe.look import (
     RAW_OCTETS,
     Call,
@@ -19,7 +20,6 @@ from mailseal.probe.look import (
     Layer,
     Limits,
     Question,
-    look,
     raw_complete,
     refused,
 )
@@ -54,7 +54,7 @@ def observe(question: Question, *, authority: str = "", now: Clock = time.time) 
     """
     authority = authority or question.authority
     tls.check_authority(authority)
-    steps = look(question, now)
+    steps = whole(question, now)
     dial = next(steps)
     while True:
         try:

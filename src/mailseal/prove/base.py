@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Tuple
+import base64
+import re
+from typing import Callable, NamedTuple, Optional, Tuple
 
-from mailseal.model.look import Channel, Observation, Outcome, Reach
+from mailseal.model.look import Channel, Errand, Observation, Outcome, Reach
 from mailseal.model.plan import Claim, Result
 from mailseal.probe.look import Question
 
@@ -42,6 +44,33 @@ def cleartext_logins(observation: Observation) -> Tuple[str, ...]:
         for attempt in observation.attempts
         if attempt.channel is Channel.CLEAR and attempt.outcome in TAKES_A_LOGIN
     )
+
+
+def not_in_tls(seen: Observation) -> Optional[Evidence]:
+    """Why nothing can be said of what is inside TLS: there is no connection, or no TLS."""
+    if seen.reach is not Reach.OPEN:
+        return unreachable(seen)
+    return Evidence(Result.FAIL, ("no TLS there", *seen.gaps)) if seen.tls is None else None
+
+
+def errand(observation: Observation, what: str) -> Optional[Errand]:
+    """What became of an errand; None where it was not run."""
+    return next((each for each in observation.errands if each.what == what), None)
+
+
+def leaf_of(read: Read, path: str) -> Optional[bytes]:
+    """The first certificate of a PEM file as DER; None where it is not here to be read."""
+    if not path:
+        return None
+    try:
+        pem = read(path)
+    except OSError:
+        return None
+    body = re.search(rb"-----BEGIN CERTIFICATE-----(.*?)-----END", pem, re.DOTALL)
+    try:
+        return base64.b64decode(body.group(1)) if body else None
+    except ValueError:
+        return None
 
 
 def unreachable(observation: Observation) -> Evidence:

@@ -11,7 +11,7 @@ from mailseal.prove.base import Evidence, Read, cleartext_logins
 
 def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     """A pass needs a service that talks inside TLS alone, one that refuses every login before it is
-    begun (STARTTLS), or none at all.
+    begun (STARTTLS, or in the greeting), or none at all.
     """
     taken = cleartext_logins(seen)
     if taken:
@@ -25,14 +25,14 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     )
     if unclear:
         return Evidence(Result.UNKNOWN, unclear)
+    refused = tuple(
+        attempt.reason
+        for attempt in seen.attempts
+        if attempt.channel is Channel.CLEAR and attempt.outcome is Outcome.REFUSED
+    )
+    if refused:
+        return Evidence(Result.PASS, refused)
     if seen.starttls is not None:
-        refused = tuple(
-            attempt.reason
-            for attempt in seen.attempts
-            if attempt.channel is Channel.CLEAR and attempt.outcome is Outcome.REFUSED
-        )
-        if refused:
-            return Evidence(Result.PASS, refused)
         return Evidence(Result.UNKNOWN, seen.gaps or ("no login was asked for in cleartext",))
     if seen.tls is not None:
         return Evidence(Result.PASS, ("only TLS is spoken (%s)" % seen.tls.version,))

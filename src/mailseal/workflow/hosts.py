@@ -78,6 +78,18 @@ class Host(Protocol):
         ...
 
 
+class Verifiable(Host, Protocol):
+    """What verifying asks of a mail host besides."""
+
+    def certificate(self, path: str) -> bytes:
+        """A public certificate there. Raises OSError where it cannot be read."""
+        ...
+
+    def reload(self, unit: str) -> str:
+        """Has the service manager reload a unit; what it said against it, or nothing."""
+        ...
+
+
 class Here:
     """This host. `actor` is who asks."""
 
@@ -96,6 +108,12 @@ class Here:
 
     def look(self, question: Question) -> Observation:
         return blocking.observe(question)
+
+    def certificate(self, path: str) -> bytes:
+        return self._system.read(path)
+
+    def reload(self, unit: str) -> str:
+        return agent.reload(self._system, unit)
 
     def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
         with agent.local_tools(self._system, tell, None, self._actor) as tools:
@@ -144,6 +162,8 @@ class Carried(abc.ABC):
         self._tell = tell
         self._directory = ""
         self._python: tuple[str, ...] = ()
+        self._taken: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         done = self._run(["sh", "-c", _ARRIVE], data=bundle.build())
@@ -193,8 +213,32 @@ class Carried(abc.ABC):
         return codec.loads(LocalHost, done.out, lenient=True)
 
     def look(self, question: Question) -> Observation:
-        done = self._agent(["look"], codec.dumps(question).encode("ascii"))
+        """A look from there. The question's authority is a file of this machine's."""
+        asked = dataclasses.replace(question, authority=self._there(question.authority))
+        done = self._agent(["look"], codec.dumps(asked).encode("ascii"))
         return codec.loads(Observation, done.out, lenient=True)
+
+    def _there(self, path: str) -> str:
+        """A copy of a public file of ours in the agent's directory there."""
+        with self._lock:
+            if path and path not in self._taken:
+                copy = "%s/%d.pem" % (self._directory, len(self._taken))
+                with open(path, "rb") as file:
+                    done = self._run(["sh", "-c", 'cat >"$0"', copy], file.read())
+                if not done.ok:
+                    words = "%s cannot be put on %s: %s"
+                    raise HostUnreachable(words % (path, self._name, done.words()))
+                self._taken[path] = copy
+        return self._taken.get(path, "")
+
+    def certificate(self, path: str) -> bytes:
+        try:
+            return self._agent(["certificate", path]).out
+        except (HostUnreachable, Refused) as error:
+            raise OSError("%s of %s: %s" % (path, self._name, error)) from None
+
+    def reload(self, unit: str) -> str:
+        return self._agent(["reload", unit]).out.decode("utf-8", "replace").strip()
 
     def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
         # No JSON holds a NUL.
@@ -297,7 +341,7 @@ def _silent(line: str) -> None:
     pass
 
 
-def host(target: str | None, tell: Tell) -> contextlib.AbstractContextManager[Host]:
+def host(target: str | None, tell: Tell) -> contextlib.AbstractContextManager[Verifiable]:
     """The host of a target, for a `with`: `ssh://...`, else this one. Raises ValueError, and
     HostUnreachable in the `with`.
     """
