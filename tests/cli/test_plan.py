@@ -151,3 +151,20 @@ def test_where_quiet_is_required_and_is_not_is_one_line_and_exit_6(facts: str, s
 def test_a_time_or_a_store_that_is_none_is_one_line_and_exit_2(facts: str, words: tuple[str, ...]):
     done = mailseal("plan", "--facts", facts, *words)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--certbot", "../x"), 2, b"no name of a certificate of certbot"),
+        (("--certbot", "a", "--cert", "/c", "--key", "/k"), 2, b"exclude each other"),
+        (("--ca", "/ca"), 2, b"who signed --cert or --certbot"),
+        (("--certbot", "a"), 6, b"mailseal facts --path /etc/letsencrypt/live/a/fullchain.pem"),
+    ],
+)
+def test_a_certificate_that_is_none_of_certbots_is_said(
+    facts: str, words: tuple[str, ...], code: int, says: bytes
+):
+    done = mailseal("plan", "--facts", facts, *words)
+    assert done.returncode == code
+    assert says in done.stderr

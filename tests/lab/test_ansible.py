@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from lab import Lab
-from mailseal.apply import authority
 from mailseal.apply.operations import sha256, spliced
+from mailseal.configs import openssl
 from mailseal.export import FLEETS, Source
 from mailseal.model.ops import CheckConfiguration, EditFile, Op, Splice, WriteFile
 from mailseal.workflow.export import role
@@ -140,7 +140,7 @@ def export(on: Fleet, plans: Mapping[str, bytes], **more: tuple[Op, ...]) -> Non
         plan, payload = read_file(text)
         longer = replace(plan, ops=(*plan.ops, *more.get(name, ())))
         digest = hashlib.sha256(payload).hexdigest()
-        sources.append(Source(longer, digest, authority.configurations, b"", role()))
+        sources.append(Source(longer, digest, openssl.configurations, b"", role()))
     for each in FLEETS["ansible"](sources):
         path = on.folder / each.name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def check_as_applied(by_role: State, applied: State) -> None:
     assert by_role.listeners == applied.listeners
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_two_hosts_at_once_one_reaches_what_apply_does_and_one_is_taken_back(
     lab: Lab, home: Path
 ) -> None:
@@ -237,6 +237,7 @@ def test_a_role_is_taken_back_when_it_fails_or_is_asked_to_and_what_drifted_is_r
         assert words in done.out, done.said
     mail.write("/etc/inetd.conf", conf)
 
+    mail.run(["sh", "/etc/mailseal/renew", "109", "now"])
     on.play("undo.yml")
     for name, each in on.hosts.items():
         each.check_cleartext()

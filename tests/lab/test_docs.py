@@ -24,6 +24,7 @@ ELSEWHERE = {
     "from-finding-to-ticket": "lab/test_verify.py",
     "put-tls-in-front": "lab/test_wrap.py",
     "rehearse-a-plan": "lab/test_rehearse.py",
+    "renew-certificates": "lab/test_renewal.py",
     "seal-a-fleet-with-ansible": "lab/test_ansible.py",
     "verify-a-fix": "lab/test_verify.py",
     "what-needs-patching": "lab/test_updates.py",

@@ -85,7 +85,15 @@ _PLAN_OPTIONS = (
     click.option("--name", metavar="NAME", default="", help="Host name for the certificate."),
     click.option("--cert", metavar="FILE", default="", help="Certificate with chain, on the host."),
     click.option("--key", metavar="FILE", default="", help="Its key, on the host."),
-    click.option("--ca", metavar="FILE", default="", help="CA of --cert, if a private one."),
+    click.option(
+        "--certbot",
+        metavar="NAME",
+        default="",
+        help="Certificate that certbot has by this name, on the host, instead of --cert and --key.",
+    ),
+    click.option(
+        "--ca", metavar="FILE", default="", help="CA of --cert or --certbot, if a private one."
+    ),
     click.option(
         "--tls-port",
         type=click.IntRange(1, 65535),
@@ -139,11 +147,18 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
 
     if bool(options["cert"]) != bool(options["key"]):
         raise Stop(Exit.USAGE, "--cert and --key go together")
+    if options["cert"] and options["certbot"]:
+        raise Stop(Exit.USAGE, "--cert and --certbot exclude each other")
     given = None
     if options["cert"]:
         given = Given(options["cert"], options["key"], options["ca"])
+    elif options["certbot"]:
+        try:
+            given = Given.by_certbot(options["certbot"], options["ca"])
+        except ValueError as error:
+            raise Stop(Exit.USAGE, str(error)) from None
     elif options["ca"]:
-        raise Stop(Exit.USAGE, "--ca says who signed --cert: give that too")
+        raise Stop(Exit.USAGE, "--ca says who signed --cert or --certbot: give that too")
     return Wish(
         port,
         Options(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -26,12 +27,24 @@ class AlreadySealed(Cannot):
 @dataclass(frozen=True)
 class Given:
     """A certificate that is there already: paths on the host; `authority` its CA's PEM file, empty
-    where the system's trusted roots know it.
+    where the system's trusted roots know it; `lineage` where certbot has it, empty where it is not
+    certbot's.
     """
 
     certificate: str
     key: str
     authority: str = ""
+    lineage: str = ""
+
+    @classmethod
+    def by_certbot(cls, name: str, authority: str = "") -> Given:
+        """What certbot knows by that name (the live/ folder of certbot(1), FILES). Raises
+        ValueError where it can be none.
+        """
+        if not re.fullmatch(r"(?!\.)[A-Za-z0-9*._-]{1,253}", name):
+            raise ValueError("%r is no name of a certificate of certbot" % name)
+        lineage = "/etc/letsencrypt/live/" + name
+        return cls(lineage + "/fullchain.pem", lineage + "/privkey.pem", authority, lineage)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost
+from mailseal.plan import lost, renewed
 from mailseal.plan.base import (
     Cannot,
     Request,
@@ -40,8 +40,10 @@ from mailseal.plan.base import (
     loopback,
     served,
 )
+from mailseal.plan.renewed import Source
 from mailseal.starters.base import ACCESS, edit, listeners_at
-from mailseal.terminators import stunnel
+from mailseal.terminators import renewal, stunnel
+from mailseal.terminators.renewal import Copied, Issued
 
 _CUT = {
     "restart": "; sessions that are open then are cut, since the service is restarted",
@@ -68,8 +70,8 @@ _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?
 
 @dataclass(frozen=True)
 class _Front:
-    """What stands in front: the instance's name, its port, the certificate it shows, and the ops
-    that put that in place.
+    """What stands in front: the instance's name, its port, the certificate it shows, the ops that
+    put that in place, and where the next one comes from (None: another instance sees to that).
     """
 
     name: str
@@ -78,6 +80,7 @@ class _Front:
     key: str
     authority: str
     ops: tuple[Op, ...]
+    source: Source = None
 
 
 def sealed_already(facts: HostFacts, port: int) -> str:
@@ -129,6 +132,8 @@ def _check(request: Request) -> None:
     for path in (given.certificate, given.key, given.authority) if given else ():
         if path and not path.startswith("/"):
             raise Cannot("%r is not an absolute path: say where it lies on the host" % path)
+    if given:
+        renewed.check(facts, given)
     for name in (request.name, *options.also):
         if not _NAME.fullmatch(name):
             raise Cannot(
@@ -150,7 +155,8 @@ def _front(request: Request, port: int) -> _Front:
             CopyFile(given.certificate, certificate, "root", "root", 0o644),
             CopyFile(given.key, key, "root", stunnel.GROUP, 0o640),
         )
-        return _Front(name, port, certificate, key, given.authority, copies)
+        source = Copied(given.certificate, given.key, given.authority)
+        return _Front(name, port, certificate, key, given.authority, copies, source)
     authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
     if facts.file(authority) is not None and offered:
         shown, private = offered[0].value("cert"), offered[0].value("key")
@@ -160,7 +166,8 @@ def _front(request: Request, port: int) -> _Front:
     addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
     names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
     issue = IssueCertificate(stunnel.DIRECTORY, name, names, options.days, stunnel.GROUP)
-    return _Front(name, port, certificate, key, authority, (issue,))
+    made = Issued(names, options.days)
+    return _Front(name, port, certificate, key, authority, (issue,), made)
 
 
 def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) -> tuple[Op, ...]:
@@ -179,7 +186,7 @@ def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) 
         request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
     )
     ops.append(stunnel.write_config(front.name, content))
-    return tuple(ops)
+    return (*ops, *renewed.ops(request, front.name, front.source))
 
 
 def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
@@ -192,6 +199,7 @@ def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
         # listener of somebody else's is none of our business.
         UnitAction(unit, "start", "stop", after_do=here, seconds=5.0),
         MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE),
+        *(renewal.begin(front.name) if front.source else ()),
     )
 
 
@@ -402,6 +410,7 @@ def _paths(request: Request, front: _Front) -> tuple[str, ...]:
     """The files that must still be as they are now, or still be absent."""
     given = request.options.given
     paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate, *ACCESS]
+    paths += renewed.paths(request, front.name, front.source)
     return (*paths, given.certificate) if given else tuple(paths)
 
 
@@ -412,12 +421,12 @@ def _risks(request: Request) -> tuple[str, ...]:
     if given is None:
         risks.append(
             "The certificate comes from a private CA made on this host (for its names alone): "
-            "clients need %s/ca.crt." % stunnel.DIRECTORY
+            "clients need %s/ca.crt. A timer renews it." % stunnel.DIRECTORY
         )
     else:
         risks.append(
-            "The certificate is a copy of %s: after each renewal copy it again and reload."
-            % given.certificate
+            "The certificate is a copy of %s. A timer looks once a day whether there is a newer "
+            "one, and copies and serves that." % given.certificate
         )
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
