@@ -1,0 +1,291 @@
+#!/bin/bash
+# One claim of a mailseal plan, looked at from where this runs: with bash, coreutils and openssl alone.
+#
+# The claim stands in the environment as OpenSCAP's script check engine (SCE) gives it: XCCDF_VALUE_kind,
+# _address, _port, _protocol, _name, _authority, _certificate, _pinned, _path, _group, _listening. The
+# result is the exit code that SCE asks for, and a line on stdout that says why. No name of an account
+# and no password is sent. What the server says is bounded and made printable before it is shown.
+set -u
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+kind=${XCCDF_VALUE_kind-} address=${XCCDF_VALUE_address-} port=${XCCDF_VALUE_port-}
+protocol=${XCCDF_VALUE_protocol-} name=${XCCDF_VALUE_name-} authority=${XCCDF_VALUE_authority-}
+certificate=${XCCDF_VALUE_certificate-} pinned=${XCCDF_VALUE_pinned-}
+path=${XCCDF_VALUE_path-} group=${XCCDF_VALUE_group-} listening=${XCCDF_VALUE_listening-}
+export address port protocol
+WAIT=3    # seconds for one answer; a server that stays silent is given more
+WHOLE=60  # seconds for one connection
+
+plain() { tr -c '[:print:]\n' '?' | cut -c 1-200; }
+end() { printf '%s\n' "$2" | plain; exit "$1"; }
+pass() { end "${XCCDF_RESULT_PASS:-101}" "pass: $1"; }
+fail() { end "${XCCDF_RESULT_FAIL:-102}" "fail: $1"; }
+error() { end "${XCCDF_RESULT_ERROR:-103}" "error: $1"; }
+unknown() { end "${XCCDF_RESULT_UNKNOWN:-104}" "could not be told: $1"; }
+need() {
+    command -v "$1" >/dev/null || unknown "there is no $1 here"
+}
+
+# -- the careful dialogue, in a shell of its own that ends with its time ---------------------------------
+
+# Prints what was heard: a first word that says what it means, then the server's words. SILENT and OPENED
+# tell of the connection; TAKEN, REFUSED and UNCLEAR of one way to log in.
+dialogue() {
+    local line= listed=
+
+    hear() {    # the next line, without its end; fails where none comes in time
+        IFS= read -r -n 1000 -t "$WAIT" line <&3 || [ -n "$line" ] || return 1
+        line=${line%$'\r'}
+    }
+    say() { printf '%s\r\n' "$1" >&3; }
+    told() { printf '%s %s\n' "$1" "$line"; }
+    # A no for everybody, whoever asks. "Login failed" is none.
+    is_no() {
+        [[ ${line,,} =~ privacyrequired|encrypt-needed|(^|[^a-z])(tls|ssl|starttls|stls|encrypt[a-z]*|secure)([^a-z].*)?(required|needed|first|only)|(require|must|need|only|use|issue|without|until|unless)[a-z]*[^a-z](.*[^a-z])?(tls|ssl|starttls|stls|encrypt[a-z]*)|(plain|clear)[-\ ]?text.*(disallow|disabl|forbid|denied|refus|prohib|not)|(no|disallow|disabl|forbid|denied|refus)[a-z]*\ .*(plain|clear)[-\ ]?text|^53[08]|(unknown|unrecogni[sz]ed|unsupported|unimplemented|invalid|illegal|bad|bogus|no\ such)\ ([a-z]+\ )?(command|verb|mechanism|method|sequence)|(command|mechanism|method|logins?|service|server|authentication)[^,\;:]*(disabled|not\ (valid|available|supported|implemented|enabled|recogni[sz]ed))|not\ (available|supported|implemented|enabled|recogni[sz]ed) ]]
+    }
+    not_now() { [[ ${line,,} =~ try\ (again\ )?later|temporar|too\ many|busy|^4[0-9][0-9] ]]; }
+    judge() {   # PATTERN-OF-YES: what the answer in $line means to a login command
+        if [[ $line =~ $1 ]]; then told TAKEN
+        elif not_now; then told UNCLEAR
+        elif is_no; then told REFUSED
+        else told UNCLEAR; fi
+    }
+    last() {    # PATTERN: the last line of an answer; those before it may list mechanisms
+        local count
+        for ((count = 0; count < 100; count++)); do
+            hear || return 1
+            listed+=" ${line^^}"
+            [[ ! $line =~ $1 ]] || return 0
+        done
+        return 1
+    }
+    # What travels in cleartext: asked for whether it is listed or not, and what is listed besides.
+    mechanisms() {
+        printf '%s\n' PLAIN LOGIN
+        grep -oE '(XOAUTH2?|OAUTHBEARER|PLAIN-CLIENTTOKEN)' <<<"$listed" | sort -u
+    }
+    # asked COMMAND PATTERN-OF-YES END CANCEL: each mechanism up to its prompt; succeeds where one asks
+    asked() {
+        local mechanism
+        for mechanism in $(mechanisms); do
+            say "${1//%/$mechanism}"
+            last "$3" || { told UNCLEAR; return 1; }
+            # A command that is not known has no mechanisms at all (RFC 5321 4.2.4, RFC 3501 7.1.3).
+            if [[ $line =~ ^50[0-4] || ${line^^} =~ ^M[0-9]\ BAD ]]; then told REFUSED
+            else judge "$2"; fi
+            [[ ! $line =~ $2 ]] || { say "$4"; last "$3"; return 0; }
+        done
+        return 1
+    }
+
+    exec 3<>"/dev/tcp/$address/$port" || return
+    echo "OPENED"
+    if ! hear; then
+        # An eager client does not wait to be greeted.
+        printf 'SILENT\n'
+        case $protocol in
+            pop2) say HELO ;;
+            pop3) say 'USER mailseal-nobody' ;;
+            imap) say 'm1 AUTHENTICATE PLAIN' ;;
+            smtp) say 'EHLO mailseal.invalid' ;;
+            managesieve) say 'AUTHENTICATE "PLAIN"' ;;
+        esac
+        WAIT=2
+        if hear; then
+            case $protocol:$line in
+                pop2:[-+#]*|pop3:[-+]*|imap:m1\ *|imap:[+*]*|smtp:[245]??[-\ ]*|managesieve:[{\"]*)
+                    told TAKEN ;;
+                *) told UNCLEAR ;;
+            esac
+        fi
+        return
+    fi
+    printf 'GREETING %s\n' "$line"
+    case $protocol in
+        pop2)
+            if [[ $line == +* ]]; then
+                say HELO
+                hear || { told UNCLEAR; return; }
+                # Its only way to log in is cleartext: whoever answers HELO at all has it.
+                if [[ $line == -* ]] && is_no && [[ ! ${line,,} =~ missing|argument|syntax|sequence|bogus ]]
+                then told REFUSED; else told TAKEN; fi
+            elif is_no; then told REFUSED; else told UNCLEAR; fi
+            say QUIT ;;
+        pop3)
+            [[ $line == +OK* ]] || { told UNCLEAR; return; }
+            say CAPA
+            last '^(\.|-ERR.*)$' || { told UNCLEAR; return; }
+            say 'USER mailseal-nobody'
+            hear || { told UNCLEAR; return; }
+            judge '^\+OK'
+            asked 'AUTH %' '^\+( |$)' '' '*'
+            say QUIT ;;
+        imap)
+            [[ ${line^^} == '* OK'* ]] || { told UNCLEAR; return; }
+            listed=${line^^}
+            say 'm1 CAPABILITY'
+            last '^m1 ' || { told UNCLEAR; return; }
+            if ! asked 'm2 AUTHENTICATE %' '^\+' '^(m2 |\+)' '*'; then
+                # It fails, and some servers let whoever failed wait: only where it is needed.
+                say 'm3 LOGIN "" ""'
+                last '^m3 ' || { told UNCLEAR; return; }
+                if is_no; then told REFUSED
+                elif [[ $listed == *LOGINDISABLED* ]]; then told UNCLEAR
+                else told TAKEN; fi
+            fi
+            say 'm4 LOGOUT' ;;
+        smtp)
+            [[ $line == 2* ]] || { told UNCLEAR; return; }
+            [[ $line != 220-* ]] || last '^220( |$)' || { told UNCLEAR; return; }
+            say 'EHLO mailseal.invalid'
+            last '^[0-9]{3}( |$)' || { told UNCLEAR; return; }
+            asked 'AUTH %' '^334' '^[0-9]{3}( |$)' '*'
+            say QUIT ;;
+        managesieve)
+            listed=${line^^}
+            [[ ${line^^} == OK* ]] || last '^[Oo][Kk]' || { told UNCLEAR; return; }
+            asked 'AUTHENTICATE "%"' '^("|\{0)' '' '"*"'
+            say LOGOUT ;;
+        *) told UNCLEAR ;;
+    esac
+}
+
+# heard: the dialogue's lines in $heard, and in $reach what became of the connection (prove/ says which
+# means what): open, closed, filtered or unroutable.
+look() {
+    local said code
+    need timeout
+    export WAIT
+    export -f dialogue
+    said=$(timeout -k 1 "$WHOLE" "$BASH" -c dialogue 2>&1 </dev/null)
+    code=$?
+    heard=$(plain <<<"$said")
+    case $said in
+        *OPENED*) reach=open ;;
+        *"Connection refused"*) reach=closed ;;
+        *"timed out"* | *"No route to host"* | *"ermission denied"* | *"not permitted"*) reach=filtered ;;
+        *) if [ "$code" = 124 ]; then reach=filtered; else reach=unroutable; fi ;;
+    esac
+    greeting=$(sed -n 's/^GREETING //p' <<<"$heard" | head -n 1)
+}
+of() { sed -n "s/^$1 *//p" <<<"$heard" | head -n 1; }
+has() { grep -q "^$1" <<<"$heard"; }
+own() { ip -o route get "$address" 2>/dev/null | grep -q '^local'; }
+
+# -- inside TLS ------------------------------------------------------------------------------------------
+
+declare -A STARTTLS=([pop3]=pop3 [imap]=imap [smtp]=smtp [managesieve]=sieve)
+declare -A GOODBYE=([pop2]=QUIT [pop3]=QUIT [imap]='m1 LOGOUT' [smtp]=QUIT [managesieve]=LOGOUT)
+declare -A SPOKEN=([pop2]='^[-+]' [pop3]='^[-+]' [imap]='^(\*|m1) ' [smtp]='^[245][0-9][0-9]'
+    [managesieve]='^("|OK|BYE)')
+
+# tls OPTION...: one TLS connection; what openssl prints. -ign_eof: it ends when the server does.
+tls() {
+    local at=$address
+    [[ $at != *:* ]] || at="[$at]"
+    need openssl
+    printf '%s\r\n' "${GOODBYE[$protocol]-QUIT}" |
+        timeout -k 1 "$WHOLE" openssl s_client -connect "$at:$port" -ign_eof ${starttls[@]+"${starttls[@]}"} "$@" 2>&1
+}
+
+# through OPTION...: the first line that the protocol may say, heard in TLS; what openssl says in $said.
+through() {
+    said=$(tls -quiet "$@" | plain)
+    inside=$(grep -v -E '^(depth=|verify |Connecting to |CONNECTED)' <<<"$said" |
+        grep -m 1 -E "${SPOKEN[$protocol]}")
+    [ -n "$inside" ]
+}
+
+in_tls() {
+    local -a verify=() starttls=()
+    local said inside
+    known
+    if [ "$pinned" != yes ]; then
+        verify=(-verify_return_error)
+        if [[ $name =~ ^[0-9.]+$|: ]]; then verify+=(-verify_ip "$name")
+        elif [ -n "$name" ]; then verify+=(-verify_hostname "$name" -servername "$name"); fi
+        [ -r "$authority" ] || authority=${0%/*}/ca.crt
+        [ ! -r "$authority" ] || verify+=(-CAfile "$authority")
+    fi
+    if ! through ${verify[@]+"${verify[@]}"}; then
+        [[ $said != *"verify error"* ]] || fail "the certificate does not verify: $(why)"
+        look
+        reached
+        [ "$reach" = open ] || fail "no connection ($reach)"
+        [ -n "$greeting" ] || fail "the service does not answer inside TLS: $(why)"
+        [ -n "${STARTTLS[$protocol]-}" ] || fail "it greets in cleartext, and has no TLS: $greeting"
+        starttls=(-starttls "${STARTTLS[$protocol]}")
+        through ${verify[@]+"${verify[@]}"} || fail "the service does not answer inside TLS: $(why)"
+    fi
+    if [ -r "$certificate" ]; then
+        [ "$(tls | print_of)" = "$(print_of <"$certificate")" ] ||
+            fail "another certificate is served than that in $certificate"
+    fi
+    pass "$protocol inside TLS: $inside"
+}
+why() { grep -m 1 -i error <<<"$said"; }
+known() {
+    [ -n "${SPOKEN[$protocol]-}" ] || unknown "the protocol ${protocol:-(none)} is not known here"
+}
+reached() { [ "$reach" != unroutable ] || unknown "there is no way to $address from here"; }
+print_of() { openssl x509 -noout -fingerprint -sha256 2>&1; }
+
+# -- the claims ------------------------------------------------------------------------------------------
+
+refused() {
+    local -a starttls=()
+    known
+    look
+    reached
+    [ "$reach" = open ] || pass "no connection ($reach)"
+    if has SILENT && ! has TAKEN; then
+        [[ $(tls) != *"BEGIN CERTIFICATE"* ]] || pass "only TLS is spoken"
+        WAIT=15
+        has UNCLEAR || look
+    fi
+    if has TAKEN; then
+        # It takes a client with its own address for secure: a stranger is treated otherwise.
+        [[ ${heard,,} != *dovecot* ]] || ! own ||
+            unknown "Dovecot trusts its own address: look from another host"
+        fail "a login in cleartext is taken: $(of TAKEN)"
+    fi
+    ! has UNCLEAR || unknown "neither yes nor a no for everybody: $(of UNCLEAR)"
+    ! has REFUSED || pass "a login in cleartext is refused: $(of REFUSED)"
+    unknown "it said nothing that is known: $greeting"
+}
+
+closed() {
+    look
+    reached
+    [ "$reach" != open ] || fail "a connection is accepted: $greeting"
+    pass "no connection ($reach)"
+}
+
+guarded() {
+    local user owner mode
+    [ -S "$path" ] || fail "$path is not there, or no socket"
+    read -r user owner mode < <(stat -c '%u %G %a' -- "$path")
+    [ "$user" = 0 ] && { [ "$owner" = root ] || [ "$owner" = "$group" ]; } && [[ $mode == *0 ]] ||
+        fail "$path: mode $mode, owner $user, group $owner"
+    pass "$path: mode $mode, owner $user, group $owner"
+}
+
+kept() {
+    local each there gone=
+    need ss
+    there=$(ss -Hltn | awk '{ print $4 }' | sed 's/^\*:/[::]:/; s/%[^]:]*//')
+    for each in $listening; do
+        grep -qxF -- "${each/\%*]/]}" <<<"$there" || gone="$gone $each"
+    done
+    [ -z "$gone" ] || fail "nothing listens at$gone"
+    pass "the other services listen"
+}
+
+case $kind in
+    cleartext-refused) refused ;;
+    service-in-tls) in_tls ;;
+    closed) closed ;;
+    backend-guarded) guarded ;;
+    neighbours-kept) kept ;;
+    *) error "this script knows no claim ${kind:-(none)}" ;;
+esac
