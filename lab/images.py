@@ -90,9 +90,9 @@ SYSTEMS: Mapping[str, System] = {
     "audited": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "openscap-scanner")),
     "monitor": System(
         "bookworm",
+        (*_BOOT, "openssh-client", "openssl", "python3", "openscap-scanner", "icinga2-bin")
         # Nagios wants a program that sends mail; this one serves nothing.
-        (*_BOOT, "icinga2-bin", "msmtp-mta", "nagios4-core", "openscap-scanner", "openssl")
-        + ("python3",),
+        + ("nagios4-core", "msmtp-mta"),
     ),
     # The mail programs of lab.clients, and the peers that list logins of a capture.
     "clients": System("bookworm", (*_BOOT, *_MAIL_PROGRAMS, "dsniff", "tshark")),

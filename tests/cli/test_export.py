@@ -89,7 +89,11 @@ def test_what_exists_is_replaced_only_where_that_was_asked_for(plan: str, tmp_pa
     [
         (("/nothing", "--to", "shell", "-o", "OUT"), 2, "/nothing cannot be read"),
         (("PLAN", "--to", "client-pack", "-o", "OUT"), 2, "give its file with --ca"),
-        (("PLAN", "--to", "shell", "--ca", "PLAN", "-o", "OUT"), 2, "goes with --to client-pack, openscap, nagios"),
+        (
+            ("PLAN", "--to", "shell", "--ca", "PLAN", "-o", "OUT"),
+            2,
+            "goes with --to client-pack, openscap, nagios",
+        ),
         (("PLAN", "--to", "client-pack", "--ca", "PLAN", "-o", "OUT"), 2, "no certificate"),
         (("PLAN", "--to", "shell", "-o", "PLAN"), 2, "cannot be written"),
         (("PLAN", "--to", "cobol", "-o", "OUT"), 2, "cobol"),

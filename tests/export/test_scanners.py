@@ -45,12 +45,12 @@ def hostile(words: str = HOSTILE) -> Plan:
     """A plan with the words wherever a plan has a text of somebody's."""
     made = plan()
     claims = tuple(
-        replace(claim, expected={key: words for key in claim.expected}) for claim in made.claims
+        replace(claim, expected=dict.fromkeys(claim.expected, words)) for claim in made.claims
     )
     written = ops.WriteFile("/etc/" + words, b"x", words, words, 0o640)
     return replace(
         made,
-        **{name: words for name in ("host", "made", "strategy", "stage", "protocol", "gap")},
+        **dict.fromkeys(("host", "made", "strategy", "stage", "protocol", "gap"), words),
         claims=claims,
         ops=(*made.ops, written),
     )

@@ -133,9 +133,9 @@ def scene(
     return Scene(lab, net, mail, beside.client if beside else lab.client(net, "client"))
 
 
-def desk(on: Scene) -> Host:
+def desk(on: Scene, system: str = "workstation") -> Host:
     """A workstation that reaches the mail host by ssh, as root, by the name of `mailhost`."""
-    host = on.lab.host("desk", system="workstation", network=on.net, binds={ROOT: "/srv/mailseal"})
+    host = on.lab.host("desk", system=system, network=on.net, binds={ROOT: "/srv/mailseal"})
     host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
     names = f"{on.mail.ipv4} {NAME}\n{on.mail.ipv6} {NAME}\n".encode()
     host.write("/etc/hosts", host.read("/etc/hosts") + names)

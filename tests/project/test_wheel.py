@@ -1,5 +1,5 @@
-"""What is installed is whole: pages of the rules, the role for Ansible and what exports for scanners
-share are data, and they travel with the program.
+"""What is installed is whole: pages of the rules, the role for Ansible and what exports for
+scanners share are data, and they travel with the program.
 """
 
 import subprocess

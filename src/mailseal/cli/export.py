@@ -43,8 +43,8 @@ def command(
 ) -> Exit:
     """Turn plans into what others use.
 
-    A runbook, a change request, a pack for clients, a role for Ansible; checks for OpenSCAP, InSpec,
-    Nagios and Icinga.
+    A runbook, a change request, a pack for clients, a role for Ansible; checks for OpenSCAP,
+    InSpec, Nagios and Icinga.
     """
     from mailseal.workflow import BadInput
     from mailseal.workflow import export as workflow

@@ -1,0 +1,95 @@
+"""What is exported for scanners and monitors, in their own programs: oscap fails an exposed host
+and passes the sealed one, Nagios and Icinga take their files, and the command in them alarms.
+
+The page's commands are run as typed, by a shell, in its order.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lab import Host, Lab
+from tests.lab.story import NAME, desk, ran, scene
+from tests.lab.test_docs import ROOT, commands
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+PAGE = ROOT / "docs/howto/use-your-scanner.md"
+_RESULT = re.compile(
+    r'<rule-result idref="xccdf_mailseal_rule_([^"]+)".*?<result>(\w+)<', re.DOTALL
+)
+_SAID = re.compile(r'<check-import import-name="stdout">([^<]*)<')
+_BEFORE = "before.xml"
+"""The evaluation that fails, in the page's words."""
+
+
+def results(host: Host, path: str) -> tuple[dict[str, str], str]:
+    """By rule what oscap made of it, without those not selected; and what the looks said."""
+    told = host.read(path).decode()
+    found = {name: word for name, word in _RESULT.findall(told) if word != "notselected"}
+    return found, "\n".join(_SAID.findall(told))
+
+
+@pytest.mark.timeout(240)
+def test_the_page_as_typed(lab: Lab) -> None:
+    on = scene(lab, "audited", "inetd")
+    at = desk(on, "monitor")
+    for command in commands(PAGE):
+        typed = ("env", "-C", "/root", "HOME=/root", "sh", "-c", command)
+        done = ran(at, *typed, timeout=200)
+        assert done.code == (2 if _BEFORE in command else 0), "%s\n%s" % (command, done.said)
+
+    before, said = results(on.mail, "/root/" + _BEFORE)
+    after, said_after = results(on.mail, "/root/after.xml")
+    assert before.keys() == after.keys()
+    assert set(after.values()) == {"pass"}, after
+    assert "pass" not in before.values(), before
+    assert "fail: a login in cleartext is taken: - Missing user or password" in said
+    assert "pass: only TLS is spoken" in said_after
+    assert f"pass: pop2 inside TLS: + POP2 {on.mail.name}" in said_after
+    seen, _ = results(at, "/root/seen.xml")
+    assert set(seen.values()) == {"pass"}
+    assert {name for name in seen if name in after} == seen.keys()
+    assert b"pass: only TLS is spoken" in on.mail.read("/root/after.html")
+
+    # What the monitor would run, by its shell.
+    looks = check_commands(at)
+    assert len(looks) == 2
+    for look in looks:
+        done = ran(at, "sh", "-c", look)
+        assert (done.code, done.out.startswith("MAILSEAL OK - 1 endpoints: 0 exposed")) == (0, True)
+        assert done.out.count("\n") == 1
+
+    # The configuration that the plan made is changed, and stunnel goes on as it was.
+    on.mail.run(["sh", "-c", "echo '; a remark' >>/etc/mailseal/109.conf"])
+    evaluate = "oscap xccdf eval --profile host --results drift.xml scap/benchmark.xml"
+    done = ran(on.mail, "env", "-C", "/root", "HOME=/root", "sh", "-c", evaluate, timeout=200)
+    assert done.code == 2, done.said
+    drift, _ = results(on.mail, "/root/drift.xml")
+    changed = {name for name, word in drift.items() if word != "pass"}
+    assert len(changed) == 1
+    assert changed.pop().startswith("file-")
+
+    undone = ran(at, "mailseal", "rollback", "--on", "ssh://mailhost")
+    assert undone.code == 0, undone.said
+    for look in looks:
+        done = ran(at, "sh", "-c", look)
+        assert (done.code, done.out[:19]) == (2, "MAILSEAL CRITICAL -")
+
+
+def check_commands(at: Host) -> list[str]:
+    """The command lines that Nagios makes of the exported objects (its macros, and `!`)."""
+    told = at.read("/etc/mailseal/monitoring/mailseal.cfg").decode()
+    (line,) = re.findall(r"command_line\s+(.*)", told)
+    words = re.findall(r"check_command\s+mailseal!(.*)", told)
+    return [line.replace("$ARG1$", each) for each in words]
+
+
+def test_the_page_shows_every_form() -> None:
+    told = Path(PAGE).read_text()
+    for form in ("openscap", "inspec", "nagios"):
+        assert f"--to {form} " in told
+    assert NAME in told
