@@ -18,6 +18,7 @@ from tests.lab.test_docs import ROOT, commands
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 PAGE = ROOT / "docs/howto/use-your-scanner.md"
+CONFIGURATION = "/etc/mailseal/109.conf"
 _RESULT = re.compile(
     r'<rule-result idref="xccdf_mailseal_rule_([^"]+)".*?<result>(\w+)<', re.DOTALL
 )
@@ -46,7 +47,8 @@ def test_the_page_as_typed(lab: Lab) -> None:
     after, said_after = results(on.mail, "/root/after.xml")
     assert before.keys() == after.keys()
     assert set(after.values()) == {"pass"}, after
-    assert "pass" not in before.values(), before
+    well = [name for name, word in before.items() if word == "pass"]
+    assert [name for name in well if not name.startswith("neighbours-kept")] == [], before
     assert "fail: a login in cleartext is taken: - Missing user or password" in said
     assert "pass: only TLS is spoken" in said_after
     assert f"pass: pop2 inside TLS: + POP2 {on.mail.name}" in said_after
@@ -64,14 +66,11 @@ def test_the_page_as_typed(lab: Lab) -> None:
         assert done.out.count("\n") == 1
 
     # The configuration that the plan made is changed, and stunnel goes on as it was.
-    on.mail.run(["sh", "-c", "echo '; a remark' >>/etc/mailseal/109.conf"])
-    evaluate = "oscap xccdf eval --profile host --results drift.xml scap/benchmark.xml"
-    done = ran(on.mail, "env", "-C", "/root", "HOME=/root", "sh", "-c", evaluate, timeout=200)
-    assert done.code == 2, done.said
-    drift, _ = results(on.mail, "/root/drift.xml")
-    changed = {name for name, word in drift.items() if word != "pass"}
-    assert len(changed) == 1
-    assert changed.pop().startswith("file-")
+    on.mail.run(["cp", "-p", CONFIGURATION, "/root/kept"])
+    on.mail.run(["sh", "-c", f"echo '; a remark' >>{CONFIGURATION}"])
+    done = ran(on.mail, "oscap", "oval", "eval", "/root/scap/files-oval.xml")
+    on.mail.run(["cp", "-p", "/root/kept", CONFIGURATION])
+    assert len(re.findall(r"(?m)^Definition \S+: false$", done.out)) == 1, done.said
 
     undone = ran(at, "mailseal", "rollback", "--on", "ssh://mailhost")
     assert undone.code == 0, undone.said
