@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import Host, Lab
+from lab import Client, Host, Lab
+from lab.daemons import DAEMONS, Service, install
 from tests.lab.story import NAME, desk, ran, scene
+from tests.lab.test_daemons import real_login
 from tests.lab.test_docs import ROOT, commands
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -34,7 +36,7 @@ def results(host: Host, path: str) -> tuple[dict[str, str], str]:
     return found, "\n".join(_SAID.findall(told))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_the_page_as_typed(lab: Lab) -> None:
     on = scene(lab, "audited", "inetd")
     at = desk(on, "monitor")
@@ -92,3 +94,43 @@ def test_the_page_shows_every_form() -> None:
     for form in ("openscap", "inspec", "nagios"):
         assert f"--to {form} " in told
     assert NAME in told
+
+
+LOOK = ROOT / "src/mailseal/export/kit/look.sh"
+_SAYS = {101: "pass", 102: "fail", 104: "unknown"}
+
+
+def looked(client: Client, kind: str, address: str, service: Service, **more: str) -> str:
+    """What the script says from there."""
+    values = {"kind": kind, "address": address, "port": str(service.port), **more}
+    told = [f"XCCDF_VALUE_{key}={value}" for key, value in values.items()]
+    protocol = f"XCCDF_VALUE_protocol={service.protocol}"
+    done = client.run(["env", protocol, *told, str(LOOK)], check=False, timeout=120)
+    return _SAYS[done.returncode]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", DAEMONS)
+def test_of_real_daemons_the_script_never_says_what_is_not_so(lab: Lab, name: str) -> None:
+    """What a real login shows is the measure, as for mailseal's own look (test_daemons)."""
+    daemon = DAEMONS[name]
+    net = lab.network()
+    host = lab.host("mailhost", system=daemon.system, network=net)
+    client = lab.client(net, "stranger")
+    told: dict[str, str] = {}
+    for setting in daemon.settings:
+        install(host, daemon, setting, ("192.0.2.250", "2001:db8:1::fa"))
+        for service in daemon.services:
+            where = f"{setting} {service.protocol} {service.port}"
+            if service.implicit:
+                inside = looked(client, "service-in-tls", host.ipv4, service, pinned="yes")
+                assert looked(client, "cleartext-refused", host.ipv4, service) == "pass", where
+                print(where, "inside TLS:", inside)
+                continue
+            real = real_login(client, host.ipv4, service, lab)
+            right = "fail" if real else "pass"
+            told[where] = looked(client, "cleartext-refused", host.ipv4, service)
+            print(where, "a login:", real, "the script:", told[where])
+            assert told[where] in (right, "unknown"), where
+    assert set(told.values()) - {"unknown"}, told
