@@ -4,9 +4,12 @@ mailseal itself proves of them. It may leave open what mailseal decides, never s
 
 from __future__ import annotations
 
+import grp
 import os
+import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -176,6 +179,7 @@ def proven(made: Claim) -> Result:
     return proof.result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "peer", "expected"), REFUSALS.values(), ids=REFUSALS)
 def test_a_login_in_cleartext_is_found(protocol: str, peer: peers.Peer, expected: Result) -> None:
     with peers.serving(peer) as endpoint:
@@ -286,6 +290,7 @@ def test_a_handshake_with_nobody_behind_it_is_no_service(leaf: trustme.LeafCert)
         assert looked(made)[0] is Result.FAIL
 
 
+@pytest.mark.slow
 def test_tls_inside_the_session(authority: trustme.CA, leaf: trustme.LeafCert) -> None:
     context: ssl.SSLContext = server_context(leaf)
     server = peers.scripted(
@@ -307,9 +312,6 @@ def test_tls_inside_the_session(authority: trustme.CA, leaf: trustme.LeafCert) -
 
 
 def test_a_socket_that_others_may_open_is_no_guarded_one(tmp_path: Path) -> None:
-    import grp
-    import socket
-
     path = tmp_path / "backend"
     values = {"path": str(path), "group": grp.getgrgid(os.getgid()).gr_name}
     made = claim(ClaimKind.BACKEND_GUARDED, Endpoint("127.0.0.1", 109), **values)
@@ -323,8 +325,6 @@ def test_a_socket_that_others_may_open_is_no_guarded_one(tmp_path: Path) -> None
 
 
 def test_neighbours_that_went_are_named() -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as there, peers.closed() as gone:
         port = there.getsockname()[1]
         where = Endpoint("127.0.0.1", 109)
@@ -333,3 +333,27 @@ def test_neighbours_that_went_are_named() -> None:
         result, said = looked(made, listening=f"127.0.0.1:{port} {gone}")
         assert result is Result.FAIL
         assert str(gone) in said
+
+
+@pytest.mark.slow
+def test_who_answers_only_the_eager_is_found() -> None:
+    def eager(connection: socket.socket) -> None:
+        for _ in peers.lines(connection):
+            connection.sendall(b"- Missing user or password\r\n")
+
+    with peers.serving(eager) as endpoint:
+        made = claim(ClaimKind.CLEARTEXT_REFUSED, endpoint, protocol="pop2")
+        result, said = looked(made)
+        assert result is Result.FAIL, said
+
+
+@pytest.mark.slow
+def test_a_late_greeting_is_no_answer() -> None:
+    def late(connection: socket.socket) -> None:
+        time.sleep(4)
+        peers.scripted(IMAP, NO_IMAP)(connection)
+
+    with peers.serving(late) as endpoint:
+        made = claim(ClaimKind.CLEARTEXT_REFUSED, endpoint, protocol="imap")
+        result, said = looked(made)
+        assert result is Result.PASS, said

@@ -13,7 +13,8 @@ protocol=${XCCDF_VALUE_protocol-} name=${XCCDF_VALUE_name-} authority=${XCCDF_VA
 certificate=${XCCDF_VALUE_certificate-} pinned=${XCCDF_VALUE_pinned-}
 path=${XCCDF_VALUE_path-} group=${XCCDF_VALUE_group-} listening=${XCCDF_VALUE_listening-}
 export address port protocol
-WAIT=3    # seconds for one answer; a server that stays silent is given more
+WAIT=3    # seconds for the greeting; a server that stays silent is given more
+PATIENT=  # set where that was done
 WHOLE=60  # seconds for one connection
 
 plain() { tr -c '[:print:]\n' '?' | cut -c 1-200; }
@@ -28,8 +29,8 @@ need() {
 
 # -- the careful dialogue, in a shell of its own that ends with its time ---------------------------------
 
-# Prints what was heard: a first word that says what it means, then the server's words. SILENT and OPENED
-# tell of the connection; TAKEN, REFUSED and UNCLEAR of one way to log in.
+# Prints what was heard: a first word that says what it means, then the server's words. OPENED, SILENT and
+# LATE tell of the connection; TAKEN, REFUSED and UNCLEAR of one way to log in.
 dialogue() {
     local line= listed=
 
@@ -39,11 +40,25 @@ dialogue() {
     }
     say() { printf '%s\r\n' "$1" >&3; }
     told() { printf '%s %s\n' "$1" "$line"; }
-    # A no for everybody, whoever asks. "Login failed" is none.
+    # A no for everybody, whoever asks. "Login failed" is none. (protocols/answers.py says more.)
     is_no() {
-        [[ ${line,,} =~ privacyrequired|encrypt-needed|(^|[^a-z])(tls|ssl|starttls|stls|encrypt[a-z]*|secure)([^a-z].*)?(required|needed|first|only)|(require|must|need|only|use|issue|without|until|unless)[a-z]*[^a-z](.*[^a-z])?(tls|ssl|starttls|stls|encrypt[a-z]*)|(plain|clear)[-\ ]?text.*(disallow|disabl|forbid|denied|refus|prohib|not)|(no|disallow|disabl|forbid|denied|refus)[a-z]*\ .*(plain|clear)[-\ ]?text|^53[08]|(unknown|unrecogni[sz]ed|unsupported|unimplemented|invalid|illegal|bad|bogus|no\ such)\ ([a-z]+\ )?(command|verb|mechanism|method|sequence)|(command|mechanism|method|logins?|service|server|authentication)[^,\;:]*(disabled|not\ (valid|available|supported|implemented|enabled|recogni[sz]ed))|not\ (available|supported|implemented|enabled|recogni[sz]ed) ]]
+        local pattern tls='(tls|ssl|starttls|stls|encrypt[a-z]*)'
+        local thing='(command|verb|mechanism|method|sequence)'
+        for pattern in \
+            'privacyrequired|encrypt-needed|under a layer|on non-secure|^53[08]' \
+            "(^|[^a-z])($tls|secure)([^a-z].*)?(required|needed|first|only)" \
+            "(require|must|need|only|use|issue|without|until|unless)[a-z]*[^a-z](.*[^a-z])?$tls" \
+            '(plain|clear)[- ]?text.*(disallow|disabl|forbid|denied|refus|prohib|not)' \
+            '(no|disallow|disabl|forbid|denied|refus)[a-z]* .*(plain|clear)[- ]?text' \
+            "(unknown|unrecogni[sz]ed|unsupported|unimplemented|invalid|illegal|bad|bogus|no such) ([a-z]+ )?$thing" \
+            "($thing|logins?|service|server|authentication)[^,;:]*(disabled|not valid)" \
+            'not (available|supported|implemented|enabled|recogni[sz]ed)'
+        do
+            [[ ! ${line,,} =~ $pattern ]] || return 0
+        done
+        return 1
     }
-    not_now() { [[ ${line,,} =~ try\ (again\ )?later|temporar|too\ many|busy|^4[0-9][0-9] ]]; }
+    not_now() { [[ ${line,,} =~ (try (again )?later|temporar|too many|busy|^4[0-9][0-9]) ]]; }
     judge() {   # PATTERN-OF-YES: what the answer in $line means to a login command
         if [[ $line =~ $1 ]]; then told TAKEN
         elif not_now; then told UNCLEAR
@@ -81,26 +96,26 @@ dialogue() {
     exec 3<>"/dev/tcp/$address/$port" || return
     echo "OPENED"
     if ! hear; then
-        # An eager client does not wait to be greeted.
         printf 'SILENT\n'
+        # An eager client does not wait to be greeted.
+        local eager yes
         case $protocol in
-            pop2) say HELO ;;
-            pop3) say 'USER mailseal-nobody' ;;
-            imap) say 'm1 AUTHENTICATE PLAIN' ;;
-            smtp) say 'EHLO mailseal.invalid' ;;
-            managesieve) say 'AUTHENTICATE "PLAIN"' ;;
+            pop2) eager=HELO yes='^[-#]' ;;
+            pop3) eager='USER mailseal-nobody' yes='^\+OK' ;;
+            imap) eager='m1 AUTHENTICATE PLAIN' yes='^\+' ;;
+            smtp) eager='AUTH PLAIN' yes='^334' ;;
+            managesieve) eager='AUTHENTICATE "PLAIN"' yes='^("|\{0)' ;;
         esac
-        WAIT=2
-        if hear; then
-            case $protocol:$line in
-                pop2:[-+#]*|pop3:[-+]*|imap:m1\ *|imap:[+*]*|smtp:[245]??[-\ ]*|managesieve:[{\"]*)
-                    told TAKEN ;;
-                *) told UNCLEAR ;;
-            esac
-        fi
+        say "$eager"
+        [ -n "$PATIENT" ] || WAIT=2
+        if ! hear; then return; fi
+        if [ -n "$PATIENT" ]; then judge "$yes"
+        # A late greeting, or an answer; TLS answers with what is no text.
+        elif [[ $line =~ ^[[:print:]] ]]; then told LATE; fi
         return
     fi
     printf 'GREETING %s\n' "$line"
+    WAIT=10     # some keep whoever failed before waiting
     case $protocol in
         pop2)
             if [[ $line == +* ]]; then
@@ -155,7 +170,7 @@ dialogue() {
 look() {
     local said code
     need timeout
-    export WAIT
+    export WAIT PATIENT
     export -f dialogue
     said=$(timeout -k 1 "$WHOLE" "$BASH" -c dialogue 2>&1 </dev/null)
     code=$?
@@ -238,10 +253,10 @@ refused() {
     look
     reached
     [ "$reach" = open ] || pass "no connection ($reach)"
-    if has SILENT && ! has TAKEN; then
-        [[ $(tls) != *"BEGIN CERTIFICATE"* ]] || pass "only TLS is spoken"
-        WAIT=15
-        has UNCLEAR || look
+    if has SILENT; then
+        has LATE || [[ $(tls) != *"BEGIN CERTIFICATE"* ]] || pass "only TLS is spoken"
+        WAIT=6 PATIENT=yes
+        look
     fi
     if has TAKEN; then
         # It takes a client with its own address for secure: a stranger is treated otherwise.
