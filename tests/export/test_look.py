@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import grp
 import os
+import random
+import re
 import socket
 import ssl
 import subprocess
@@ -18,6 +20,7 @@ import trustme
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import Claim, ClaimKind, Result
 from mailseal.probe import blocking
+from mailseal.protocols import answers, pop2
 from mailseal.prove import prover
 from mailseal.workflow.export import KIT
 from tests.probe import peers
@@ -53,6 +56,11 @@ REFUSALS = {
         "pop2",
         peers.scripted(b"+ POP2\r\n", {b"*": b"- command disabled\r\n"}),
         Result.PASS,
+    ),
+    "pop2-another-no": (
+        "pop2",
+        peers.scripted(b"+ POP2\r\n", {b"*": b"- Unknown command\r\n"}),
+        Result.FAIL,
     ),
     "pop2-http": ("pop2", peers.http, Result.UNKNOWN),
     "pop2-ends": ("pop2", peers.close, Result.UNKNOWN),
@@ -174,8 +182,12 @@ def looked(made: Claim, **changed: str) -> tuple[Result, str]:
     return CODES[done.returncode], done.stdout
 
 
+def no_file(path: str) -> bytes:
+    raise FileNotFoundError(path)
+
+
 def proven(made: Claim) -> Result:
-    (proof,) = prover({Vantage.SELF: blocking.observe}, Path.read_bytes, None)([made])
+    (proof,) = prover({Vantage.SELF: blocking.observe}, no_file, None)([made])
     return proof.result
 
 
@@ -187,6 +199,68 @@ def test_a_login_in_cleartext_is_found(protocol: str, peer: peers.Peer, expected
         result, said = looked(made)
         assert result is expected, said
         assert {result, proven(made)} != {Result.PASS, Result.FAIL}, said
+
+
+# -- what a no means -------------------------------------------------------------------------------
+
+PATTERNS = {
+    "PRIVACY": answers.PRIVACY,
+    "UNAVAILABLE": answers.UNAVAILABLE,
+    "TRANSIENT": answers.TRANSIENT,
+    "POLICY": re.compile(pop2._POLICY.pattern.lower()),
+}
+WORDS = (
+    "-ERR m2 NO BAD 530 534 4.7.0 454 [AUTH] [SYS/TEMP] PRIVACYREQUIRED Plaintext clear text "
+    "cleartext authentication disallowed disabled not allowed permitted available supported "
+    "STARTTLS TLS SSL (TLS/SSL) encryption secure required needed first only must issue use user "
+    "unknown command mechanism method login logins failed: wrong, password; try again later too "
+    "many busy under a layer on non-secure connections. mail.example tls.example server service"
+).split()
+
+
+def test_the_patterns_of_a_no_are_those_of_mailseal() -> None:
+    lines = re.findall(r"(?m)^(%s)\+?='(.*)'$" % "|".join(PATTERNS), SCRIPT.read_text())
+    for name, pattern in PATTERNS.items():
+        mine = "".join(text for each, text in lines if each == name)
+        assert mine == pattern.pattern.decode().replace("(?:", "(").replace(r"\A", "^")
+
+
+def test_bash_finds_by_them_what_python_finds(tmp_path: Path) -> None:
+    choose = random.Random(937)
+    said = [" ".join(choose.choices(WORDS, k=choose.randint(1, 8))) for _ in range(3000)]
+    (tmp_path / "said").write_text("".join(line + "\n" for line in said))
+    (tmp_path / "patterns").write_text(
+        "".join(
+            line + "\n"
+            for line in SCRIPT.read_text().splitlines()
+            if re.match("(%s)[+]?=" % "|".join(PATTERNS), line)
+        )
+    )
+    script = """
+    . ./patterns
+    shopt -s nocasematch
+    while IFS= read -r line; do
+        for pattern in "$PRIVACY" "$UNAVAILABLE" "$TRANSIENT" "$POLICY"; do
+            if [[ $line =~ $pattern ]]; then printf 1; else printf 0; fi
+        done
+        echo
+    done <said
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    for line, found in zip(said, done.stdout.splitlines(), strict=True):
+        right = [re.search(each.pattern, line.encode(), re.I) for each in PATTERNS.values()]
+        assert found == "".join(str(int(each is not None)) for each in right), line
+
+
+@pytest.mark.parametrize("end", [b"", b" mail.example"])
+def test_a_no_that_is_none_for_everybody_is_left_open(end: bytes) -> None:
+    """Words of a policy, but of another meaning: a host's name, a user's."""
+    said = b"-ERR user unknown or wrong password at tls.example" + end + b"\r\n"
+    with peers.serving(peers.scripted(OK, {b"*": said})) as endpoint:
+        made = claim(ClaimKind.CLEARTEXT_REFUSED, endpoint, protocol="pop3")
+        assert (looked(made)[0], proven(made)) == (Result.UNKNOWN, Result.UNKNOWN)
 
 
 def test_a_port_where_nobody_listens_passes_both_ways() -> None:

@@ -50,7 +50,12 @@ def hostile(words: str = HOSTILE) -> Plan:
     written = ops.WriteFile("/etc/" + words, b"x", words, words, 0o640)
     return replace(
         made,
-        **dict.fromkeys(("host", "made", "strategy", "stage", "protocol", "gap"), words),
+        host=words,
+        made=words,
+        strategy=words,
+        stage=words,
+        protocol=words,
+        gap=words,
         claims=claims,
         ops=(*made.ops, written),
     )

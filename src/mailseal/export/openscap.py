@@ -61,7 +61,8 @@ def export(sources: Sequence[Source]) -> tuple[File, ...]:
 
 def _written(root: ET.Element) -> bytes:
     ET.indent(root)
-    return ET.tostring(root, "us-ascii", xml_declaration=True) + b"\n"
+    text: bytes = ET.tostring(root, "us-ascii", xml_declaration=True)
+    return text + b"\n"
 
 
 def _add(parent: ET.Element, name: str, text: str = "", /, **attributes: str) -> ET.Element:
@@ -98,9 +99,9 @@ def _benchmark(
         profile = _add(root, "Profile", id=_id("profile", name))
         _add(profile, "title", "%s, from %s" % (host, name))
         _add(profile, "description", words)
-        for rule, far in rules:
+        for known, far in rules:
             chosen = "true" if far or name == "host" else "false"
-            _add(profile, "select", idref=rule, selected=chosen)
+            _add(profile, "select", idref=known, selected=chosen)
     named = _values(root, found)
     for check in found:
         rule = _rule(root, check.id, check.title, check.severity)

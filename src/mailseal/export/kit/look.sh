@@ -1,5 +1,5 @@
 #!/bin/bash
-# One claim of a mailseal plan, looked at from where this runs: with bash, coreutils and openssl alone.
+# One claim of a mailseal plan, looked at from where this runs, with bash, openssl and what is everywhere.
 #
 # The claim stands in the environment as OpenSCAP's script check engine (SCE) gives it: XCCDF_VALUE_kind,
 # _address, _port, _protocol, _name, _authority, _certificate, _pinned, _path, _group, _listening. The
@@ -27,6 +27,25 @@ need() {
     command -v "$1" >/dev/null || unknown "there is no $1 here"
 }
 
+# -- what a "no" means: the patterns of mailseal's protocols/answers.py and pop2.py, kept the same by a test
+
+PRIVACY='\[?(PRIVACYREQUIRED|ENCRYPT-NEEDED)\b'
+PRIVACY+='|\b(plain|clear)[- ]?text\b.{0,48}\b(disallow|disabl|forbid|denied|refus|prohib|not)'
+PRIVACY+='|\b(no|disallow|disabl\w*|forbid\w*|denied|refus\w*)\b.{0,48}\b(plain|clear)[- ]?text\b'
+PRIVACY+='|\b(STARTTLS|STLS|TLS|SSL|encryption|encrypted|secure|confidential)\b.{0,48}\b(required|needed|first|mandatory|only)\b'
+PRIVACY+='|\b(requires?|must|needs?|only|use|issue|without|until|unless|have to)\b.{0,48}\b(STARTTLS|STLS|TLS|SSL|encryption|encrypted|secure|confidential)\b'
+PRIVACY+='|\bunder a layer\b|\bdisallowed on non-secure\b|^53[08]\b'
+UNAVAILABLE='\b(unknown|unrecogni[sz]ed|unsupported|unimplemented|invalid|illegal|bad|bogus|no such)\b[^,;:]{0,24}\b(command|verb|state|mechanism|method|sequence|auth(entication)? type)\b'
+UNAVAILABLE+='|\b(command|mechanism|method|auth(entication)? type)\b[^,;:]{0,24}\b(unknown|unrecogni[sz]ed|unsupported|unimplemented|invalid)\b'
+UNAVAILABLE+='|\b(command|mechanism|method|logins?|server|service|authentication)\b[^,;:]{0,24}\b(disabled|not (valid|available|supported|implemented|enabled|advertised|known))'
+UNAVAILABLE+='|\bno mechanism available\b'
+UNAVAILABLE+='|\bnot (available|supported|implemented|enabled|advertised|recogni[sz]ed)\b'
+TRANSIENT='\[(SYS/TEMP|IN-USE|UNAVAILABLE|LIMIT|LOGIN-DELAY|TRYLATER)\b|\bTRYLATER\b'
+TRANSIENT+='|\btry (again )?later\b|\btemporar|\btoo many\b|\boverload|\bbusy\b'
+TRANSIENT+='|\bserver (shutting|is shutting|going) down\b|\b4\.[0-9]\.[0-9]{1,3}\b|^4[0-9][0-9]\b'
+POLICY='disabled|not (allowed|permitted|available|supported)|tls|ssl|plain ?text|clear ?text'
+POLICY+='|encrypt|secur'
+
 # -- the careful dialogue, in a shell of its own that ends with its time ---------------------------------
 
 # Prints what was heard: a first word that says what it means, then the server's words. OPENED, SILENT and
@@ -40,29 +59,21 @@ dialogue() {
     }
     say() { printf '%s\r\n' "$1" >&3; }
     told() { printf '%s %s\n' "$1" "$line"; }
-    # A no for everybody, whoever asks. "Login failed" is none. (protocols/answers.py says more.)
-    is_no() {
-        local pattern tls='(tls|ssl|starttls|stls|encrypt[a-z]*)'
-        local thing='(command|verb|mechanism|method|sequence)'
-        for pattern in \
-            'privacyrequired|encrypt-needed|under a layer|on non-secure|^53[08]' \
-            "(^|[^a-z])($tls|secure)([^a-z].*)?(required|needed|first|only)" \
-            "(require|must|need|only|use|issue|without|until|unless)[a-z]*[^a-z](.*[^a-z])?$tls" \
-            '(plain|clear)[- ]?text.*(disallow|disabl|forbid|denied|refus|prohib|not)' \
-            '(no|disallow|disabl|forbid|denied|refus)[a-z]* .*(plain|clear)[- ]?text' \
-            "(unknown|unrecogni[sz]ed|unsupported|unimplemented|invalid|illegal|bad|bogus|no such) ([a-z]+ )?$thing" \
-            "($thing|logins?|service|server|authentication)[^,;:]*(disabled|not valid)" \
-            'not (available|supported|implemented|enabled|recogni[sz]ed)'
-        do
-            [[ ! ${line,,} =~ $pattern ]] || return 0
-        done
-        return 1
-    }
-    not_now() { [[ ${line,,} =~ (try (again )?later|temporar|too many|busy|^4[0-9][0-9]) ]]; }
-    judge() {   # PATTERN-OF-YES: what the answer in $line means to a login command
+    # A no for everybody, whoever asks. "Login failed" is none.
+    is_no() (
+        shopt -s nocasematch
+        [[ $line =~ $PRIVACY || $line =~ $UNAVAILABLE ]]
+    )
+    not_now() (
+        shopt -s nocasematch
+        [[ $line =~ $TRANSIENT ]]
+    )
+    # judge PATTERN-OF-YES: what the answer in $line means to a login command. One that is not known has
+    # no mechanisms at all (RFC 5321 4.2.4, RFC 3501 7.1.3).
+    judge() {
         if [[ $line =~ $1 ]]; then told TAKEN
         elif not_now; then told UNCLEAR
-        elif is_no; then told REFUSED
+        elif is_no || [[ $line =~ ^(50[0-4]|534) || ${line^^} =~ ^M[0-9]\ BAD ]]; then told REFUSED
         else told UNCLEAR; fi
     }
     last() {    # PATTERN: the last line of an answer; those before it may list mechanisms
@@ -85,9 +96,7 @@ dialogue() {
         for mechanism in $(mechanisms); do
             say "${1//%/$mechanism}"
             last "$3" || { told UNCLEAR; return 1; }
-            # A command that is not known has no mechanisms at all (RFC 5321 4.2.4, RFC 3501 7.1.3).
-            if [[ $line =~ ^50[0-4] || ${line^^} =~ ^M[0-9]\ BAD ]]; then told REFUSED
-            else judge "$2"; fi
+            judge "$2"
             [[ ! $line =~ $2 ]] || { say "$4"; last "$3"; return 0; }
         done
         return 1
@@ -118,14 +127,17 @@ dialogue() {
     WAIT=10     # some keep whoever failed before waiting
     case $protocol in
         pop2)
-            if [[ $line == +* ]]; then
+            if [[ $line == -* ]]; then
+                if [[ ${line,,} =~ $POLICY ]]; then told REFUSED; else told UNCLEAR; fi
+            elif [[ $line == +* ]]; then
                 say HELO
                 hear || { told UNCLEAR; return; }
                 # Its only way to log in is cleartext: whoever answers HELO at all has it.
-                if [[ $line == -* ]] && is_no && [[ ! ${line,,} =~ missing|argument|syntax|sequence|bogus ]]
-                then told REFUSED; else told TAKEN; fi
-            elif is_no; then told REFUSED; else told UNCLEAR; fi
-            say QUIT ;;
+                if [[ $line == -* && ${line,,} =~ $POLICY ]]; then told REFUSED
+                elif [[ $line == [-#]* ]]; then told TAKEN
+                else told UNCLEAR; fi
+                say QUIT
+            else told UNCLEAR; fi ;;
         pop3)
             [[ $line == +OK* ]] || { told UNCLEAR; return; }
             say CAPA
@@ -144,7 +156,8 @@ dialogue() {
                 # It fails, and some servers let whoever failed wait: only where it is needed.
                 say 'm3 LOGIN "" ""'
                 last '^m3 ' || { told UNCLEAR; return; }
-                if is_no; then told REFUSED
+                if [[ ${line^^} == 'M3 OK'* ]]; then told TAKEN
+                elif is_no && ! not_now; then told REFUSED
                 elif [[ $listed == *LOGINDISABLED* ]]; then told UNCLEAR
                 else told TAKEN; fi
             fi
@@ -171,16 +184,16 @@ look() {
     local said code
     need timeout
     export WAIT PATIENT
+    export PRIVACY UNAVAILABLE TRANSIENT POLICY
     export -f dialogue
     said=$(timeout -k 1 "$WHOLE" "$BASH" -c dialogue 2>&1 </dev/null)
     code=$?
     heard=$(plain <<<"$said")
-    case $said in
-        *OPENED*) reach=open ;;
-        *"Connection refused"*) reach=closed ;;
-        *"timed out"* | *"No route to host"* | *"ermission denied"* | *"not permitted"*) reach=filtered ;;
-        *) if [ "$code" = 124 ]; then reach=filtered; else reach=unroutable; fi ;;
-    esac
+    if has OPENED; then reach=open
+    elif [[ $said =~ Connection\ refused ]]; then reach=closed
+    elif [ "$code" = 124 ] || [[ $said =~ (timed\ out|No\ route\ to\ host|ermission\ denied|not\ permitted) ]]
+    then reach=filtered
+    else reach=unroutable; fi
     greeting=$(sed -n 's/^GREETING //p' <<<"$heard" | head -n 1)
 }
 of() { sed -n "s/^$1 *//p" <<<"$heard" | head -n 1; }
@@ -200,7 +213,8 @@ tls() {
     [[ $at != *:* ]] || at="[$at]"
     need openssl
     printf '%s\r\n' "${GOODBYE[$protocol]-QUIT}" |
-        timeout -k 1 "$WHOLE" openssl s_client -connect "$at:$port" -ign_eof ${starttls[@]+"${starttls[@]}"} "$@" 2>&1
+        timeout -k 1 "$WHOLE" openssl s_client -connect "$at:$port" -ign_eof \
+            ${starttls[@]+"${starttls[@]}"} "$@" 2>&1 | head -c 100000
 }
 
 # through OPTION...: the first line that the protocol may say, heard in TLS; what openssl says in $said.
