@@ -124,6 +124,34 @@ def test_a_plan_without_claims_is_no_check(form: str) -> None:
         FLEETS[form]([of(claims=())])
 
 
+def test_a_name_of_a_value_is_no_command() -> None:
+    made = plan()
+    owned = {"x=1; touch owned; y": "z", "kind": "closed", "address": "192.0.2.99", "name": "a"}
+    claims = (replace(made.claims[0], expected=owned),)
+    (found,) = checks.checks([of(claims=claims)])
+    assert found.values == {
+        "protocol": "pop2",
+        "name": "a",
+        "kind": "cleartext-refused",
+        "address": "192.0.2.10",
+        "port": "109",
+    }
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+@pytest.mark.parametrize("stage", ["offer", "enforce"])
+def test_all_that_a_planner_expects_is_told(starter: str, stage: str) -> None:
+    made = plan(starter, stage=stage)
+    for claim, check in zip(made.claims, checks.checks([of(made)]), strict=True):
+        assert claim.expected.items() <= check.values.items()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_two_machines_of_one_name_are_refused(form: str) -> None:
+    with pytest.raises(CannotExport, match="two machines are called mail"):
+        FLEETS[form]([of(), of(machine="f" * 32)])
+
+
 @pytest.mark.parametrize("form", ["openscap", "inspec"])
 def test_plans_of_several_hosts_are_no_one_benchmark(form: str) -> None:
     with pytest.raises(CannotExport, match="several hosts"):
@@ -341,6 +369,13 @@ def test_both_languages_look_at_every_endpoint_that_others_reach() -> None:
 def test_a_certificate_that_nothing_verifies_alarms_nobody() -> None:
     assert "medium" in objects(plan())["mailseal.cfg"]
     assert "medium" not in objects(plan(), b"")["mailseal.cfg"]
+
+
+def test_two_plans_that_ask_for_different_things_are_refused() -> None:
+    made = plan()
+    other = tuple(replace(each, expected={"name": "other.example"}) for each in made.claims)
+    with pytest.raises(CannotExport, match="different things of "):
+        nagios.export([of(made), of(claims=other)])
 
 
 Change = Callable[[Plan], Plan]

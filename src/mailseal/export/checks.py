@@ -20,6 +20,11 @@ from mailseal.model.plan import Claim, ClaimKind, Plan
 
 LOOK = "look.sh"
 """The script, as the kit calls it."""
+EXPECTED = (
+    *("protocol", "name", "authority", "certificate", "pinned"),
+    *("path", "group", "listening"),
+)
+"""What the script reads of a claim's expectations."""
 WEAKNESS = "CWE-319"
 WHY = (
     "Whoever is on the path of a login without TLS reads user name and password. RFC 8314 declares "
@@ -89,8 +94,10 @@ def checks(sources: Sequence[Source]) -> tuple[Check, ...]:
 def _check(claim: Claim, plan: Plan) -> Check:
     kind = _KINDS[claim.kind]
     where = claim.endpoint
-    values = {"kind": kind.asked.value, "address": where.address, "port": str(where.port)}
-    values |= {"protocol": plan.protocol, **claim.expected}
+    values = {"protocol": plan.protocol}
+    # A name of a value becomes a variable of a shell: those that the script knows, and no other.
+    values |= {name: claim.expected[name] for name in EXPECTED if name in claim.expected}
+    values |= {"kind": kind.asked.value, "address": where.address, "port": str(where.port)}
     words = {"group": "", "path": "", **values}
     words |= {"protocol": plan.protocol.upper(), "at": str(where)}
     # Two plans may claim the same kind of the same endpoint, and expect another thing.
@@ -118,11 +125,24 @@ def _files(plan: Plan) -> Iterator[Written]:
 
 def host_of(sources: Sequence[Source], form: str) -> str:
     """The one host of all plans. Raises CannotExport."""
-    hosts = {source.plan.host for source in sources}
+    hosts = hosts_of(sources)
     if len(hosts) > 1:
-        told = ", ".join(sorted(map(plain, hosts)))
-        raise CannotExport("plans of several hosts (%s) cannot be one %s" % (told, form))
-    return hosts.pop()
+        told = ", ".join(map(plain, hosts))
+        raise CannotExport(
+            "plans of several hosts (%s) cannot be exported to %s together: a folder for each"
+            % (told, form)
+        )
+    return hosts[0]
+
+
+def hosts_of(sources: Sequence[Source]) -> list[str]:
+    """The hosts of all plans, each once. Raises CannotExport where two have one name."""
+    machines: dict[str, str] = {}
+    for source in sources:
+        host = source.plan.host
+        if machines.setdefault(host, source.plan.machine) != source.plan.machine:
+            raise CannotExport("two machines are called %s: a folder for each" % plain(host))
+    return list(machines)
 
 
 def about(sources: Sequence[Source]) -> str:

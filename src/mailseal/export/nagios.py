@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mailseal.export import checks
 from mailseal.export.base import HOST, SERVER, CannotExport, File, Source, plain
 from mailseal.export.clientpack import certificates
 from mailseal.model.look import Endpoint, Vantage
@@ -37,14 +38,19 @@ def export(sources: Sequence[Source]) -> tuple[File, ...]:
     """Objects for Nagios and for Icinga 2, each with the hosts in a file of their own, and the CA
     where it was given. Raises CannotExport.
     """
-    found = list(dict.fromkeys(each for source in sources for each in _services(source)))
+    checks.hosts_of(sources)
+    found: dict[tuple[str, str], _Service] = {}
+    for service in (each for source in sources for each in _services(source)):
+        if found.setdefault((service.host, service.title), service) != service:
+            raise CannotExport("two plans ask for different things of %s" % service.target)
     if not found:
         raise CannotExport("the plan claims nothing that another host could see")
-    hosts = list({each.host: each for each in found}.values())
+    services = list(found.values())
+    hosts = list({each.host: each for each in services}.values())
     made = {
-        "mailseal.cfg": [_NAGIOS_COMMAND, *map(_nagios, found)],
+        "mailseal.cfg": [_NAGIOS_COMMAND, *map(_nagios, services)],
         "mailseal-hosts.cfg": map(_nagios_host, hosts),
-        "mailseal.conf": [_ICINGA_COMMAND, *map(_icinga, found)],
+        "mailseal.conf": [_ICINGA_COMMAND, *map(_icinga, services)],
         "mailseal-hosts.conf": map(_icinga_host, hosts),
     }
     files = [File(name, 0o644, "\n".join(made[name]).encode("ascii")) for name in made]
