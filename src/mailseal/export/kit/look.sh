@@ -13,7 +13,7 @@ protocol=${XCCDF_VALUE_protocol-} name=${XCCDF_VALUE_name-} authority=${XCCDF_VA
 certificate=${XCCDF_VALUE_certificate-} pinned=${XCCDF_VALUE_pinned-}
 path=${XCCDF_VALUE_path-} group=${XCCDF_VALUE_group-} listening=${XCCDF_VALUE_listening-}
 export address port protocol
-WAIT=3    # seconds for the greeting; a server that stays silent is given more
+WAIT=2    # seconds for the greeting; a server that stays silent is given more
 PATIENT=  # set where that was done
 WHOLE=60  # seconds for one connection
 
@@ -116,7 +116,7 @@ dialogue() {
             managesieve) eager='AUTHENTICATE "PLAIN"' yes='^("|\{0)' ;;
         esac
         say "$eager"
-        [ -n "$PATIENT" ] || WAIT=2
+        [ -n "$PATIENT" ] || WAIT=1
         if ! hear; then return; fi
         if [ -n "$PATIENT" ]; then judge "$yes"
         # A late greeting, or an answer; TLS answers with what is no text.
