@@ -20,6 +20,7 @@ from tests.lab.test_docs import ROOT, commands
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 PAGE = ROOT / "docs/howto/use-your-scanner.md"
+HOME = "/root"
 CONFIGURATION = "/etc/mailseal/109.conf"
 _RESULT = re.compile(
     r'<rule-result idref="xccdf_mailseal_rule_([^"]+)".*?<result>(\w+)<', re.DOTALL
@@ -41,12 +42,12 @@ def test_the_page_as_typed(lab: Lab) -> None:
     on = scene(lab, "audited", "inetd")
     at = desk(on, "monitor")
     for command in commands(PAGE):
-        typed = ("env", "-C", "/root", "HOME=/root", "sh", "-c", command)
+        typed = ("env", "-C", HOME, f"HOME={HOME}", "sh", "-c", command)
         done = ran(at, *typed, timeout=200)
         assert done.code == (2 if _BEFORE in command else 0), "%s\n%s" % (command, done.said)
 
-    before, said = results(on.mail, "/root/" + _BEFORE)
-    after, said_after = results(on.mail, "/root/after.xml")
+    before, said = results(on.mail, f"{HOME}/{_BEFORE}")
+    after, said_after = results(on.mail, f"{HOME}/after.xml")
     assert before.keys() == after.keys()
     assert set(after.values()) == {"pass"}, after
     well = [name for name, word in before.items() if word == "pass"]
@@ -54,10 +55,10 @@ def test_the_page_as_typed(lab: Lab) -> None:
     assert "fail: a login in cleartext is taken: - Missing user or password" in said
     assert "pass: only TLS is spoken" in said_after
     assert f"pass: pop2 inside TLS: + POP2 {on.mail.name}" in said_after
-    seen, _ = results(at, "/root/seen.xml")
+    seen, _ = results(at, f"{HOME}/seen.xml")
     assert set(seen.values()) == {"pass"}
     assert {name for name in seen if name in after} == seen.keys()
-    assert b"pass: only TLS is spoken" in on.mail.read("/root/after.html")
+    assert b"pass: only TLS is spoken" in on.mail.read(f"{HOME}/after.html")
 
     # What the monitor would run, by its shell.
     looks = check_commands(at)
@@ -68,10 +69,10 @@ def test_the_page_as_typed(lab: Lab) -> None:
         assert done.out.count("\n") == 1
 
     # The configuration that the plan made is changed, and stunnel goes on as it was.
-    on.mail.run(["cp", "-p", CONFIGURATION, "/root/kept"])
+    on.mail.run(["cp", "-p", CONFIGURATION, f"{HOME}/kept"])
     on.mail.run(["sh", "-c", f"echo '; a remark' >>{CONFIGURATION}"])
-    done = ran(on.mail, "oscap", "oval", "eval", "/root/scap/files-oval.xml")
-    on.mail.run(["cp", "-p", "/root/kept", CONFIGURATION])
+    done = ran(on.mail, "oscap", "oval", "eval", f"{HOME}/scap/files-oval.xml")
+    on.mail.run(["cp", "-p", f"{HOME}/kept", CONFIGURATION])
     assert len(re.findall(r"(?m)^Definition \S+: false$", done.out)) == 1, done.said
 
     undone = ran(at, "mailseal", "rollback", "--on", "ssh://mailhost")
