@@ -26,6 +26,7 @@ ELSEWHERE = {
     "rehearse-a-plan": "lab/test_rehearse.py",
     "renew-certificates": "lab/test_renewal.py",
     "seal-a-fleet-with-ansible": "lab/test_ansible.py",
+    "use-your-scanner": "lab/test_scanners.py",
     "verify-a-fix": "lab/test_verify.py",
     "what-needs-patching": "lab/test_updates.py",
 }
