@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mailseal.daemons.behind import Behind, behind
+from mailseal.model.excepted import Excepted
 from mailseal.model.host import HostFacts, Listener, Server
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op
@@ -39,7 +40,8 @@ class Options:
     """What the operator decides. `strategy` is empty where the plan shall choose. `stage`: offer or
     enforce. `name`: the host name that clients use,
     for the certificate (`also`: more of them). `tls_port` is where TLS is served besides the port
-    itself; 0: where clients of the protocol look for it.
+    itself; 0: where clients of the protocol look for it. `excepted` go on in cleartext in stage
+    enforce.
     """
 
     strategy: str = ""
@@ -49,6 +51,7 @@ class Options:
     given: Given | None = None
     tls_port: int = 0
     days: int = 825
+    excepted: tuple[Excepted, ...] = ()
 
 
 @dataclass(frozen=True)
