@@ -326,10 +326,10 @@ _ALLOWED = {
     "2.4": (("ssl", "yes"), ("auth_allow_cleartext", "yes")),
 }
 _CONFLICTS = ("2.3",)
-"""Releases that take a setting of `remote` for a conflict with one of the protocol (config-filter.c,
-config_filter_is_superset: `remote` by itself is less than `protocol`). There the setting for
-everybody stands outside, and the other protocols keep theirs in `protocol !imap` (tried with
-2.3.19). 2.4 lets `remote` win (tried with 2.4.1).
+"""Releases that take a setting of `remote` for a conflict with one of the protocol
+(config-filter.c, config_filter_is_superset). There the setting for everybody stands outside, and
+the other protocols keep theirs in `protocol !imap` (tried with 2.3.19). 2.4 lets `remote` win
+(tried with 2.4.1).
 """
 _ROOM = "!include_try %s"
 
@@ -339,7 +339,7 @@ def _door(name: str, release: str) -> Door:
     each = ["remote %s {", *("  " + line for line in inner), "}", ""]
     return Door(
         path="/etc/dovecot/mailseal-%s.conf" % name,
-        head="# Made by mailseal: networks that may log in without TLS, each to the end of its day.\n",
+        head="# Made by mailseal: who may log in without TLS, each to the end of its day.\n",
         each="\n".join(each),
         tail="",
         unit="dovecot.service",
@@ -379,9 +379,11 @@ def _no_exception(
         return
     keys = [key for key, _ in _WANTED[release]]
     for setting in _settings(places):
-        if setting.key in keys and setting.sections:
+        if setting.key in keys and "protocol" in {kind for kind, _ in setting.sections}:
             where = setting.source
-            words = "%s line %d sets %s in a section, beside which Dovecot %s takes no exception: "
+            words = (
+                "%s line %d sets %s for a protocol, beside which Dovecot %s takes no exception: "
+            )
             yield words % (where.file, where.line, setting.key, release) + "take it out first"
     if len(_others(facts, name, release)) > 1:
         yield "Dovecot's other protocols differ in %s: make them alike first" % " and ".join(keys)

@@ -59,8 +59,8 @@ class MakeDirectory:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """Create a file that is not there; undo removes it. `later` are hashes (SHA-256) of what a timer
-    of the plan may make of it meanwhile: undo takes that for ours.
+    """Create a file that is not there; undo removes it. `later` are hashes (SHA-256) of what a
+    timer of the plan may make of it meanwhile: undo takes that for ours.
     """
 
     path: str

@@ -87,6 +87,7 @@ class Request:
 class Steps:
     """A strategy's answer. `paths` are the files it rests on, besides those it edits. `before` are
     the claims that hold again after a rollback (None: cleartext is served at every address).
+    `excepts`: networks can be excepted.
     """
 
     headline: tuple[str, ...]
@@ -97,6 +98,7 @@ class Steps:
     paths: tuple[str, ...]
     ports: tuple[int, ...]
     before: tuple[Claim, ...] | None = None
+    excepts: bool = False
 
 
 def served(facts: HostFacts, listeners: Sequence[Listener]) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def _hashes(lists: Sequence[bytes]) -> tuple[str, ...]:
 
 _SCRIPT = """\
 #!/bin/sh
-%(head)s# Ends exceptions from TLS on port %(port)d when their day is over. Needs nothing of mailseal.
+%(head)s# Ends exceptions from TLS on port %(port)d when their day is over.
 set -eu
 list=%(path)s
 unit=%(unit)s
@@ -154,9 +154,10 @@ if [ "$over" -gt "$ended" ]; then
     sync "$(dirname "$list")"
     echo "mailseal: exceptions on port %(port)d ended; what is left is in $list"
 fi
-# Also where that was all that an earlier run did not come to.
+# Also where that was all that an earlier run did not come to. Not waited for: the unit's jobs come
+# after this one.
 if [ "$over" -gt 0 ] && systemctl --quiet is-active "$unit"; then
-    systemctl reload "$unit"
+    systemctl --no-block reload "$unit"
 fi
 """
 
@@ -192,13 +193,7 @@ def _service(port: int, script: str, door: Door) -> bytes:
         ("Description", "mailseal: end exceptions from TLS on port %d" % port),
         ("Before", door.unit),
     )
-    service = (
-        ("Type", "oneshot"),
-        ("ExecStart", "/bin/sh " + script),
-        # A full disk may have room again.
-        ("Restart", "on-failure"),
-        ("RestartSec", "900"),
-    )
+    service = (("Type", "oneshot"), ("ExecStart", "/bin/sh " + script))
     sections = (("Unit", unit), ("Service", service))
     return _HEAD.encode() + systemd.compose(
         (*sections, ("Install", (("WantedBy", "multi-user.target"),)))
@@ -210,7 +205,8 @@ def _timer(port: int, excepted: Sequence[Excepted]) -> bytes:
     after = [datetime.date.fromisoformat(each) + day for each in _days(excepted)]
     unit = (("Description", "mailseal: the last days of exceptions on port %d" % port),)
     timer = (
-        *(("OnCalendar", "%s 00:00:00" % each.isoformat()) for each in after),
+        # Every hour of the day: a full disk may have room again.
+        *(("OnCalendar", "%s *:00:00" % each.isoformat()) for each in after),
         ("AccuracySec", "1s"),
     )
     install = (("WantedBy", "timers.target"),)

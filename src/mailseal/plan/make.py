@@ -40,6 +40,15 @@ _NOT_SMTP = {
 }
 """Why strategies are not for SMTP, and what to do."""
 
+_NO_EXCEPTIONS = {
+    "retire": "a service that is turned off has no exceptions: leave --except out, or take another "
+    "--strategy",
+    "wrap": "no network can be excepted in strategy wrap: stunnel, which serves the port then, "
+    "speaks TLS to everybody. Stage offer leaves the port in cleartext for all; --strategy native "
+    "excepts networks where the daemon can (Dovecot 2.3, 2.4)",
+}
+"""Strategies that except no network, and why."""
+
 
 def make(
     facts: HostFacts, port: int, protocol: str, options: Options, seen: Seen | None = None
@@ -56,6 +65,8 @@ def make(
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
+    if options.excepted and options.strategy in _NO_EXCEPTIONS:
+        raise Cannot(_NO_EXCEPTIONS[options.strategy])
     if protocol == "smtp" and options.strategy in _NOT_SMTP:
         raise Cannot(_NOT_SMTP[options.strategy])
     _refuse_again(facts, port, options)
@@ -72,7 +83,8 @@ def make(
     everybody = options.strategy == "retire"
     steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
     stage = options.stage if options.strategy == "wrap" else "enforce"
-    loud = noise(seen, everybody) if seen and stage == "enforce" else ""
+    networks = [each.network for each in options.excepted]
+    loud = noise(seen, everybody, networks) if seen and stage == "enforce" else ""
     if loud:
         raise Cannot("it is not quiet, which was required: " + loud)
     scope = Scope(
@@ -93,7 +105,7 @@ def make(
         headline=(
             *steps.headline,
             *((because,) if because else ()),
-            *(lines(seen, everybody) if seen else ()),
+            *(lines(seen, everybody, networks, steps.excepts) if seen else ()),
         ),
         gap=steps.gap,
         risks=steps.risks,
@@ -101,6 +113,7 @@ def make(
         claims=steps.claims + neighbours(facts, where, scope.ports),
         before=before if steps.before is None else steps.before,
         draft=_draft(facts),
+        excepted=options.excepted,
     )
 
 

@@ -97,6 +97,7 @@ def steps(request: Request) -> Steps:
         claims=_claims(request, needed, reached),
         paths=(*needed.paths, *placed.paths),
         ports=needed.ports,
+        excepts=native.excepting is not None,
         before=tuple(
             claim
             for each, addresses in reached.items()

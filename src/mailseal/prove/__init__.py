@@ -12,9 +12,10 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mailseal.model.look import Observation, Reach, Vantage
+from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Proof, Result
 from mailseal.probe.look import Observe, Question
@@ -26,7 +27,7 @@ from mailseal.prove import (
     neighbours_kept,
     service_in_tls,
 )
-from mailseal.prove.base import Evidence, Read, question
+from mailseal.prove.base import Evidence, Read, beside, question
 from mailseal.system.base import System
 
 _SEEN: Dict[ClaimKind, Callable[[Claim, Observation, Read], Evidence]] = {
@@ -49,15 +50,20 @@ _AT_ONCE = 16
 
 _Look = Tuple[Vantage, Question]
 
+Source = Callable[[Endpoint], str]
+"""The address that a look at an endpoint comes from; empty where that is not known."""
+
 
 def prover(
     lookers: Mapping[Vantage, Observe],
     read: Read,
     system: Optional[System],
     now: Clock = time.time,
+    sources: Mapping[Vantage, Source] = MappingProxyType({}),
 ) -> Prove:
     """Gives the function that proves claims with the looks that can be had from here. `read` gives
     the files of the host that the claims are about; `system` is that host, None from elsewhere.
+    `sources` tell where the looks come from, by vantage.
     """
 
     def prove(claims: Sequence[Claim]) -> Tuple[Proof, ...]:
@@ -77,7 +83,11 @@ def prover(
             result, said = _SEEN[claim.kind](claim, seen[look], read)
             lines.append("seen from %s" % look[0].value)
             reached = seen[look].reach is Reach.OPEN
-            if look[0] is not claim.vantage and not (reached and result is Result.FAIL):
+            source = sources[look[0]](claim.endpoint) if look[0] in sources else ""
+            elsewhere = beside(claim, source)
+            if elsewhere:
+                result, said = Result.UNKNOWN, (elsewhere,)
+            elif look[0] is not claim.vantage and not (reached and result is Result.FAIL):
                 result = Result.UNKNOWN
                 lines.append("it takes a look from another host to prove it")
         return Proof(claim, result, (*lines, *said), rfc3339(now()))
