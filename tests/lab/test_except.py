@@ -6,13 +6,26 @@ The logins are the oracle's. The day comes by a `date` of the host's own: its cl
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from lab import Client, Host, Lab
 from lab.daemons import DAEMONS, install
-from tests.lab.story import PROGRAM, ROOT, ran, sealed, wait_until
+from lab.pop2 import INSTALLED
+from tests.lab.story import (
+    NAME,
+    PROGRAM,
+    ROOT,
+    check_as_before,
+    install_stunnel,
+    mailseal,
+    ran,
+    scene,
+    sealed,
+    state,
+    wait_until,
+)
 
 PYTHON = str(ROOT / ".venv/bin/python")
 PORT = 143
@@ -109,3 +122,58 @@ def test_everyone_but_a_network_until_its_last_day(lab: Lab, name: str) -> None:
     sealed(mail, "rollback")
     assert mail.snapshot(("/etc", "/usr")) == files
     assert all(on.logins(on.inside) + on.logins(on.outside))
+
+
+KINDS = [("bookworm", "inetd"), pytest.param("trixie", "xinetd", marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize(("system", "starter"), KINDS)
+def test_a_super_server_lets_in_a_network_until_its_last_day(
+    lab: Lab, system: str, starter: str
+) -> None:
+    on = scene(lab, system, starter)
+    mail, target = on.mail, f"{NAME}:109"
+    install_stunnel(mail)
+    if starter == "inetd":
+        mail.run(
+            ["sed", "-i", f"s,{INSTALLED}\tipop2d,/usr/sbin/tcpd\t{INSTALLED},", "/etc/inetd.conf"]
+        )
+        mail.run(["systemctl", "reload", "inetd"])
+        on.check_cleartext()
+    outside = replace(on, client=lab.client(on.net, "outside"))
+    networks = (f"{on.client.ipv4}/32", f"{on.client.ipv6}/128")
+    excepted = [word for network in networks for word in ("--except", network)]
+    wish = ("seal", target, *excepted, "--until", "2035-03-31", *WHO, "--yes")
+
+    refused = mailseal(mail, *wish)
+    assert (refused.code, "--stage offer first" in refused.err) == (6, True), refused.said
+    sealed(mail, "seal", target, "--stage", "offer", "--yes")
+    offered = state(mail)
+    out = sealed(mail, *wish)
+    assert f"{networks[1]} until 2035-03-31, alice@example.org" in out
+    on.check_cleartext()
+    assert outside.answered != outside.log_in("polite")
+    for said in outside.log_in("polite"):
+        assert said[0][0] == "!", said
+    for each in (on, outside):
+        assert each.log_in("tls", 1109, ca=on.ca()) == on.answered
+    assert "excepts just these already: nothing was changed" in sealed(mail, *wish)
+
+    # One network is taken away; the other stays.
+    sealed(mail, *wish[:2], *excepted[:2], *wish[2 + len(excepted) :])
+    assert on.log_in("polite")[0] == on.answered[0]
+    assert on.log_in("polite")[1][0][0] == "!"
+    sealed(mail, "rollback")
+    on.check_cleartext()
+
+    # The day comes while the host is off.
+    mail.write("/usr/local/bin/date", b"#!/bin/sh\necho 20350401\n", mode=0o755)
+    mail.reboot()
+    wait_until(lambda: 1109 in {each[2] for each in mail.listeners()})
+    for said in on.log_in("polite") + outside.log_in("polite"):
+        assert said[0][0] == "!", said
+    assert on.log_in("tls", 1109, ca=on.ca()) == on.answered
+    mail.run(["rm", "/usr/local/bin/date"])
+    sealed(mail, "rollback")
+    on.check_cleartext()
+    check_as_before(offered, state(mail))

@@ -12,6 +12,9 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Iterable, Sequence
 
+HOSTS = "/etc/hosts.mailseal-%d"
+"""The list of a port that hosts_access(5) is to ask: readable by whatever user tcpd(8) runs as."""
+
 MAX_WORDS = 200
 """Characters of an owner or a reason."""
 
@@ -52,20 +55,28 @@ class Excepted:
 @dataclass(frozen=True)
 class Door:
     """How a service is told whom to let in in cleartext: by a file of ours that names the networks
-    and nothing else does. Its text is `head`, `each` for every network (`%s` is its place), and
-    `tail`. `unit` takes it with a reload.
+    and nothing else does. Its text is `head`, `each` for every network (`%s` is its place) and
+    `tail`. `unit` takes it with a reload; empty: it is read for each connection. `hosts`: as the
+    patterns of hosts_access(5), without comments, IPv6 in brackets.
     """
 
     path: str
     head: str
     each: str
-    tail: str
-    unit: str
+    tail: str = ""
+    unit: str = ""
+    hosts: bool = False
 
     def listing(self, excepted: Sequence[Excepted]) -> bytes:
         """The file's bytes."""
-        body = "".join("# %s\n%s" % (one.about, self.each % one.network) for one in excepted)
-        return (self.head + body + self.tail).encode("utf-8")
+        text = self.head + "".join(map(self._line, excepted)) + self.tail
+        return text.encode("utf-8", "surrogateescape")
+
+    def _line(self, one: Excepted) -> str:
+        if not self.hosts:
+            return "# %s\n%s" % (one.about, self.each % one.network)
+        address, _, length = one.network.partition("/")
+        return self.each % ("[%s]/%s" % (address, length) if ":" in address else one.network)
 
 
 def within(address: str, networks: Iterable[str]) -> bool:

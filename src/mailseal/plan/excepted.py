@@ -156,7 +156,7 @@ if [ "$over" -gt "$ended" ]; then
 fi
 # Also where that was all that an earlier run did not come to. Not waited for: the unit's jobs come
 # after this one.
-if [ "$over" -gt 0 ] && systemctl --quiet is-active "$unit"; then
+if [ "$over" -gt 0 ] && [ "$unit" ] && systemctl --quiet is-active "$unit"; then
     systemctl --no-block reload "$unit"
 fi
 """
@@ -191,7 +191,7 @@ def _script(door: Door, port: int, excepted: Sequence[Excepted]) -> bytes:
 def _service(port: int, script: str, door: Door) -> bytes:
     unit = (
         ("Description", "mailseal: end exceptions from TLS on port %d" % port),
-        ("Before", door.unit),
+        *((("Before", door.unit),) if door.unit else ()),
     )
     service = (("Type", "oneshot"), ("ExecStart", "/bin/sh " + script))
     sections = (("Unit", unit), ("Service", service))

@@ -40,15 +40,6 @@ _NOT_SMTP = {
 }
 """Why strategies are not for SMTP, and what to do."""
 
-_NO_EXCEPTIONS = {
-    "retire": "a service that is turned off has no exceptions: leave --except out, or take another "
-    "--strategy",
-    "wrap": "no network can be excepted in strategy wrap: stunnel, which serves the port then, "
-    "speaks TLS to everybody. Stage offer leaves the port in cleartext for all; --strategy native "
-    "excepts networks where the daemon can (Dovecot 2.3, 2.4)",
-}
-"""Strategies that except no network, and why."""
-
 
 def make(
     facts: HostFacts, port: int, protocol: str, options: Options, seen: Seen | None = None
@@ -65,8 +56,8 @@ def make(
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
-    if options.excepted and options.strategy in _NO_EXCEPTIONS:
-        raise Cannot(_NO_EXCEPTIONS[options.strategy])
+    if options.excepted and options.strategy == "retire":
+        raise Cannot("a service that is turned off has no exceptions: leave --except out")
     if protocol == "smtp" and options.strategy in _NOT_SMTP:
         raise Cannot(_NOT_SMTP[options.strategy])
     _refuse_again(facts, port, options)

@@ -13,6 +13,7 @@ is refused: to an MTA every client behind stunnel is the host itself, which may 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailseal.configs import stunnel as stunnel_config
@@ -29,8 +30,9 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost
+from mailseal.plan import excepted, lost
 from mailseal.plan.base import (
+    AlreadySealed,
     Cannot,
     Request,
     Steps,
@@ -111,6 +113,9 @@ def steps(request: Request) -> Steps:
         raise Cannot(request.behind.refused)
     if request.options.stage == "offer":
         return _offer(request)
+    admission = request.start.admission
+    if request.options.excepted or (admission and not admission.edit):
+        return _except(request)
     return _enforce(request)
 
 
@@ -322,6 +327,7 @@ def _enforce(request: Request) -> Steps:
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
         paths=(*_paths(request, front), *_offered_paths(request)),
         ports=beside,
+        excepts=start.admission is not None and not start.admission.problems,
     )
 
 
@@ -395,6 +401,82 @@ _CLIENTS = {
 }
 
 
+# -- stage enforce, some networks excepted ---------------------------------------------------------
+
+
+def _except(request: Request) -> Steps:
+    """The port stays in cleartext, and its starter lets in the networks and the host itself alone:
+    that is stunnel, which offers TLS beside it. When nobody is excepted any more, nobody is let in.
+    """
+    start, port, excepting = request.start, request.port, request.options.excepted
+    admission, offered = start.admission, _offering(request.facts, port)
+    problems = _no_exception(request, offered)
+    if admission is None or problems:
+        raise Cannot("no network can be excepted: " + "; ".join(problems))
+    door = admission.door
+    placed = excepted.place(request.facts, port, door, excepting)
+    if not placed.first:
+        raise AlreadySealed("port %d of %s excepts just these already" % (port, request.facts.host))
+    there = not admission.edit
+    addresses = [a for a in served(request.facts, start.listeners) if not loopback(a)]
+    name = {"name": request.name}
+    refused = claims((ClaimKind.CLEARTEXT_REFUSED,), addresses, port, name)
+    promised, where = excepted.promised(excepting, refused, name), []
+    for terminator in offered:
+        certificate = {"certificate": terminator.value("cert"), "authority": ""}
+        expected = {**name, "protocol": request.protocol, **certificate}
+        authority = stunnel.DIRECTORY + "/ca.crt"
+        if request.facts.file(authority) is not None:
+            expected["authority"] = authority
+        for listener in terminator.listeners:
+            kinds = (ClaimKind.SERVICE_IN_TLS,)
+            promised += claims(kinds, [listener.address], listener.port, expected)
+            where.append(listener.port)
+    back = (UnitAction(door.unit, "", "reload"),) if door.unit else ()
+    forward = (UnitAction(door.unit, "reload", ""),) if door.unit else ()
+    return Steps(
+        headline=(
+            *(() if there else (_outside(addresses, port, where),)),
+            *excepted.headline(excepting, {port: addresses}, there),
+        ),
+        gap="none: %s is not restarted, and sessions that are open go on" % start.starter,
+        risks=(),
+        ops=(*back, *admission.edit, *placed.first, *forward, *placed.last),
+        claims=promised,
+        paths=(*placed.paths, *_offered_paths(request)),
+        ports=tuple(dict.fromkeys(where)),
+        before=tuple(each for each in promised if each.kind is ClaimKind.SERVICE_IN_TLS)
+        if there
+        else None,
+        excepts=True,
+    )
+
+
+def _outside(addresses: Sequence[str], port: int, offered: Sequence[int]) -> str:
+    words = (
+        "EVERY CLEARTEXT CLIENT OF %s STOPS WORKING, but for those named below; TLS is on port %s."
+    )
+    ports = ", ".join(str(each) for each in dict.fromkeys(offered))
+    return words % (address_list(addresses, port), ports)
+
+
+def _no_exception(request: Request, offered: Sequence[_Offering]) -> tuple[str, ...]:
+    """Why, and what to do first; empty where networks can be excepted."""
+    start = request.start
+    if start.admission is None:
+        words = "%s opens its port itself, and nothing there knows a list of networks"
+        return (words % start.unit,)
+    if not offered:
+        words = "it leaves port %d in cleartext, so TLS has to be on another: --stage offer first"
+        return (words % request.port,)
+    asked = [each.unit for each in offered if each.guarded]
+    if asked and start.admission.door.hosts:
+        return ("%s asks hosts.allow by the name of the service as well" % asked[0],)
+    if not loopback(_today(request).rpartition(":")[0]):
+        return ("%s does not serve loopback, from where TLS is offered" % start.starter,)
+    return start.admission.problems
+
+
 # -- words -----------------------------------------------------------------------------------------
 
 
@@ -442,6 +524,12 @@ class _Offering:
         """An option of its first service."""
         services = self.document.services
         return stunnel_config.effective(self.document, services[0])[key][-1].value.text
+
+    @property
+    def guarded(self) -> bool:
+        """Whether it asks hosts_access(5)."""
+        services = self.document.services
+        return "libwrap" in stunnel_config.effective(self.document, services[0])
 
 
 def _offering(facts: HostFacts, port: int) -> list[_Offering]:
