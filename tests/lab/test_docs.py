@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = (
     *("start-from-a-report", "scan-an-estate", "listen-on-the-wire", "who-still-uses-cleartext"),
     *("enforce-in-the-daemon", "approve-a-change", "rehearse-a-plan", "put-tls-in-front"),
-    *("seal-a-fleet-with-ansible", "lint-configurations"),
+    *("seal-a-fleet-with-ansible", "lint-configurations", "let-a-network-stay"),
 )
 PAGES = sorted(
     page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in ELSEWHERE

@@ -73,10 +73,12 @@ class Door:
         return text.encode("utf-8", "surrogateescape")
 
     def _line(self, one: Excepted) -> str:
-        if not self.hosts:
-            return "# %s\n%s" % (one.about, self.each % one.network)
         address, _, length = one.network.partition("/")
-        return self.each % ("[%s]/%s" % (address, length) if ":" in address else one.network)
+        if self.hosts:
+            return self.each % ("[%s]/%s" % (address, length) if ":" in address else one.network)
+        # A /128 matches nothing in xinetd (tried with 2.3.15.4); the address alone does.
+        single = ipaddress.ip_network(one.network).num_addresses == 1
+        return "# %s\n%s" % (one.about, self.each % (address if single else one.network))
 
 
 def within(address: str, networks: Iterable[str]) -> bool:
