@@ -6,12 +6,15 @@ import pytest
 
 from mailseal import starters
 from mailseal.configs import systemd
+from mailseal.configs import xinetd as xinetd_config
+from mailseal.configs.text import apply_splices
 from mailseal.facts.gather import gather
+from mailseal.model.excepted import Excepted
 from mailseal.model.host import HostFacts, Server
 from mailseal.model.ops import EditFile, MakeDirectory, WriteFile
 from mailseal.starters.base import Start
 from tests.plan import hosts
-from tests.plan.hosts import INETD, UNIT, XINETD, facts
+from tests.plan.hosts import INETD, UNIT, XINETD, facts, inetd, xinetd
 
 
 def found(starter: str, config: bytes) -> Start:
@@ -238,3 +241,47 @@ def test_the_name_by_which_access_rules_know_the_service(
     start = starters.find(gather(system), 109)
     assert start is not None
     assert start.guarded == name
+
+
+def test_xinetd_lets_networks_in_by_a_block_of_our_own():
+    conf = XINETD.replace(b"\tonly_from = 192.0.2.0/24\n", b"")
+    system = xinetd(conf)
+    admission = starters.find(gather(system), 109).admission
+    assert admission.problems == ()
+    network = Excepted("2001:db8::7/128", "2027-03-31", "alice", "scanners")
+    text = admission.door.listing([network]).decode()
+    block = xinetd_config.parse(text.encode()).services[0]
+    values = xinetd_config.effective(block, None)
+    assert values["only_from"] == ("127.0.0.0/8", "::1", "2001:db8::7")
+    assert values["server"] == ("/usr/sbin/ipop2d",)
+    system.put("/etc/xinetd.d/pop2", conf.replace(b"disable = no", b"disable = yes"))
+    system.put(admission.door.path, text.encode())
+    again = starters.find(gather(system), 109).admission
+    assert again.edit == ()
+    assert again.door == admission.door
+
+
+def test_what_keeps_a_super_server_from_a_list_of_networks():
+    asked = starters.find(gather(xinetd()), 109).admission.problems
+    assert any("only_from says already" in each for each in asked)
+    problems = starters.find(gather(inetd()), 109).admission.problems
+    assert any("does not ask hosts_access(5)" in each for each in problems)
+
+
+def test_inetd_lets_networks_in_by_hosts_allow():
+    conf = INETD.replace(b"/usr/sbin/ipop2d\tipop2d", b"/usr/sbin/tcpd\t/usr/sbin/ipop2d")
+    system = inetd(conf)
+    system.put("/etc/hosts.allow", b"# rules\n")
+    admission = starters.find(gather(system), 109).admission
+    assert admission.problems == ()
+    (change,) = admission.edit
+    changed = apply_splices(b"# rules\n", change.splices)
+    assert changed.splitlines()[1:3] == [
+        b"ipop2d: 127.0.0.0/255.0.0.0 [::1]/128 /etc/hosts.mailseal-109",
+        b"ipop2d: ALL: DENY",
+    ]
+    system.put("/etc/hosts.allow", changed)
+    assert starters.find(gather(system), 109).admission.edit == ()
+    system.put("/etc/hosts.allow", b"ipop2d: .example\n")
+    problems = starters.find(gather(system), 109).admission.problems
+    assert any("have rules already" in each for each in problems)
