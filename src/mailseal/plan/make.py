@@ -10,7 +10,7 @@ from mailseal.facts.scope import digest
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint
 from mailseal.model.plan import ClaimKind, Plan, Scope
-from mailseal.plan import native, retire, wrap
+from mailseal.plan import admit, native, retire, wrap
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -24,7 +24,7 @@ from mailseal.plan.base import (
 from mailseal.plan.seen import Seen, lines, noise
 
 _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
-    "wrap": wrap.steps,
+    "wrap": admit.steps,
     "retire": retire.steps,
     "native": native.steps,
 }

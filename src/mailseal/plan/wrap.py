@@ -13,7 +13,6 @@ is refused: to an MTA every client behind stunnel is the host itself, which may 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailseal.configs import stunnel as stunnel_config
@@ -30,9 +29,8 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import excepted, lost
+from mailseal.plan import lost
 from mailseal.plan.base import (
-    AlreadySealed,
     Cannot,
     Request,
     Steps,
@@ -102,24 +100,21 @@ def sealed_already(facts: HostFacts, port: int) -> str:
 
 def offered_already(facts: HostFacts, port: int) -> str:
     """What of ours offers TLS beside this port, in words; empty where nothing does."""
-    units = ", ".join(each.unit for each in _offering(facts, port))
+    units = ", ".join(each.unit for each in offering(facts, port))
     return "TLS is offered beside port %d by %s already" % (port, units) if units else ""
 
 
 def steps(request: Request) -> Steps:
     """The steps of either stage. Raises Cannot."""
-    _check(request)
+    check(request)
     if request.behind.refused:
         raise Cannot(request.behind.refused)
     if request.options.stage == "offer":
         return _offer(request)
-    admission = request.start.admission
-    if request.options.excepted or (admission and not admission.edit):
-        return _except(request)
     return _enforce(request)
 
 
-def _check(request: Request) -> None:
+def check(request: Request) -> None:
     facts, options, given = request.facts, request.options, request.options.given
     if options.stage not in ("offer", "enforce"):
         raise Cannot("there is no stage %r; there are: offer, enforce" % options.stage)
@@ -156,7 +151,7 @@ def _front(request: Request, port: int) -> _Front:
             CopyFile(given.key, key, "root", stunnel.GROUP, 0o640),
         )
         return _Front(name, port, certificate, key, given.authority, copies)
-    authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
+    authority, offered = stunnel.DIRECTORY + "/ca.crt", offering(facts, request.port)
     if facts.file(authority) is not None and offered:
         shown, private = offered[0].value("cert"), offered[0].value("key")
         return _Front(name, port, shown, private, authority, ())
@@ -235,7 +230,7 @@ def _offer(request: Request) -> Steps:
         )
     addresses = served(request.facts, request.start.listeners)
     front = _front(request, port)
-    connect = _today(request)
+    connect = answers_at(request)
     accepts = [(address, port) for address in addresses]
     words = [stunnel.accept(address, port) for address in addresses]
     ops = (
@@ -261,7 +256,7 @@ def _offer(request: Request) -> Steps:
     )
 
 
-def _today(request: Request) -> str:
+def answers_at(request: Request) -> str:
     """Where the service answers now, for stunnel's `connect`: on loopback if it can be had."""
     addresses = served(request.facts, request.start.listeners)
     return stunnel.accept(addresses[-1], request.port)
@@ -297,7 +292,7 @@ def _enforce(request: Request) -> Steps:
     risks = (*_risks(request), *told)
     if server is None:
         assert start.isolated is not None
-        change, trial_connect = start.isolated, _today(request)
+        change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
         risks += (_ALONE % start.unit,)
     ops = (
@@ -314,7 +309,7 @@ def _enforce(request: Request) -> Steps:
     promised: tuple[Claim, ...] = ()
     for port in ports:
         promised += claims(kinds, addresses, port, _expected(request, front))
-    for terminator in _offering(request.facts, request.port):
+    for terminator in offering(request.facts, request.port):
         expected = {**_expected(request, front), "certificate": terminator.value("cert")}
         for listener in terminator.listeners:
             promised += claims(kinds, [listener.address], listener.port, expected)
@@ -325,7 +320,7 @@ def _enforce(request: Request) -> Steps:
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
-        paths=(*_paths(request, front), *_offered_paths(request)),
+        paths=(*_paths(request, front), *offered_paths(request)),
         ports=beside,
         excepts=start.admission is not None and not start.admission.problems,
     )
@@ -338,7 +333,7 @@ def _beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
     wished = request.options.tls_port
     port = wished or _BESIDE.get((request.protocol, request.port), 0)
     holders = listeners_at(request.facts, port)
-    offered = [each for one in _offering(request.facts, request.port) for each in one.listeners]
+    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
     if not port or port == request.port or (holders and all(each in offered for each in holders)):
         return (), ()
     who = ", ".join(sorted({each.process or "an unseen process" for each in holders}))
@@ -401,82 +396,6 @@ _CLIENTS = {
 }
 
 
-# -- stage enforce, some networks excepted ---------------------------------------------------------
-
-
-def _except(request: Request) -> Steps:
-    """The port stays in cleartext, and its starter lets in the networks and the host itself alone:
-    that is stunnel, which offers TLS beside it. When nobody is excepted any more, nobody is let in.
-    """
-    start, port, excepting = request.start, request.port, request.options.excepted
-    admission, offered = start.admission, _offering(request.facts, port)
-    problems = _no_exception(request, offered)
-    if admission is None or problems:
-        raise Cannot("no network can be excepted: " + "; ".join(problems))
-    door = admission.door
-    placed = excepted.place(request.facts, port, door, excepting)
-    if not placed.first:
-        raise AlreadySealed("port %d of %s excepts just these already" % (port, request.facts.host))
-    there = not admission.edit
-    addresses = [a for a in served(request.facts, start.listeners) if not loopback(a)]
-    name = {"name": request.name}
-    refused = claims((ClaimKind.CLEARTEXT_REFUSED,), addresses, port, name)
-    promised, where = excepted.promised(excepting, refused, name), []
-    for terminator in offered:
-        certificate = {"certificate": terminator.value("cert"), "authority": ""}
-        expected = {**name, "protocol": request.protocol, **certificate}
-        authority = stunnel.DIRECTORY + "/ca.crt"
-        if request.facts.file(authority) is not None:
-            expected["authority"] = authority
-        for listener in terminator.listeners:
-            kinds = (ClaimKind.SERVICE_IN_TLS,)
-            promised += claims(kinds, [listener.address], listener.port, expected)
-            where.append(listener.port)
-    back = (UnitAction(door.unit, "", "reload"),) if door.unit else ()
-    forward = (UnitAction(door.unit, "reload", ""),) if door.unit else ()
-    return Steps(
-        headline=(
-            *(() if there else (_outside(addresses, port, where),)),
-            *excepted.headline(excepting, {port: addresses}, there),
-        ),
-        gap="none: %s is not restarted, and sessions that are open go on" % start.starter,
-        risks=(),
-        ops=(*back, *admission.edit, *placed.first, *forward, *placed.last),
-        claims=promised,
-        paths=(*placed.paths, *_offered_paths(request)),
-        ports=tuple(dict.fromkeys(where)),
-        before=tuple(each for each in promised if each.kind is ClaimKind.SERVICE_IN_TLS)
-        if there
-        else None,
-        excepts=True,
-    )
-
-
-def _outside(addresses: Sequence[str], port: int, offered: Sequence[int]) -> str:
-    words = (
-        "EVERY CLEARTEXT CLIENT OF %s STOPS WORKING, but for those named below; TLS is on port %s."
-    )
-    ports = ", ".join(str(each) for each in dict.fromkeys(offered))
-    return words % (address_list(addresses, port), ports)
-
-
-def _no_exception(request: Request, offered: Sequence[_Offering]) -> tuple[str, ...]:
-    """Why, and what to do first; empty where networks can be excepted."""
-    start = request.start
-    if start.admission is None:
-        words = "%s opens its port itself, and nothing there knows a list of networks"
-        return (words % start.unit,)
-    if not offered:
-        words = "it leaves port %d in cleartext, so TLS has to be on another: --stage offer first"
-        return (words % request.port,)
-    asked = [each.unit for each in offered if each.guarded]
-    if asked and start.admission.door.hosts:
-        return ("%s asks hosts.allow by the name of the service as well" % asked[0],)
-    if not loopback(_today(request).rpartition(":")[0]):
-        return ("%s does not serve loopback, from where TLS is offered" % start.starter,)
-    return start.admission.problems
-
-
 # -- words -----------------------------------------------------------------------------------------
 
 
@@ -512,7 +431,7 @@ def _risks(request: Request) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Offering:
+class Offering:
     """A terminator of ours in front of the port: its unit, listeners and configuration."""
 
     unit: str
@@ -532,7 +451,7 @@ class _Offering:
         return "libwrap" in stunnel_config.effective(self.document, services[0])
 
 
-def _offering(facts: HostFacts, port: int) -> list[_Offering]:
+def offering(facts: HostFacts, port: int) -> list[Offering]:
     """The terminators of ours whose `connect` is that port, by unit."""
     found = []
     for unit in sorted({listener.unit for listener in facts.listeners}):
@@ -543,12 +462,12 @@ def _offering(facts: HostFacts, port: int) -> list[_Offering]:
         if re.search(rb"(?m)^connect *=.*:%d$" % port, fact.content):
             listeners = tuple(each for each in facts.listeners if each.unit == unit)
             document = stunnel_config.parse(fact.content)
-            found.append(_Offering(unit, listeners, fact.path, document))
+            found.append(Offering(unit, listeners, fact.path, document))
     return found
 
 
-def _offered_paths(request: Request) -> tuple[str, ...]:
-    return tuple(each.path for each in _offering(request.facts, request.port))
+def offered_paths(request: Request) -> tuple[str, ...]:
+    return tuple(each.path for each in offering(request.facts, request.port))
 
 
 def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
@@ -556,7 +475,7 @@ def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
     backend instead. A reload, so that the sessions in it live on.
     """
     ops: list[Op] = []
-    for each in _offering(request.facts, request.port):
+    for each in offering(request.facts, request.port):
         splices = [
             splice
             for service in each.document.services
