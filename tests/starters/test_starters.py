@@ -12,7 +12,8 @@ from mailseal.facts.gather import gather
 from mailseal.model.excepted import Excepted
 from mailseal.model.host import HostFacts, Server
 from mailseal.model.ops import EditFile, MakeDirectory, WriteFile
-from mailseal.starters.base import Start
+from mailseal.starters.base import Admission, Start
+from mailseal.system.memory import MemorySystem
 from tests.plan import hosts
 from tests.plan.hosts import INETD, UNIT, XINETD, facts, inetd, xinetd
 
@@ -243,10 +244,17 @@ def test_the_name_by_which_access_rules_know_the_service(
     assert start.guarded == name
 
 
+def admitted(system: MemorySystem) -> Admission:
+    start = starters.find(gather(system), 109)
+    assert start is not None
+    assert start.admission is not None
+    return start.admission
+
+
 def test_xinetd_lets_networks_in_by_a_block_of_our_own():
     conf = XINETD.replace(b"\tonly_from = 192.0.2.0/24\n", b"")
     system = xinetd(conf)
-    admission = starters.find(gather(system), 109).admission
+    admission = admitted(system)
     assert admission.problems == ()
     network = Excepted("2001:db8::7/128", "2027-03-31", "alice", "scanners")
     text = admission.door.listing([network]).decode()
@@ -256,15 +264,15 @@ def test_xinetd_lets_networks_in_by_a_block_of_our_own():
     assert values["server"] == ("/usr/sbin/ipop2d",)
     system.put("/etc/xinetd.d/pop2", conf.replace(b"disable = no", b"disable = yes"))
     system.put(admission.door.path, text.encode())
-    again = starters.find(gather(system), 109).admission
+    again = admitted(system)
     assert again.edit == ()
     assert again.door == admission.door
 
 
 def test_what_keeps_a_super_server_from_a_list_of_networks():
-    asked = starters.find(gather(xinetd()), 109).admission.problems
+    asked = admitted(xinetd()).problems
     assert any("only_from says already" in each for each in asked)
-    problems = starters.find(gather(inetd()), 109).admission.problems
+    problems = admitted(inetd()).problems
     assert any("does not ask hosts_access(5)" in each for each in problems)
 
 
@@ -272,16 +280,17 @@ def test_inetd_lets_networks_in_by_hosts_allow():
     conf = INETD.replace(b"/usr/sbin/ipop2d\tipop2d", b"/usr/sbin/tcpd\t/usr/sbin/ipop2d")
     system = inetd(conf)
     system.put("/etc/hosts.allow", b"# rules\n")
-    admission = starters.find(gather(system), 109).admission
+    admission = admitted(system)
     assert admission.problems == ()
     (change,) = admission.edit
+    assert isinstance(change, EditFile)
     changed = apply_splices(b"# rules\n", change.splices)
     assert changed.splitlines()[1:3] == [
         b"ipop2d: 127.0.0.0/255.0.0.0 [::1]/128 /etc/hosts.mailseal-109",
         b"ipop2d: ALL: DENY",
     ]
     system.put("/etc/hosts.allow", changed)
-    assert starters.find(gather(system), 109).admission.edit == ()
+    assert admitted(system).edit == ()
     system.put("/etc/hosts.allow", b"ipop2d: .example\n")
-    problems = starters.find(gather(system), 109).admission.problems
+    problems = admitted(system).problems
     assert any("have rules already" in each for each in problems)

@@ -91,8 +91,10 @@ def _parted(
     logins: Sequence[Login], networks: Sequence[str]
 ) -> tuple[tuple[Login, ...], tuple[Login, ...]]:
     """Those from the networks, and the others."""
-    inside = tuple(each for each in logins if within(each.client, networks))
-    return inside, tuple(each for each in logins if each not in inside)
+    parts: tuple[list[Login], list[Login]] = ([], [])
+    for each in logins:
+        parts[0 if within(each.client, networks) else 1].append(each)
+    return tuple(parts[0]), tuple(parts[1])
 
 
 def _kept(excepted: Sequence[Login]) -> tuple[str, ...]:
