@@ -168,6 +168,8 @@ def test_a_new_plan_takes_one_away_and_brings_it_back_on_the_way_back():
         op.undo for op in made.ops if isinstance(op, ops.UnitAction) and op.unit == service
     ] == ["start"]
     assert "THE EXCEPTIONS CHANGE" in made.headline[0]
+    with pytest.raises(Cannot, match="planned for another port"):
+        make(gather(system, (10143,)), 10143, "imap", options(OFFICE))
     none = make(taken, 143, "imap", options())
     assert any("No network is excepted" in line for line in none.headline)
     words = [op.do for op in none.ops if isinstance(op, ops.UnitAction) and ".timer" in op.unit]

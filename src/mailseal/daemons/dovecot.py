@@ -385,8 +385,10 @@ def _no_exception(
                 "%s line %d sets %s for a protocol, beside which Dovecot %s takes no exception: "
             )
             yield words % (where.file, where.line, setting.key, release) + "take it out first"
-    if len(_others(facts, name, release)) > 1:
-        yield "Dovecot's other protocols differ in %s: make them alike first" % " and ".join(keys)
+    others = _others(facts, name, release)
+    if len(others) > 1 or not all(others[0].values()):
+        words = "Dovecot's other protocols differ in %s, or do not tell: make them alike first"
+        yield words % " and ".join(keys)
 
 
 def _malformed(places: Sequence[Place]) -> List[str]:

@@ -20,7 +20,7 @@ from mailseal.model.excepted import Door, Excepted
 from mailseal.model.host import HostFacts
 from mailseal.model.ops import EditFile, MakeDirectory, MakeLink, Op, Splice, UnitAction, WriteFile
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan.base import address_list, claims
+from mailseal.plan.base import Cannot, address_list, claims
 from mailseal.starters.base import content, edit
 
 _DIRECTORY = "/etc/mailseal"
@@ -45,7 +45,8 @@ NONE = Placed((), (), ())
 
 def place(facts: HostFacts, port: int, door: Door, excepted: Sequence[Excepted]) -> Placed:
     """Puts the list in place, or the new one in place of an older one. Both empty where nothing is
-    to change.
+    to change. Raises Cannot where the list was planned for another port of the same protocol, whose
+    timer would not know it again.
     """
     name = "mailseal-except-%d" % port
     script = "%s/except-%d.sh" % (_DIRECTORY, port)
@@ -55,6 +56,9 @@ def place(facts: HostFacts, port: int, door: Door, excepted: Sequence[Excepted])
     known = content(facts, door.path) is not None
     if known and content(facts, door.path) == lists[0]:
         return Placed((), (), paths)
+    if known and content(facts, script) is None:
+        words = "the exceptions in %s were planned for another port of the service: plan for that"
+        raise Cannot(words % door.path)
     files: list[Op] = []
     if facts.file(_DIRECTORY) is None:
         files.append(MakeDirectory(_DIRECTORY, "root", "root", 0o755))
