@@ -22,6 +22,7 @@ ELSEWHERE = {
     "approve-a-change": "lab/test_change_control.py",
     "enforce-in-the-daemon": "lab/test_native.py",
     "from-finding-to-ticket": "lab/test_verify.py",
+    "let-a-network-stay": "lab/test_except.py",
     "put-tls-in-front": "lab/test_wrap.py",
     "rehearse-a-plan": "lab/test_rehearse.py",
     "renew-certificates": "lab/test_renewal.py",

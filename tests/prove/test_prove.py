@@ -13,6 +13,7 @@ from mailseal.model.look import (
     Vantage,
 )
 from mailseal.model.plan import Claim, ClaimKind, Result
+from mailseal.probe.transport import EOF
 from mailseal.prove import prover
 from mailseal.system.memory import MemorySystem
 from tests.plan.hosts import inetd
@@ -149,3 +150,35 @@ def test_the_services_beside_it_still_listen(listening: str, result: Result):
     (proof,) = prover({}, read, inetd(), lambda: 0.0)([wanted])
     assert proof.result is result
     assert ("[::]:25" in proof.evidence[0]) is (result is FAIL)
+
+
+NETWORKS = "192.0.2.0/28 2001:db8::/32"
+INSIDE, OUTSIDE = "192.0.2.7", "192.0.2.77"
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "source", "result"),
+    [
+        (REFUSED, SEALED, OUTSIDE, PASS),
+        (REFUSED, CLEARTEXT, OUTSIDE, FAIL),
+        (REFUSED, CLEARTEXT, INSIDE, UNKNOWN),
+        (REFUSED, SEALED, INSIDE, UNKNOWN),
+        (REFUSED, CLEARTEXT, "", UNKNOWN),
+        (REFUSED, look(gaps=("clear: " + EOF.reason,)), OUTSIDE, PASS),
+        (REFUSED, SILENT, OUTSIDE, UNKNOWN),
+        (SERVED, CLEARTEXT, INSIDE, PASS),
+        (SERVED, SEALED, INSIDE, FAIL),
+        (SERVED, SEALED, OUTSIDE, UNKNOWN),
+        (SERVED, CLEARTEXT, "", UNKNOWN),
+    ],
+)
+def test_of_excepted_networks_a_look_tells_what_its_own_address_can(kind, seen, source, result):
+    prove = prover(
+        {Vantage.REMOTE: Looker(seen)},
+        read,
+        None,
+        lambda: 0.0,
+        {Vantage.REMOTE: lambda endpoint: source},
+    )
+    (proof,) = prove([claim(kind, networks=NETWORKS, name="mail.example")])
+    assert proof.result is result, proof.evidence

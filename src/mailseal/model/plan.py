@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Mapping, Optional, Tuple
 
 from mailseal.model.change import Approval
+from mailseal.model.excepted import Excepted
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op
 
@@ -126,6 +127,8 @@ class Plan:
     claims: Tuple[Claim, ...]
     before: Tuple[Claim, ...]
     draft: Tuple[str, ...] = ()
+    excepted: Tuple[Excepted, ...] = ()
+    """Who may go on in cleartext for a while: what the ops put in place, for people."""
 
 
 @dataclass(frozen=True)
@@ -172,3 +175,4 @@ class Receipt:
     deadline: Optional[str]
     started: str
     ended: str
+    excepted: Tuple[Excepted, ...] = ()

@@ -64,6 +64,21 @@ def observe(question: Question, *, authority: str = "", now: Clock = time.time) 
             return observation
 
 
+def source(endpoint: Endpoint) -> str:
+    """The address of this host from which it reaches an endpoint, by its routes; empty where none
+    leads there. No packet is sent.
+    """
+    address, _, zone = endpoint.address.partition("%")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        scope = (0, socket.if_nametoindex(zone)) if zone else ()
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, endpoint.port, *scope))
+            return str(sock.getsockname()[0])
+    except OSError:
+        return ""
+
+
 def exchange(endpoint: Endpoint, data: bytes, limits: Limits = Limits()) -> Call:  # noqa: B008
     """Sends `data` without waiting to be greeted, and reads the beginning of the answer: a line, or
     a TLS record's head. What an eager client gets to see, who sends its login at once.

@@ -12,9 +12,10 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mailseal.model.look import Observation, Reach, Vantage
+from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Proof, Result
 from mailseal.probe.look import Observe, Question
@@ -34,7 +35,7 @@ from mailseal.prove import (
     tls_ciphers,
     tls_versions,
 )
-from mailseal.prove.base import Evidence, Read, question
+from mailseal.prove.base import Evidence, Read, beside, question
 from mailseal.system.base import System
 
 Seen = Mapping[ClaimKind, Callable[[Claim, Observation, Read], Evidence]]
@@ -67,6 +68,9 @@ _AT_ONCE = 16
 
 _Look = Tuple[Vantage, Question]
 
+Source = Callable[[Endpoint], str]
+"""The address that a look at an endpoint comes from; empty where that is not known."""
+
 
 def prover(
     lookers: Mapping[Vantage, Observe],
@@ -75,10 +79,12 @@ def prover(
     now: Clock = time.time,
     ask: Callable[[Claim], Question] = question,
     more: Optional[Seen] = None,
+    sources: Mapping[Vantage, Source] = MappingProxyType({}),
 ) -> Prove:
     """Gives the function that proves claims with the looks that can be had from here. `read` gives
     the files of the host that the claims are about; `system` is that host, None from elsewhere.
     `ask` words the look for a claim; `more` are kinds of claim that a look decides besides.
+    `sources` tell where the looks come from, by vantage.
     """
     kinds = {**_SEEN, **(more or {})}
 
@@ -99,7 +105,11 @@ def prover(
             result, said = kinds[claim.kind](claim, seen[look], read)
             lines.append("seen from %s" % look[0].value)
             reached = seen[look].reach is Reach.OPEN
-            if look[0] is not claim.vantage and not (reached and result is Result.FAIL):
+            source = sources[look[0]](claim.endpoint) if look[0] in sources else ""
+            elsewhere = beside(claim, source)
+            if elsewhere:
+                result, said = Result.UNKNOWN, (elsewhere,)
+            elif look[0] is not claim.vantage and not (reached and result is Result.FAIL):
                 result = Result.UNKNOWN
                 lines.append("it takes a look from another host to prove it")
         return Proof(claim, result, (*lines, *said), rfc3339(now()))

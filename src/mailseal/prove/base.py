@@ -6,8 +6,9 @@ import base64
 import re
 from typing import Callable, NamedTuple, Optional, Tuple
 
+from mailseal.model.excepted import within
 from mailseal.model.look import Channel, Errand, Observation, Outcome, Reach
-from mailseal.model.plan import Claim, Result
+from mailseal.model.plan import Claim, ClaimKind, Result
 from mailseal.probe.look import Question
 
 TAKES_A_LOGIN = (Outcome.OFFERED, Outcome.ACCEPTED, Outcome.PROVEN)
@@ -35,6 +36,19 @@ def question(claim: Claim) -> Question:
         authority=claim.expected.get("authority", ""),
         eager=True,
     )
+
+
+def beside(claim: Claim, source: str) -> str:
+    """Why a look from the address `source` says nothing of a claim about clients inside or outside
+    excepted networks (`networks`); empty where it does.
+    """
+    networks = claim.expected.get("networks", "").split()
+    inside = claim.kind is ClaimKind.CLEARTEXT_SERVED
+    if not networks or (source and within(source, networks) is inside):
+        return ""
+    words = "it takes a look from a host %s %s to tell; this one came from %s"
+    where = "inside" if inside else "outside"
+    return words % (where, ", ".join(networks), source or "an address that is not known")
 
 
 def cleartext_logins(observation: Observation) -> Tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from mailseal.model.look import Channel, Observation, Outcome, Reach
 from mailseal.model.plan import Claim, Result
+from mailseal.probe import transport
 from mailseal.prove.base import Evidence, Read, cleartext_logins
 
 
@@ -36,4 +37,13 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
         return Evidence(Result.UNKNOWN, seen.gaps or ("no login was asked for in cleartext",))
     if seen.tls is not None:
         return Evidence(Result.PASS, ("only TLS is spoken (%s)" % seen.tls.version,))
+    if claim.expected.get("networks") and not seen.banner and _turned_away(seen):
+        return Evidence(Result.PASS, ("the connection is closed before a greeting",))
     return Evidence(Result.UNKNOWN, seen.gaps or ("the service said nothing known",))
+
+
+def _turned_away(seen: Observation) -> bool:
+    """Whether the service let the client connect and closed at once: what tcpd(8) and xinetd do to
+    those whom they do not let in. One that is broken does so too, but to those inside as well.
+    """
+    return any(gap.endswith(transport.EOF.reason) for gap in seen.gaps)

@@ -24,7 +24,7 @@ from mailseal.model import codec
 from mailseal.model.change import Actor, ChangeHistory, Control, PolicyText
 from mailseal.model.host import HostFacts
 from mailseal.model.local import LocalHost
-from mailseal.model.look import Observation, Vantage
+from mailseal.model.look import Endpoint, Observation, Vantage
 from mailseal.model.plan import Proof, Receipt
 from mailseal.probe import blocking
 from mailseal.probe.look import Observe, Question
@@ -142,8 +142,8 @@ class Here:
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:
         with contextlib.ExitStack() as stack:
-            lookers = agent.own_lookers(self._system, stack)
-            yield prover(lookers, self._system.read, self._system)
+            lookers, sources = agent.own_lookers(self._system, stack)
+            yield prover(lookers, self._system.read, self._system, sources=sources)
 
 
 class Carried(abc.ABC):
@@ -185,6 +185,10 @@ class Carried(abc.ABC):
     def _observe(self, question: Question) -> Observation:
         """A look at it from outside. The question's authority is a file of this machine's."""
         return blocking.observe(question)
+
+    def _source(self, endpoint: Endpoint) -> str:
+        """Where `_observe` looks from; empty where that is not known."""
+        return blocking.source(endpoint)
 
     def _arrival(self, done: Completed) -> str:
         words = "the agent cannot be put on %s: %s (python3, 3.9 or newer, and /tmp are needed)"
@@ -290,7 +294,7 @@ class Carried(abc.ABC):
                 return self._observe(asked)
 
             lookers: Mapping[Vantage, Observe] = {Vantage.REMOTE: observe}
-            yield prover(lookers, read, None)
+            yield prover(lookers, read, None, sources={Vantage.REMOTE: self._source})
 
 
 class OverSsh(Carried):
@@ -328,6 +332,9 @@ class InCopy(Carried):
 
     def _observe(self, question: Question) -> Observation:
         return agent.looker(LiveSystem(), self._copy.street, self._own)(question)
+
+    def _source(self, endpoint: Endpoint) -> str:
+        return ""
 
 
 _ARRIVE = (
