@@ -178,7 +178,7 @@ def test_of_excepted_networks_a_look_tells_what_its_own_address_can(kind, seen, 
         read,
         None,
         lambda: 0.0,
-        {Vantage.REMOTE: lambda endpoint: source},
+        sources={Vantage.REMOTE: lambda endpoint: source},
     )
     (proof,) = prove([claim(kind, networks=NETWORKS, name="mail.example")])
     assert proof.result is result, proof.evidence

@@ -174,6 +174,7 @@ class _Run:
             self._now,
             self._ask,
             verify.SEEN,
+            {} if self._request.source else {Vantage.REMOTE: blocking.source},
         )
         with self._listening() as ear:
             seen = prove(claims)
