@@ -28,6 +28,8 @@ from mailseal.model.lint import Fault, Linted
 
 ROUNDS = 32
 """Of fixes. Each option that moves above the sections takes one, and there are some twenty."""
+NO_KIND = "a template, or no kind of file that rules are for"
+"""Why nothing is said of a file that nobody knows."""
 MOST_HITS = 5_000
 """Of one rule in one file. Nobody reads on from there."""
 DEEPEST = 3
@@ -64,7 +66,7 @@ def look(path: str, data: bytes, there: There | None = None, beside: Beside = no
     """
     kind = kind_of(path, data)
     if not kind:
-        return Looked((Linted(path, "", (), "a template, or no kind of file that rules are for"),))
+        return Looked((Linted(path, "", (), NO_KIND),))
     sources = [(path, data)]
     text = whole(data)
     if kind == "stunnel":

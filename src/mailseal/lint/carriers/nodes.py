@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any
 
 import yaml
 
@@ -127,27 +128,28 @@ def _documents(text: str) -> Iterator[Node]:
     anchors: dict[str, Node] = {}
     # What is open, and the key that waits for its value.
     open_: list[tuple[Sequence | Mapping, Node | None]] = []
-    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+    events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
+    for count, event in enumerate(events):
+        first, last = event.start_mark, event.end_mark
+        anchor: str = getattr(event, "anchor", None) or ""
         if count > MOST or len(open_) > DEEPEST:
-            raise yaml.MarkedYAMLError(
-                problem="too deep or too long", problem_mark=event.start_mark
-            )
+            raise yaml.MarkedYAMLError(problem="too deep or too long", problem_mark=first)
         node: Node
         if isinstance(event, yaml.ScalarEvent):
-            node = Scalar(event.value, event.start_mark.index, event.end_mark.index)
+            node = Scalar(event.value, first.index, last.index)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = Sequence()
         elif isinstance(event, yaml.MappingStartEvent):
             node = Mapping()
         elif isinstance(event, yaml.AliasEvent):
-            node = anchors.get(event.anchor, Sequence())
+            node = anchors.get(anchor, Sequence())
         elif isinstance(event, yaml.CollectionEndEvent):
             open_.pop()
             continue
         else:
             continue
-        if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
-            anchors[event.anchor] = node
+        if anchor and not isinstance(event, yaml.AliasEvent):
+            anchors[anchor] = node
         if not open_:
             yield node
         else:
