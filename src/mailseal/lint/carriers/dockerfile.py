@@ -18,6 +18,7 @@ from mailseal.lint.traced import Lines, Traced, joined, whole
 
 _INSTRUCTION = re.compile(rb"[ \t]*([A-Za-z]+)[ \t]+")
 _HERE = re.compile(rb"<<(-?)([\"']?)(\w+)\2(?![<\w])")
+_FLAGS = re.compile(r"(--\S+\s+)+")
 _PORT = re.compile(rb"(?<!\S)(\d{1,5})(?:-(\d{1,5}))?(?:/tcp)?(?!\S)", re.IGNORECASE)
 
 
@@ -91,13 +92,14 @@ def _arguments(words: bytes) -> list[str]:
     shown = words.decode("utf-8", "replace").replace("\\\n", " ").strip()
     if "--from=" in shown:
         return []
+    shown = _FLAGS.sub("", shown, count=1) if shown.startswith("--") else shown
     if shown.startswith("["):
         try:
             found = json.loads(shown)
         except (ValueError, RecursionError):
             return []
         return [each for each in found if isinstance(each, str)]
-    return [each.strip("\"'") for each in shown.split() if not each.startswith("--")]
+    return [each.strip("\"'") for each in shown.split()]
 
 
 def _copied(arguments: list[str]) -> Iterator[Taken]:

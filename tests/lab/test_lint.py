@@ -1,0 +1,135 @@
+"""What `lint` says is so on real hosts: with which files stunnel does not start, on three generations
+of Debian, and what there is to say of the configurations that Debian ships.
+
+Strategy: every fixture of every rule for stunnel, unchanged, each in namespaces of its own on a
+booted host, with the certificate, key and folders that the rule is about. The files that packages
+ship are read where the lab unpacked them, and held against the list that the docs keep.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from lab import Lab, missing
+from lab.images import image
+from mailseal.lint import RULES
+from mailseal.workflow import lint as workflow
+from tests.certs import make
+from tests.lint.test_lint import fixture, there
+from tests.project.tree import ROOT
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+SUITES = ("bullseye", "bookworm", "trixie")
+TRIED = [rule for rule in RULES if rule.kind in ("stunnel", "stunnel-here")]
+
+REFUSED = {
+    # OpenSSL is built without compression.
+    ("bullseye", "stunnel-compression"),
+    ("bookworm", "stunnel-compression"),
+    # /etc/services has no pop2.
+    ("bookworm", "stunnel-port-name"),
+    ("trixie", "stunnel-port-name"),
+}
+"""What stunnel does not start with in a suite, while the rule says that it may."""
+
+SETUP = """
+mount -t tmpfs none /run && mount -t tmpfs none /etc/mailseal && cd /etc/mailseal
+ip link set lo up && ip address add 192.0.2.10/24 dev lo
+for name in pop2 pop3 mail; do
+    cp /root/$1.crt $name.crt && cp /root/$1.key $name.key && chmod $2 $name.key
+done
+cp pop2.crt ca.crt
+[ "$3" = no ] || mkdir /run/mailseal
+exec stunnel4 "$4"
+"""
+"""For a certificate, the key's mode, whether there is a folder, and a configuration."""
+
+RUN = """
+import concurrent.futures, json, os, subprocess, sys, time
+SIGNS = b"Accepting new connections", b"Created pid file", b"No pid file being created"
+def started(case):
+    path = "/root/" + case["name"]
+    with open(path, "w") as file:
+        file.write(case["text"])
+    words = ["sh", "-ec", case["setup"], "sh", case["cert"], case["mode"], case["folder"], path]
+    alone = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    with open(path + ".log", "wb") as log:
+        process = subprocess.Popen(alone + words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    end = time.monotonic() + 20
+    try:
+        while time.monotonic() < end and process.poll() is None:
+            said = open(path + ".log", "rb").read()
+            if any(sign in said for sign in SIGNS):
+                return case["name"], True, ""
+            time.sleep(0.05)
+        # It has gone to the background, or was refused.
+        return case["name"], process.poll() == 0, open(path + ".log").read()[-600:]
+    finally:
+        # setuid takes from a child that it ends with its parent.
+        if process.poll() is None:
+            with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
+                children = file.read().split()
+            for child in [process.pid, *map(int, children)]:
+                os.kill(child, 9)
+            process.wait()
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    print(json.dumps(list(pool.map(started, json.load(sys.stdin)))))
+"""
+
+
+def pair(until: str) -> tuple[bytes, bytes]:
+    """A certificate and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made = x509.load_der_x509_certificate(make.certificate(key=key, until=until))
+    return made.public_bytes(Encoding.PEM), private
+
+
+def cases() -> Iterator[dict[str, str]]:
+    for rule in TRIED:
+        for which in ("bad", "good"):
+            facts = there(rule, which) or {}
+            key, certificate = (facts.get(f"/etc/mailseal/pop2.{each}") for each in ("key", "crt"))
+            yield {
+                "name": f"{rule.id} {which}",
+                # What it logs says that it runs.
+                "text": "debug = 7\n" + re.sub("debug = .*", "debug = 7", fixture(rule, which).decode()),
+                "setup": SETUP,
+                "cert": "ended" if certificate and certificate.ended else "valid",
+                "mode": f"{key.mode:o}" if key else "600",
+                "folder": "no" if facts.get("/run/mailseal", key) is None and facts else "yes",
+            }
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("suite", SUITES)
+def test_stunnel_starts_or_does_not_as_each_rule_says(lab: Lab, suite: str):
+    host = lab.host("mailhost", system=suite, network=lab.network())
+    host.run(["apt-get", "-qq", "--yes", "install", "stunnel4"])
+    host.run(["mkdir", "/etc/mailseal"])
+    host.write("/etc/hosts", b"127.0.0.1 localhost\n192.0.2.20 mail.example\n")
+    for name, until in (("valid", "2036-01-01"), ("ended", "2026-01-15")):
+        certificate, key = pair(until)
+        host.write(f"/root/{name}.crt", certificate)
+        host.write(f"/root/{name}.key", key, 0o600)
+    asked = list(cases())
+    done = host.run(["python3", "-c", RUN], input=json.dumps(asked).encode(), timeout=120)
+    answers = json.loads(done.stdout)
+    wrong = []
+    for name, started, log in answers:
+        rule, which = name.split()
+        stops = next(each.stops for each in TRIED if each.id == rule) or (suite, rule) in REFUSED
+        if started == (which == "bad" and stops):
+            wrong.append(f"{name}: started={started}\n{log}")
+    assert not wrong, "\n".join(wrong)
+    assert len(answers) == 2 * len(TRIED)
