@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from bench.process import BenchError, measured
@@ -122,14 +123,11 @@ _STUNNEL = """\
 
 def tree(folder: Path, files: int = FILES) -> int:
     """Writes the tree; how many of its files have faults."""
-    written = faulty = 0
-    for path, content, bad in _files():
-        if written == files:
-            break
+    faulty = 0
+    for path, content, bad in islice(_files(), files):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content)
-        written += 1
         faulty += bad
     return faulty
 
@@ -183,7 +181,7 @@ def run(rounds: int) -> Table:
         for name, each in turns.items()
     }
     return Table(
-        f"Linting {FILES} Ansible and compose files, {faulty} of them with faults, median of {rounds}",
+        f"Linting {FILES} Ansible and compose files, {faulty} with faults, median of {rounds}",
         ("s", "worst s", "x peer"),
         rows,
         ("Wall clock, start of the program included. Limit: a tenth of ansible-lint.",),

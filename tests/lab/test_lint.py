@@ -1,5 +1,5 @@
-"""What `lint` says is so on real hosts: with which files stunnel does not start, on three generations
-of Debian, and what there is to say of the configurations that Debian ships.
+"""What `lint` says is so on real hosts: with which files stunnel does not start, on three
+generations of Debian, and what there is to say of the configurations that Debian ships.
 
 Strategy: every fixture of every rule for stunnel, unchanged, each in namespaces of its own on a
 booted host, with the certificate, key and folders that the rule is about. The files that packages
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +36,10 @@ REFUSED = {
     # OpenSSL is built without compression.
     ("bullseye", "stunnel-compression"),
     ("bookworm", "stunnel-compression"),
+    # Its stunnel has no option of that name.
+    ("bullseye", "stunnel-no-tls-version"),
     # /etc/services has no pop2.
+    ("bullseye", "stunnel-port-name"),
     ("bookworm", "stunnel-port-name"),
     ("trixie", "stunnel-port-name"),
 }
@@ -103,7 +106,8 @@ def cases() -> Iterator[dict[str, str]]:
             yield {
                 "name": f"{rule.id} {which}",
                 # What it logs says that it runs.
-                "text": "debug = 7\n" + re.sub("debug = .*", "debug = 7", fixture(rule, which).decode()),
+                "text": "debug = 7\n"
+                + re.sub("debug = .*", "debug = 7", fixture(rule, which).decode()),
                 "setup": SETUP,
                 "cert": "ended" if certificate and certificate.ended else "valid",
                 "mode": f"{key.mode:o}" if key else "600",
@@ -133,3 +137,43 @@ def test_stunnel_starts_or_does_not_as_each_rule_says(lab: Lab, suite: str):
             wrong.append(f"{name}: started={started}\n{log}")
     assert not wrong, "\n".join(wrong)
     assert len(answers) == 2 * len(TRIED)
+
+
+# ---- what Debian ships ---------------------------------------------------------------------------
+
+PAGE = ROOT / "docs/reference/lint-debian.md"
+DAEMONS = ("dovecot23", "dovecot24", "cyrus", "courier", "popa3d", "postfix", "exim")
+SHOWN = ("etc", "lib/systemd", "usr/lib/systemd", "usr/share/doc/stunnel4/examples")
+
+
+def shipped(folder: Path) -> set[tuple[str, str]]:
+    """File and rule of each finding below what a system, or a package, was unpacked to."""
+    shown = [folder / each for each in SHOWN]
+    paths = tuple(str(each) for each in shown if each.is_dir() and not each.is_symlink())
+    report = workflow.run(workflow.Request(paths), lambda *asked: False)
+    assert [(each.path, each.unread) for each in report.files if each.unread] == []
+    assert len(report.files) > 2
+    found = set()
+    for each in report.files:
+        name = f"/{Path(each.path).relative_to(folder)}"
+        for root in ("/lib/", "/usr/lib/", "/usr/share/doc/stunnel4/"):
+            name = name.removeprefix(root)
+        found |= {(name, fault.rule) for fault in each.faults}
+    return found
+
+
+@pytest.mark.timeout(200)
+def test_every_finding_in_what_debian_ships_is_explained(tmp_path: Path):
+    reasons = missing()
+    if reasons:
+        pytest.skip("; ".join(reasons))
+    found: set[tuple[str, str]] = set()
+    for system in (*SUITES, *DAEMONS):
+        found |= shipped(image(system).layers[0])
+    for suite in SUITES:
+        (package,) = image(suite).repository.glob("stunnel4_*.deb")
+        folder = tmp_path / suite
+        subprocess.run(["dpkg-deb", "--extract", str(package), str(folder)], check=True)
+        found |= shipped(folder)
+    rows = re.findall(r"^\| [\w-]+ \| `(.+?)` \| ([\w-]+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert set(rows) == found

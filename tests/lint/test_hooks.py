@@ -47,6 +47,7 @@ def test_the_hook_runs_a_command_that_is_there():
         "units/x.service", "roles/mail/tasks/main.yml", "compose.yaml", "Dockerfile",
         "docker/Dockerfile.mail", "mail.dockerfile", "templates/stunnel.conf.j2", "main.cf.j2",
         "readme.md", "my.conf", "xinetd.d/pop3.bak", "stunnel.conf.bak", "courier/imapd",
+        "tmpfiles.d/stunnel.conf", "filter.d/dovecot.conf",
         "exim4/conf.d/acl/x", "stunnel.conf.j2.orig",
     ],
 )  # fmt: skip

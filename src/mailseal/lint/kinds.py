@@ -1,8 +1,9 @@
 """What kind of configuration a file is, by its name and, where that does not tell, its content.
 
 Strategy: a table of patterns over the path, the surest first. Content decides for stunnel alone,
-whose files are called anything; a wrong guess would give faults that are none, so a section with
-`accept` or `connect` must be there. A template has the name of what it becomes.
+whose files are called anything; a wrong guess would give faults that are none, so it must begin as
+one does, and a section with `accept` or `connect` must be there. A template has the name of what it
+becomes.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ LEFTOVER = re.compile(r"(~|\.(bak|orig|rej|swp|dpkg-\w+|ucf-\w+|rpmnew|rpmsave))
 
 TEMPLATE = re.compile(r"\.(j2|jinja2?)$")
 
+# `tmpfiles.d/stunnel.conf` is none of stunnel's.
 _NAMES = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
@@ -69,19 +71,23 @@ _NAMES = tuple(
         ("xinetd", r"(^|/)(xinetd\.conf|xinetd\.d/[^/.]+)$"),
         ("socket", r"\.socket$"),
         ("service", r"\.service$"),
-        ("dovecot", r"(^|/)(dovecot\.conf|dovecot/conf\.d/[^/]+\.conf)$"),
+        ("dovecot", r"(^|(?<!\.d)/)dovecot\.conf$|(^|/)(dovecot/conf\.d/[^/]+\.conf)$"),
         ("postfix", r"(^|/)master\.cf$"),
         ("postfix-main", r"(^|/)main\.cf$"),
         ("cyrus", r"(^|/)imapd\.conf$"),
         ("cyrus-services", r"(^|/)cyrus\.conf$"),
         ("courier", r"(^|/)courier/(imapd|pop3d)-ssl$"),
         ("exim", r"(^|/)exim4?\.conf(\.template|\.localmacros)?$|(^|/)exim4/conf\.d/main/[^/]+$"),
-        ("stunnel", r"(^|/)stunnel[^/]*\.conf$|(^|/)stunnel[^/]*/([^/]+/)*[^/]+\.conf$"),
+        ("stunnel", r"(^|(?<!\.d)/)stunnel[^/]*\.conf$|(^|/)stunnel[^/]*/([^/]+/)*[^/]+\.conf$"),
         ("dockerfile", r"(^|/)(Dockerfile|Containerfile)(\.[^/]+)?$|\.[Dd]ockerfile$"),
         ("yaml", r"\.ya?ml$"),
     )
 )
 _SECTION = re.compile(rb"^[ \t]*\[[^\]\n]+\][ \t\r]*$", re.MULTILINE)
+_BEGIN = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:[ \t\r]*(?:[;#{].*)?\n)*+[ \t]*(?:\[|[A-Za-z]\w*[ \t]*=)"
+)
+"""Comments, then an option or a section: no page of a manual does."""
 _FOREIGN = b"<%"
 """Of a template whose engine is not read here."""
 _ENDPOINT = re.compile(rb"^[ \t]*(accept|connect)[ \t]*=", re.MULTILINE | re.IGNORECASE)
@@ -93,6 +99,11 @@ def kind_of(path: str, data: bytes) -> str:
     for kind, pattern in _NAMES:
         if pattern.search(name):
             return "" if _FOREIGN in data and kind not in CARRIERS else kind
-    if _SECTION.search(data) and _ENDPOINT.search(data) and _FOREIGN not in data:
+    if (
+        _BEGIN.match(data)
+        and _SECTION.search(data)
+        and _ENDPOINT.search(data)
+        and _FOREIGN not in data
+    ):
         return "stunnel"
     return ""
