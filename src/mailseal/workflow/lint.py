@@ -58,7 +58,10 @@ def run(request: Request, agree: Agree) -> LintReport:
         looked, copies = _look(request, tree, path, path, agree)
         taken.update(copies)
         if looked[0].kind or looked[0].unread != NO_KIND or itself:
-            files.update((os.path.realpath(each.path), each) for each in looked)
+            for each in looked:
+                # A file may include itself: what was said of it first counts.
+                if each is looked[0] or not os.path.samefile(each.path, path):
+                    files[os.path.realpath(each.path)] = each
         else:
             passed.add(path)
     for path, name in taken.items():

@@ -75,8 +75,8 @@ class Tree:
 
     def beside(self, path: str, name: str) -> tuple[tuple[str, bytes], ...]:
         """The file that one names, or the files of a folder in the order of their names; nothing
-        where that is not in the tree. An absolute path is also looked for below the folders of the
-        tree that the file is in: they may be the root of another host.
+        where that is not in the tree. An absolute path is also looked for below the folders that
+        the file is in: one of them may be the root of another host.
         """
         for place in self._places(path, name):
             if os.path.isdir(place):
@@ -95,14 +95,11 @@ class Tree:
     def _places(self, path: str, name: str) -> Iterator[str]:
         if "\0" in name or len(name) > 4096:
             return
-        folder = os.path.dirname(path)
-        wanted = [os.path.join(folder, name)]
-        while name.startswith("/") and self._inside(folder):
-            wanted.append(os.path.join(folder, name.lstrip("/")))
-            above = os.path.dirname(folder)
-            if above == folder:
-                break
-            folder = above
+        wanted = [os.path.join(os.path.dirname(path), name)]
+        above = os.path.abspath(path)
+        while name.startswith("/") and above != "/":
+            above = os.path.dirname(above)
+            wanted.append(above + name)
         for each in wanted:
             place = os.path.normpath(each)
             if os.path.exists(place) and self._inside(place):
