@@ -36,8 +36,9 @@ REFUSED = {
     # OpenSSL is built without compression.
     ("bullseye", "stunnel-compression"),
     ("bookworm", "stunnel-compression"),
-    # Its stunnel has no option of that name.
+    # Its stunnel knows neither NO_TLSv1_2 nor securityLevel.
     ("bullseye", "stunnel-no-tls-version"),
+    ("bullseye", "stunnel-security-level"),
     # /etc/services has no pop2.
     ("bullseye", "stunnel-port-name"),
     ("bookworm", "stunnel-port-name"),
@@ -58,7 +59,7 @@ exec stunnel4 "$4"
 """For a certificate, the key's mode, whether there is a folder, and a configuration."""
 
 RUN = """
-import concurrent.futures, json, os, subprocess, sys, time
+import concurrent.futures, contextlib, json, os, subprocess, sys, time
 SIGNS = b"Accepting new connections", b"Created pid file", b"No pid file being created"
 def started(case):
     path = "/root/" + case["name"]
@@ -79,12 +80,12 @@ def started(case):
         return case["name"], process.poll() == 0, open(path + ".log").read()[-600:]
     finally:
         # setuid takes from a child that it ends with its parent.
-        if process.poll() is None:
+        with contextlib.suppress(OSError):  # which are over
             with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
-                children = file.read().split()
-            for child in [process.pid, *map(int, children)]:
-                os.kill(child, 9)
-            process.wait()
+                for child in file.read().split():
+                    os.kill(int(child), 9)
+        process.kill()
+        process.wait()
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
     print(json.dumps(list(pool.map(started, json.load(sys.stdin)))))
 """
