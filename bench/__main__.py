@@ -11,6 +11,7 @@ from bench.table import Table, machine
 
 BENCHES = {
     "imports": "bench.imports",
+    "lint": "bench.lint",
     "local": "bench.local",
     "logs": "bench.logs",
     "scan": "bench.scan",

@@ -59,8 +59,6 @@ class System:
 
     suite: str
     packages: tuple[str, ...]
-    default: bool = True
-    """Whether ``python3 -m lab build`` without names builds it."""
 
 
 SYSTEMS: Mapping[str, System] = {
@@ -69,7 +67,7 @@ SYSTEMS: Mapping[str, System] = {
     # A mail host that can make a copy of itself.
     "rehearsal": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "systemd-container")),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),
-    "trixie": System("trixie", (*_MAIL_HOST, "xinetd"), default=False),
+    "trixie": System("trixie", (*_MAIL_HOST, "xinetd")),
     # The mail daemons of lab.daemons: a system each, because their packages exclude each other.
     "dovecot23": System(
         "bookworm",
