@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,10 @@ from mailseal.model.policy import (
     SealPolicy,
     Section,
 )
+from mailseal.policy import seal
 from mailseal.policy.places import address, place
 from mailseal.policy.seal import BadPolicy, Known, parse
+from tests.project.tree import ROOT
 
 KNOWN = Known(
     rules=("pop2-cleartext-login", "imap-preauth", "tls-certificate", "tls-version"),
@@ -259,3 +262,16 @@ def test_a_place_has_what_it_says(word: str, there: str, elsewhere: str):
 def test_a_name_is_the_one_that_was_asked_for(word: str, name: str, expected: bool):
     at = Endpoint("192.0.2.7", 109)
     assert place(word).has(address(at), at.port, name) is expected
+
+
+def test_the_page_has_every_key_and_no_other():
+    page = (ROOT / "docs/reference/policy.md").read_text()
+    asked = seal._asked_keys(KNOWN, Requirements())
+    for heading, keys in (
+        ("The file", seal._file_keys(KNOWN)),
+        ("What is asked of an endpoint", asked),
+        ("`[[section]]`", seal._SECTION_KEYS),
+        ("`[[exception]]`", {**seal._EXCEPTION_KEYS, "rules": None}),
+    ):
+        table = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(keys)

@@ -25,8 +25,10 @@ from mailseal.model.local import Holder, LocalHost, LocalListener, Program, Sour
 from mailseal.model.login import JudgedLogin, Login, TlsFailure
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
+from mailseal.model.policy import Deviation, Exemption
 from mailseal.model.reported import Reported
 from mailseal.report import records
+from mailseal.report.check import Check
 from mailseal.report.local import Local
 from mailseal.report.logins import Logins
 from mailseal.report.result import Origin, Reference, Scan, ScanResult
@@ -43,6 +45,7 @@ DOCUMENTED = (
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
     Proof, Receipt, ChangeLine,
     LintReport, Linted, Fault, LintReference,
+    Check, Deviation, Exemption,
 )  # fmt: skip
 
 
