@@ -29,6 +29,7 @@ KNOWN = Known(
 )
 WHOLE = b"""
 targets = ["mail.example", "192.0.2.0/24", "[2001:db8::7]:109"]
+services = ["mail.example:109"]
 look-days = 3
 cleartext-logins = false
 tls-min-version = "1.3"
@@ -105,6 +106,7 @@ def test_every_key_is_read():
             ),
         ),
         targets=("mail.example", "192.0.2.0/24", "[2001:db8::7]:109"),
+        services=("mail.example:109",),
         look_days=3,
         lint_severity=Severity.LOW,
         review_days=90,
@@ -133,6 +135,11 @@ def test_an_empty_file_asks_for_everything():
         ('targets = ["mail.example:99999"]', "targets: .*ports are from 1"),
         ('targets = ["0.0.0.0/0"]', "targets: '0.0.0.0/0' is everything"),
         ('targets = ["a b"]', "targets: 'a b' is no address"),
+        (
+            'services = ["mail.example"]',
+            "services: 'mail.example': a service is a host and its port",
+        ),
+        ('services = ["192.0.2.0/24:109"]', "services: .* a service is a host and its port"),
         ("look-days = 0", "look-days: a number from 1"),
         ("cleartext-logins = 0", "cleartext-logins: true or false"),
         ("tls-min-version = 1.2", "tls-min-version: one of 1.0, 1.1, 1.2, 1.3, none"),

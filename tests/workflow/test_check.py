@@ -118,6 +118,21 @@ def test_a_port_that_is_closed_keeps_every_rule(store: Store):
     assert states(checked(STORED, store)[1]) == [("192.0.2.7:109", POP2, "fixed")]
 
 
+def test_a_service_that_the_policy_names_must_answer(store: Store):
+    policy = SealPolicy("here", "", POLICY.asked, services=("192.0.2.7:109", "[2001:db8::7]:110"))
+    for day, kind in ((8, "refused"), (9.5, "closed")):
+        record(store, look(kind, day * DAY))
+    total, found = checked(STORED, store, policy)
+    assert states(found) == [
+        ("192.0.2.7:109", "service-gone", "new"),
+        ("[2001:db8::7]:110", "inconclusive", "undecided"),
+    ]
+    record(store, look("refused", 9.9 * DAY))
+    _, again = checked(Request(stored=True, since="5h"), store, policy)
+    assert states(again)[0] == ("192.0.2.7:109", "service-gone", "fixed")
+    assert total.failing == 1
+
+
 def test_silence_fixes_nothing(store: Store):
     record(store, look("exposed", 5 * DAY))
     record(store, look("filtered", 9.5 * DAY))
