@@ -18,7 +18,7 @@ from mailseal.model.policy import (
     Section,
 )
 from mailseal.policy import seal
-from mailseal.policy.places import address, place
+from mailseal.policy.places import Index, place
 from mailseal.policy.seal import BadPolicy, Known, parse
 from tests.project.tree import ROOT
 
@@ -253,7 +253,7 @@ def test_a_place_has_what_it_says(word: str, there: str, elsewhere: str):
     for text, expected in ((there, True), (elsewhere, False)):
         host, _, port = text.rpartition(":")
         at = Endpoint(host, int(port))
-        assert place(word).has(address(at), at.port, "mail.example") is expected
+        assert Index([([word], "", 1)]).at(at, "mail.example") == [1] * expected
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,30 @@ def test_a_place_has_what_it_says(word: str, there: str, elsewhere: str):
 )
 def test_a_name_is_the_one_that_was_asked_for(word: str, name: str, expected: bool):
     at = Endpoint("192.0.2.7", 109)
-    assert place(word).has(address(at), at.port, name) is expected
+    assert Index([([word], "", 1)]).at(at, name) == [1] * expected
+
+
+def test_what_holds_comes_in_its_order_and_for_its_site():
+    words = ["192.0.2.0/24", "mail.example", "192.0.2.7:110", "192.0.2.7", "*.example", "192.0.2.7"]
+    index = Index(([each, "10.0.0.0/8"], "lab" * (at == 3), at) for at, each in enumerate(words))
+    assert index.at(Endpoint("192.0.2.7", 109), "mail.example") == [0, 1, 4, 5]
+    assert index.at(Endpoint("192.0.2.7", 110, "lab"), "") == [0, 2, 3, 5]
+    assert index.at(Endpoint("198.51.100.1", 1), "") == []
+
+
+@given(
+    words=st.lists(
+        st.sampled_from(["192.0.2.0/24", "192.0.2.7", "192.0.2.7:109", "0.0.0.0/1", "::/1", "a.b"]),
+        max_size=6,
+    ),
+    host=st.sampled_from(["192.0.2.7", "192.0.3.1", "2001:db8::1"]),
+)
+def test_an_index_finds_what_covers_the_endpoint(words: list[str], host: str):
+    """By the other way: a place covers the place of the endpoint alone."""
+    at = Endpoint(host, 109)
+    alone = place(str(at))
+    expected = [number for number, word in enumerate(words) if place(word).covers(alone)]
+    assert Index(([word], "", number) for number, word in enumerate(words)).at(at, "") == expected
 
 
 def test_the_page_has_every_key_and_no_other():

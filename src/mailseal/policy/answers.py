@@ -27,7 +27,7 @@ from mailseal.model.policy import (
     TlsPosture,
     deviation_id,
 )
-from mailseal.policy.places import address, place
+from mailseal.policy.places import Index
 from mailseal.policy.seal import VERSIONS, asks
 
 DAY = 86400.0
@@ -36,43 +36,29 @@ EVIDENCE = 3
 """Lines of evidence in a text."""
 
 
-class Scope:
-    """Where a section or an exception holds."""
-
-    def __init__(self, targets: Sequence[str], site: str) -> None:
-        self._places = tuple(map(place, targets))
-        self._site = site
-
-    def has(self, posture: Posture) -> bool:
-        """Whether an endpoint is there."""
-        at = posture.endpoint
-        return self._site in ("", at.site) and any(
-            each.has(address(at), at.port, posture.name) for each in self._places
-        )
-
-
 class Asking:
     """A policy that is asked endpoint by endpoint."""
 
     def __init__(self, policy: SealPolicy) -> None:
         self._policy = policy
-        self._sections = [(Scope(each.targets, each.site), each.asked) for each in policy.sections]
-        self._services = Scope(policy.services, "")
+        self._sections = Index((each.targets, each.site, each.asked) for each in policy.sections)
+        self._services = Index([(policy.services, "", True)])
 
     def of(self, posture: Posture) -> Requirements:
         """What is asked of an endpoint."""
-        return next(
-            (asked for scope, asked in self._sections if scope.has(posture)), self._policy.asked
-        )
+        found = self._sections.at(posture.endpoint, posture.name)
+        return found[0] if found else self._policy.asked
 
-    def answers(self, posture: Posture, now: str) -> tuple[list[Deviation], set[str]]:
+    def answers(
+        self, asked: Requirements, posture: Posture, now: str
+    ) -> tuple[list[Deviation], set[str]]:
         """What is broken (as new) or untold (as undecided), and the rules that are kept."""
-        asked = self.of(posture)
+        must_answer = self._services.at(posture.endpoint, posture.name)
         broken = list(_findings(asked, posture))
         kept = set(posture.kept)
         for answer in (
             _undecided(posture, self._policy.look_days, now),
-            _gone(posture) if self._services.has(posture) else None,
+            _gone(posture) if must_answer else None,
             _tls_version(posture.tls, asked.tls_min_version),
             _certificate(posture.tls, asked.certificate_days, now),
             _version(posture, asked.least_versions),

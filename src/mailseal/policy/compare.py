@@ -26,7 +26,8 @@ from mailseal.model.policy import (
     State,
     deviation_id,
 )
-from mailseal.policy.answers import Asking, Scope
+from mailseal.policy.answers import Asking
+from mailseal.policy.places import Index
 from mailseal.policy.seal import asks
 
 Baseline = Callable[[Endpoint | str], Iterable[Deviation]]
@@ -58,13 +59,13 @@ def compare(
 ) -> Iterator[Deviation]:
     """What deviates at each endpoint, the most severe first. `now` is a moment."""
     ask = Asking(policy)
-    exceptions = [(Scope(each.targets, each.site), each) for each in policy.exceptions]
+    exceptions = Index((each.targets, each.site, each) for each in policy.exceptions)
     for posture in known:
-        broken, kept = ask.answers(posture, now)
         asked = ask.of(posture)
+        broken, kept = ask.answers(asked, posture, now)
         before = [each for each in baseline(posture.endpoint) if asks(asked, each.rule)]
         if broken or before:
-            excused = [each for scope, each in exceptions if scope.has(posture)]
+            excused = exceptions.at(posture.endpoint, posture.name)
             yield from _told(broken, kept, before, excused, now)
 
 
@@ -76,7 +77,7 @@ def as_of(policy: SealPolicy, known: Callable[[Endpoint], Posture | None], then:
         posture = known(where) if isinstance(where, Endpoint) else None
         if posture is None:
             return ()
-        return ask.answers(posture, then)[0]
+        return ask.answers(ask.of(posture), posture, then)[0]
 
     return before
 

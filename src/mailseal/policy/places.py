@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from mailseal.model.look import Endpoint
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+T = TypeVar("T")
+
+_Key = tuple[int, int, int] | tuple[str, str]
+"""IP version, length of the prefix and first address; or an empty word and a name."""
 
 _PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 _NAME = re.compile(r"(\*\.)?(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\Z")
@@ -24,14 +30,6 @@ class Place(NamedTuple):
     network: Network | None
     name: str
     port: int
-
-    def has(
-        self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, name: str
-    ) -> bool:
-        """Whether an endpoint that was asked for by `name` is here."""
-        if self.port not in (0, port):
-            return False
-        return _names(self.name, name) if self.network is None else address in self.network
 
     def covers(self, other: Place) -> bool:
         """Whether all that is there is here."""
@@ -68,11 +66,49 @@ def place(word: str) -> Place:
     return Place(network, "", port)
 
 
+class Index(Generic[T]):
+    """What holds at which places: found by the address and the name, and not one by one."""
+
+    def __init__(self, entries: Iterable[tuple[Sequence[str], str, T]]) -> None:
+        """The words of the places, their site (empty: any), and what holds there."""
+        self._there: dict[_Key, list[tuple[int, int, str]]] = {}
+        self._lengths: dict[int, set[int]] = {4: set(), 6: set()}
+        self._values: list[T] = []
+        for words, site, value in entries:
+            for each in map(place, words):
+                key: _Key = ("", each.name)
+                if each.network is not None:
+                    first, length = int(each.network[0]), each.network.prefixlen
+                    self._lengths[each.network.version].add(length)
+                    key = (each.network.version, length, first)
+                self._there.setdefault(key, []).append((len(self._values), each.port, site))
+            self._values.append(value)
+
+    def at(self, endpoint: Endpoint, name: str) -> list[T]:
+        """What holds at an endpoint that was asked for by `name`, in the order it was given in."""
+        found = {
+            order
+            for key in self._keys(endpoint, name)
+            for order, port, site in self._there.get(key, ())
+            if port in (0, endpoint.port) and site in ("", endpoint.site)
+        }
+        return [self._values[order] for order in sorted(found)]
+
+    def _keys(self, endpoint: Endpoint, name: str) -> Iterator[_Key]:
+        at = address(endpoint)
+        for length in self._lengths[at.version]:
+            rest = at.max_prefixlen - length
+            yield at.version, length, int(at) >> rest << rest
+        labels = name.lower().rstrip(".").split(".")
+        yield "", ".".join(labels)
+        for above in range(1, len(labels)):
+            yield "", ".".join(("*", *labels[above:]))
+
+
 def address(endpoint: Endpoint) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The address of an endpoint without its zone."""
     return ipaddress.ip_address(endpoint.address.partition("%")[0])
 
 
 def _names(here: str, name: str) -> bool:
-    name = name.lower().rstrip(".")
     return name == here or (here.startswith("*.") and name.endswith(here[1:]))

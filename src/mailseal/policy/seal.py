@@ -130,16 +130,14 @@ def _nothing(asked: Requirements, where: str) -> list[tuple[object, str]]:
 
 def _unreached(sections: tuple[Section, ...]) -> list[tuple[object, str]]:
     """Sections of which an earlier one has everything."""
-    found: list[tuple[object, str]] = []
-    for late, section in enumerate(sections):
-        for early, before in enumerate(sections[:late]):
-            if before.site in ("", section.site) and all(
-                any(place(wide).covers(place(narrow)) for wide in before.targets)
-                for narrow in section.targets
-            ):
-                words = "section %d is never reached: all of it is in section %d before it"
-                found.append((True, words % (late + 1, early + 1)))
-    return found
+    places = [(each.site, tuple(map(place, each.targets))) for each in sections]
+    words = "section %d is never reached: all of it is in section %d before it"
+    return [
+        (True, words % (late + 1, early + 1))
+        for late, (site, narrow) in enumerate(places)
+        for early, (before, wide) in enumerate(places[:late])
+        if before in ("", site) and all(any(w.covers(n) for w in wide) for n in narrow)
+    ]
 
 
 def _idle(policy: SealPolicy) -> list[tuple[object, str]]:

@@ -8,7 +8,7 @@ asked endpoint by endpoint. Nothing that was asked for is left out: what cannot 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mailseal.model import codec
@@ -24,7 +24,7 @@ from mailseal.policy.compare import (
     remembered,
     unknown,
 )
-from mailseal.policy.places import Place, address, place
+from mailseal.policy.places import Index, Place, place
 from mailseal.report.check import Sum
 from mailseal.report.result import ScanResult
 from mailseal.store import Filter, Store
@@ -123,27 +123,26 @@ def _stored(
     total: Sum,
     now: str,
 ) -> Iterator[Deviation]:
-    asked = {word: _place(word) for word in request.targets or _named(policy)}
-    earlier: list[Place] = []
-    for each in asked.values() if request.targets else (None,):
-        postures = _postures(store, _filter(each, request.site), earlier, total)
-        yield from compare(policy, postures, baseline, now)
-        if each is not None:
-            earlier.append(each)
-    for word, each in asked.items():
+    named = {word: _place(word) for word in request.targets or _named(policy)}
+    yield from compare(policy, _postures(request, store, named, total), baseline, now)
+    for word, each in named.items():
         if not store.endpoints(_filter(each, request.site))[0]:
             total.endpoints += 1
             yield unknown(word, "nothing is known of it")
 
 
 def _postures(
-    store: Store, asked: Filter, earlier: Sequence[Place], total: Sum
+    request: Request, store: Store, named: Mapping[str, Place], total: Sum
 ) -> Iterator[Posture]:
-    for known in store.standing(asked):
-        at = known.endpoint
-        if not any(each.has(address(at), at.port, known.name) for each in earlier):
-            total.endpoints += 1
-            yield of_known(known)
+    """All that is known, or what is at the targets that were given."""
+    places = named.values() if request.targets else (None,)
+    index = Index(([word], "", number) for number, word in enumerate(named))
+    for number, each in enumerate(places):
+        for known in store.standing(_filter(each, request.site)):
+            # What several targets have is told of once.
+            if each is None or index.at(known.endpoint, known.name)[:1] == [number]:
+                total.endpoints += 1
+                yield of_known(known)
 
 
 def _filter(where: Place | None, site: str) -> Filter:
