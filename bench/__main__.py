@@ -16,9 +16,11 @@ BENCHES = {
     "logs": "bench.logs",
     "scan": "bench.scan",
     "scan_scale": "bench.scan_scale",
+    "seal": "bench.seal",
     "start": "bench.start",
     "store": "bench.store",
     "switch": "bench.switch",
+    "terminators": "bench.terminators",
     "wire": "bench.wire",
 }
 

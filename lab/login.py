@@ -1,8 +1,10 @@
-"""What a real login shows: `login.py PROTOCOL ADDRESS PORT USER [HOW]`, the password on stdin.
+"""What a real login shows: `login.py PROTOCOL ADDRESS PORT USER [HOW [SECONDS]]`, the password on
+stdin.
 
 Strategy: the oracle for verdicts, so nothing of the program under test is in it: plain sockets,
 each way to log in on a connection of its own, whether it is offered or not. `HOW` is `clear`
-(unless said otherwise), `upgrade` (TLS after STARTTLS) or `implicit` (TLS from the first octet).
+(unless said otherwise), `upgrade` (TLS after STARTTLS) or `implicit` (TLS from the first octet); a
+server may be silent for so many `SECONDS`.
 Prints a JSON object from the way to true (logged in), false (not) or null (no answer that says).
 """
 
@@ -16,14 +18,14 @@ import ssl
 import sys
 from collections.abc import Callable
 
-SECONDS = 20.0
+SECONDS = "20"
 
 
 class Wire:
     """Lines to and from a server."""
 
-    def __init__(self, address: str, port: int) -> None:
-        self.sock: socket.socket = socket.create_connection((address, port), SECONDS)
+    def __init__(self, address: str, port: int, seconds: float) -> None:
+        self.sock: socket.socket = socket.create_connection((address, port), seconds)
         self.file = self.sock.makefile("rb")
 
     def encrypt(self) -> None:
@@ -51,6 +53,12 @@ class Wire:
             line = self.line()
             if not line or line.startswith(beginnings):
                 return line
+
+
+def pop2(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
+    wire.say(b"HELO " + user + b" " + password)
+    line = wire.line()
+    return line.startswith(b"#") if line else None
 
 
 def pop3(wire: Wire, way: str, user: bytes, password: bytes) -> bool | None:
@@ -118,6 +126,7 @@ def exchange(
 
 
 WAYS = {
+    "pop2": (pop2, ("HELO",)),
     "pop3": (pop3, ("USER", "PLAIN", "LOGIN")),
     "imap": (imap, ("LOGIN command", "PLAIN", "LOGIN")),
     "smtp": (smtp, ("PLAIN", "LOGIN")),
@@ -126,6 +135,7 @@ WAYS = {
 
 
 UPGRADES = {
+    "pop2": (b"+", (), b""),
     "pop3": (b"+OK", (b"STLS",), b"+OK"),
     "imap": (b"* ", (b"a STARTTLS",), b"a OK"),
     "smtp": (b"220 ", (b"EHLO client.example", b"STARTTLS"), b"220 "),
@@ -154,14 +164,21 @@ def greet(wire: Wire, protocol: str, how: str) -> None:
             wire.until(greeting)
 
 
-def main(protocol: str, address: str, port: str, user: str, how: str = "clear") -> None:
+def main(
+    protocol: str,
+    address: str,
+    port: str,
+    user: str,
+    how: str = "clear",
+    seconds: str = SECONDS,
+) -> None:
     password = sys.stdin.buffer.readline().rstrip(b"\n")
     login, ways = WAYS[protocol]
     told: dict[str, bool | None] = {}
     for way in ways:
         told[way] = None
         with contextlib.suppress(OSError):
-            wire = Wire(address, int(port))
+            wire = Wire(address, int(port), float(seconds))
             with contextlib.closing(wire):
                 greet(wire, protocol, how)
                 told[way] = login(wire, way, user.encode(), password)
@@ -169,4 +186,4 @@ def main(protocol: str, address: str, port: str, user: str, how: str = "clear") 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:6])
+    main(*sys.argv[1:7])

@@ -28,7 +28,7 @@ def in_bounds(item: Reported | LeftOut) -> bool:
     texts = (
         (item.what, item.reason)
         if isinstance(item, LeftOut)
-        else (item.source, item.check, item.title, item.name, item.when, item.text)
+        else (item.source, item.check, item.title, item.name, item.when, item.text, item.product)
     )
     # printable() may write four characters for an octet.
     return all(t.isascii() and t.isprintable() and len(t) <= 2000 for t in texts)

@@ -82,6 +82,13 @@ def test_nmap_says_permitted_where_its_scripts_saw_plain_passwords_outside_tls()
     ]
 
 
+def test_nmap_tells_product_and_version_where_it_knows():
+    sample = SAMPLES["nmap.xml"].replace(b'product="Exim smtpd"', b'product="Exim" version="4.94"')
+    got, _ = items([sample])
+    told = [each.product for each in got if isinstance(each, Reported)]
+    assert set(told) >= {"Exim 4.94", "Dovecot pop3d", "Dovecot imapd"}
+
+
 def test_the_ports_of_nmap_s_that_count_can_be_named():
     places = [place for place, *_ in said(whole("nmap.xml", Options(ports=(22,))))]
     assert "192.0.2.7:22" in places

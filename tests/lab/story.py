@@ -135,15 +135,20 @@ def scene(
 
 def desk(on: Scene) -> Host:
     """A workstation that reaches the mail host by ssh, as root, by the name of `mailhost`."""
-    host = on.lab.host("desk", system="workstation", network=on.net, binds={ROOT: "/srv/mailseal"})
+    return desk_of(on.lab, on.net, on.mail)
+
+
+def desk_of(lab: Lab, net: Network, mail: Host) -> Host:
+    """The same for a mail host of any kind."""
+    host = lab.host("desk", system="workstation", network=net, binds={ROOT: "/srv/mailseal"})
     host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
-    names = f"{on.mail.ipv4} {NAME}\n{on.mail.ipv6} {NAME}\n".encode()
+    names = f"{mail.ipv4} {NAME}\n{mail.ipv6} {NAME}\n".encode()
     host.write("/etc/hosts", host.read("/etc/hosts") + names)
-    host.run(["sh", "-ec", _KEY % on.mail.ipv4])
-    on.mail.run(["mkdir", "-p", "-m", "700", "/root/.ssh"])
+    host.run(["sh", "-ec", _KEY % mail.ipv4])
+    mail.run(["mkdir", "-p", "-m", "700", "/root/.ssh"])
     key = host.read("/root/.ssh/id_ed25519.pub")
-    on.mail.write("/root/.ssh/authorized_keys", key, mode=0o600)
-    on.mail.run(["systemctl", "start", "ssh"])
+    mail.write("/root/.ssh/authorized_keys", key, mode=0o600)
+    mail.run(["systemctl", "start", "ssh"])
     return host
 
 

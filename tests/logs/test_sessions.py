@@ -28,7 +28,24 @@ _POSTFIX = (
 )
 _EXIM = (
     b"exim[%d]: 1xUgod-00006M-0p <= a@mail.example H=(pc) [192.0.2.1] P=esmtpa A=plain:a S=2",
+    b"exim[%d]: 1xUgoe-00006M-0q <= a@mail.example H=(pc) [192.0.2.1] P=esmtpsa A=plain:a S=2",
+    b"exim[%d]: 1xUgof-00006M-0r <= b@mail.example H=(pc) [127.0.0.1] P=esmtpa A=login:b S=2",
+    b"exim[%d]: plain authenticator failed for (pc) [192.0.2.1]: 535 Wrong (set_id=a)",
+    b"exim[%d]: no MAIL in SMTP connection from (pc) [192.0.2.1] D=0s A=plain:a C=EHLO,AUTH,QUIT",
+    b"exim[%d]: no MAIL in SMTP connection from (pc) [192.0.2.1] D=0s X=TLS1.3:A C=EHLO,AUTH,QUIT",
     b"exim[%d]: SMTP connection from (pc) [192.0.2.1] D=0s closed by QUIT",
+)
+_POPA3D = (
+    b"popa3d[%d]: Session from 192.0.2.1",
+    b"popa3d[%d]: Session from 127.0.0.1",
+    b"popa3d[%d]: Authentication passed for a",
+    b"popa3d[%d]: Authentication failed for UNKNOWN USER",
+)
+_UW = (
+    b"ipop3d[%d]: pop3 service init from 192.0.2.1",
+    b"ipop3d[%d]: pop3s SSL service init from 192.0.2.2",
+    b"ipop3d[%d]: Login user=a host=pc.example [192.0.2.1] nmsgs=0/0",
+    b"ipop3d[%d]: Auth user=b host=pc.example [192.0.2.1] nmsgs=0/0",
 )
 _DAEMONS = (
     _COURIER,
@@ -36,6 +53,8 @@ _DAEMONS = (
     # Of this name TLS is sure to be told only where it once was.
     tuple(message % b"outside/smtpd" for message in _POSTFIX),
     _EXIM,
+    _POPA3D,
+    _UW,
 )
 
 
@@ -59,7 +78,7 @@ def _said(messages: tuple[bytes, ...]) -> st.SearchStrategy[_Said]:
 def _check(data: bytes) -> None:
     waiting = seen(data)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(reading, "_PAIRS", {})
+        patched.setattr(reading, "_act", lambda _, line: reading._SAYS[line.says])
         assert added(waiting) == added(seen(data))
 
 
@@ -114,3 +133,19 @@ def test_the_oldest_goes_where_there_is_no_room_and_is_read_first():
     assert sessions.take("c") is None, "it was read"
     assert [each.client for each in sessions.all()] == [b"192.0.2.1"]
     assert sessions.pop("c") is None
+
+
+def test_what_lies_aside_is_read_when_asked_for_and_goes_without_a_word():
+    read: list[object] = []
+    ended: list[Session] = []
+    sessions = Sessions(ended.append, lambda first: read.append(first[0]), most=2)
+    for name in ("a", "b", "c"):
+        sessions.put_aside(name, (name,))
+    assert ("a" in sessions, "b" in sessions) == (False, True), "there was no room"
+    assert isinstance(sessions.get("b"), Session)
+    assert sessions.get("b") is sessions.open["b"]
+    assert read == ["b"]
+    sessions.begin("c")
+    assert (read, ended) == (["b"], []), "nothing was held back"
+    assert len(list(sessions.all())) == 2
+    assert not sessions

@@ -23,7 +23,8 @@ DOORS = (
 )
 # Rooms that get bytes and values and give values: the same today as tomorrow, here as elsewhere.
 PURE = {
-    "model", "protocols", "configs", "imports", "logs", "assess", "rules", "lint", "plan", "export",
+    "model", "protocols", "configs", "imports", "logs", "assess", "rules", "lint", "assets", "plan",
+    "export",
 }  # fmt: skip
 PURE_IMPORTS = {
     "time", "random", "secrets", "tempfile", "shutil", "glob", "io", "logging", "threading",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mailseal.model.asset import Asset, PendingUpdate, Product, Review, Standing, Support
 from mailseal.model.change import Actor, Approval, ChangeEvent, ChangeHistory, ChangeLine
 from mailseal.model.finding import Severity
 from mailseal.model.known import (
@@ -17,6 +18,8 @@ from mailseal.model.known import (
     VerdictPeriod,
 )
 from mailseal.model.login import JudgedLogin, Meaning
+from mailseal.model.look import Endpoint
+from mailseal.report.assets import Ranked
 from mailseal.report.logins import Logins
 from mailseal.report.result import Reference
 from mailseal.report.status import Listed, People, Status
@@ -45,6 +48,23 @@ def history(text: str, fixed: bool) -> FindingHistory:
             LookPeriod(text, FIRST, moment(5), 1, made.observations),
         ),
         reports=(ReportPeriod(text, FIRST, GONE, 1, replace(REPORT, title=text)),),
+    )
+
+
+def asset(text: str) -> Asset:
+    """With every kind of product, and an update that nothing brings."""
+    support = Support(Standing.ENDED, text, text, text, text)
+    return Asset(
+        endpoint=Endpoint("192.0.2.7", 109),
+        name=text,
+        products=(Product(text, text, "package", support), Product(text, "", "banner")),
+        updates=(PendingUpdate(text, text, text, True, FIRST, GONE[:10], True, text),),
+        review=Review(FIRST, text),
+        review_due=GONE[:10],
+        host=text,
+        taken=GONE,
+        fresh=text,
+        gaps=(text,),
     )
 
 
@@ -80,6 +100,7 @@ def status(text: str = "x", **changes) -> Status:
             undecided=1,
             unplaced=1,
         ),
+        software=Ranked((asset(text),), 2, "2 endpoints"),
         references=(
             Reference(rule.id, rule.cvss, rule.cwe, rule.standards, rule.scanners, rule.page),
         ),

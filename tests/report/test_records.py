@@ -7,6 +7,7 @@ import re
 import pytest
 
 from mailseal.model import codec
+from mailseal.model.asset import Asset, PendingUpdate, Product, Review, Support
 from mailseal.model.change import Actor, Approval, ChangeLine
 from mailseal.model.finding import Assessment, Finding
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
@@ -21,13 +22,22 @@ from mailseal.model.known import (
     VerdictPeriod,
 )
 from mailseal.model.lint import Fault, Linted, LintReference, LintReport
-from mailseal.model.local import Holder, LocalHost, LocalListener, Program, Source
+from mailseal.model.local import (
+    Holder,
+    LocalHost,
+    LocalListener,
+    Package,
+    Program,
+    Software,
+    Source,
+)
 from mailseal.model.login import JudgedLogin, Login, TlsFailure
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
 from mailseal.model.policy import Deviation, Exemption
 from mailseal.model.reported import Reported
 from mailseal.report import records
+from mailseal.report.assets import Assets
 from mailseal.report.check import Check
 from mailseal.report.local import Local
 from mailseal.report.logins import Logins
@@ -39,7 +49,8 @@ PAGE = (ROOT / "docs/reference/records.md").read_text()
 DOCUMENTED = (
     Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls,
     Attempt, TlsFacts, Reported,
-    Local, LocalHost, LocalListener, Holder, Program, Source,
+    Local, LocalHost, LocalListener, Holder, Program, Source, Software, Package,
+    Assets, Asset, Product, Support, PendingUpdate, Review,
     KnownFindings, KnownFinding, FindingHistory, Appearance, VerdictPeriod, LookPeriod,
     ReportPeriod, KnownLogin, Logins, JudgedLogin, Login, TlsFailure,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,

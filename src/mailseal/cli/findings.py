@@ -27,12 +27,15 @@ Examples:
   mailseal findings --all --format ndjson > findings.ndjson
   mailseal findings 3f2a                           one, with its history, evidence and users
   mailseal findings --logins --redact-users        who logs in, for a report that leaves the house
+  mailseal findings --assets                       software: who mends it, which updates wait
+  mailseal findings 3f2a --reviewed                its endpoint was looked over today, by you
 
 Sends no packet: it tells what scans and imports have recorded. Exit code 1 says that something
 exposed is open, 3 that nothing is but an endpoint is undecided, or that nothing is known
 at all, 2 that there is no such finding or no store, 0 that nothing exposed is open. USERS is how
 many logged in in cleartext at the endpoint in the last 30 days; - where nobody looked (the commands
-`wire` and `logs` do). With --logins, 1 says that somebody logs in in cleartext.
+`wire` and `logs` do). With --logins, 1 says that somebody logs in in cleartext. With --assets, 1
+says that an update is overdue or that nobody mends a product any more, 3 that it could not be told.
 """,
 )
 @click.argument("finding", required=False, metavar="[ID]")
@@ -57,6 +60,8 @@ many logged in in cleartext at the endpoint in the last 30 days; - where nobody 
     help="An address, a network or a name that was scanned.",
 )
 @click.option("--logins", is_flag=True, help="Who logs in, in place of findings.")
+@click.option("--assets", is_flag=True, help="Software and updates, in place of findings.")
+@click.option("--reviewed", is_flag=True, help="Note that the endpoint of ID was looked over.")
 @redaction_options
 @store_option
 @output_options("text", "json", "ndjson")
@@ -68,27 +73,44 @@ def command(
     overwrite: bool,
     severity: str,
     logins: bool,
+    assets: bool,
+    reviewed: bool,
     redact_users: bool,
     redact_clients: bool,
     **options: Any,
 ) -> Exit:
     """What is known: open findings, or the one that begins with ID."""
+    from mailseal.report import assets as assetlist
     from mailseal.report import records
-    from mailseal.report.known import WRITERS, Run
+    from mailseal.report.assets import AssetSum
+    from mailseal.report.known import WRITERS, Run, Sum
     from mailseal.report.known import history as shown
     from mailseal.report.logins import FORMS
     from mailseal.workflow import BadInput, findings
 
     request = findings.Request(severity=Severity(severity), **options)
     redact = redaction(redact_users, redact_clients)
-    if logins and finding is not None:
-        raise Stop(Exit.USAGE, "--logins lists everybody: leave %s out, or --logins" % finding)
+    if finding is not None and (logins or assets):
+        what = "--logins lists everybody" if logins else "--assets lists every endpoint"
+        raise Stop(Exit.USAGE, "%s: leave %s out, or the option" % (what, finding))
+    if logins and assets:
+        raise Stop(Exit.USAGE, "--logins and --assets are two lists: ask for one of them")
+    if reviewed and finding is None:
+        raise Stop(Exit.USAGE, "--reviewed is of one finding: name its id")
     live = output is None and sys.stdout.isatty()
     try:
         with findings.opened(store, os.environ) as there:
             for note in there.notes:
                 click.echo(f"mailseal: {harmless(note)}", err=True)
-            if logins:
+            if reviewed:
+                findings.review(there, finding or "")
+            total: Sum | AssetSum
+            if assets:
+                total, software = findings.assets(there, request)
+                with opened(output, overwrite) as out:
+                    for line in assetlist.FORMS[form](software, total, out.style):
+                        out.line(line)
+            elif logins:
                 total, seen = findings.logins(there, request)
                 with opened(output, overwrite) as out:
                     for line in FORMS[form](redact.document(seen), out.style):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import click
 
@@ -11,6 +12,7 @@ from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.hostcommon import far_argument, host_errors, host_of
 from mailseal.cli.output import Output, ReaderGone, opened, output_options
+from mailseal.cli.storeoption import recording_options
 from mailseal.report import records, text
 from mailseal.report.local import Local
 from mailseal.report.local import text as listeners
@@ -18,7 +20,7 @@ from mailseal.report.style import harmless
 
 
 def _text(out: Output, found: Local) -> None:
-    for line in listeners(found.local, out.style):
+    for line in listeners(found.local, out.style, found.assets):
         out.line(line)
     for result in found.results:
         for line in text.result(result, out.style):
@@ -49,8 +51,10 @@ Examples:
   sudo mailseal local --look             and look at each: who takes a password in cleartext?
   mailseal local ssh://mailhost --format ndjson
 
-Without root it cannot see the processes of others, and says so for each listener. The exit code is
-0 whatever is found; with --look it is that of a scan.
+Without root it cannot see the processes of others, and says so for each listener. The package
+manager is asked what it knows of updates; nothing is fetched and nothing changed on the host. What
+it says is kept in the store where there is one, or --store names it. The exit code is 0 whatever is
+found; with --look it is that of a scan.
 """,
 )
 @far_argument
@@ -72,6 +76,8 @@ Without root it cannot see the processes of others, and says so for each listene
     metavar="SECONDS",
     help="Patience of --look for each answer.",
 )
+@click.option("--site", default="default", show_default=True, help="Name of the network.")
+@recording_options
 @output_options("text", "json", "ndjson")
 def command(
     target: str | None,
@@ -79,11 +85,14 @@ def command(
     ports: tuple[int, ...],
     look: bool,
     timeout: float,
+    site: str,
+    store: str | None,
+    no_store: bool,
     form: str,
     output: str | None,
     overwrite: bool,
 ) -> Exit:
-    """Show what this host exposes: socket, process, unit, config line.
+    """Show what this host exposes: socket, process, unit, config line, updates.
 
     Listeners on this host's network, on loopback, in containers and in other network namespaces are
     told apart. What inetd, xinetd or systemd is to open on a mail port and nobody has open is shown
@@ -91,15 +100,20 @@ def command(
     """
     from mailseal.report.result import ScanResult, Tally
     from mailseal.workflow import BadInput
+    from mailseal.workflow.assets import keeping, of_host
     from mailseal.workflow.local import local, look_at, not_far
 
     try:
         if look:
             not_far(target)
+        with keeping(not no_store, store, os.environ) as kept:
+            with host_errors(), host_of(target) as host:
+                found = local(host, ports, every)
+            software, failed = of_host(found, kept, site)
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None
-    with host_errors(), host_of(target) as host:
-        found = local(host, ports, every)
+    if failed:
+        click.echo(f"mailseal: {harmless(failed)}", err=True)
     tally = Tally()
     results: list[ScanResult] = []
     if look:
@@ -107,5 +121,5 @@ def command(
             tally.add(result)
             results.append(result)
     with opened(output, overwrite) as out, contextlib.suppress(ReaderGone):
-        WRITERS[form](out, Local(__version__, found, tuple(results)))
-    return exits.of_scan(tally, None)
+        WRITERS[form](out, Local(__version__, found, tuple(results), software))
+    return Exit.USAGE if failed else exits.of_scan(tally, None)

@@ -9,7 +9,6 @@ private key. What cannot be read becomes a line in `unread` with the reason, and
 from __future__ import annotations
 
 import hashlib
-import json
 import os.path
 import re
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
@@ -18,6 +17,7 @@ from mailseal import daemons
 from mailseal.configs import fail2ban
 from mailseal.daemons.base import MAX_LINKS, Native
 from mailseal.daemons.behind import PATHS
+from mailseal.facts import addresses
 from mailseal.model import moment
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
 from mailseal.system import packages, units
@@ -268,18 +268,12 @@ class _Gathering:
         return found
 
     def _addresses(self) -> Tuple[AddressFact, ...]:
-        done = self._ask("addresses", ("ip", "-j", "address", "show"))
+        done = self._ask("addresses", addresses.ASK)
         try:
-            interfaces = json.loads(done.out) if done else []
-        except ValueError:
-            self.unread["addresses"] = "ip gave no JSON; iproute2 is too old"
-            interfaces = []
-        return tuple(
-            AddressFact(str(each["local"]), str(interface["ifname"]), str(each["scope"]))
-            for interface in interfaces
-            for each in interface.get("addr_info", ())
-            if "local" in each
-        )
+            return addresses.parse(done.out) if done else ()
+        except ValueError as error:
+            self.unread["addresses"] = str(error)
+            return ()
 
     def _firewall(self) -> Tuple[str, ...]:
         """The rules of nftables, bounded. Where there is no nft there is nothing to read."""

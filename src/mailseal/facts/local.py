@@ -17,6 +17,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mailseal import daemons
 from mailseal.daemons.base import Daemon
+from mailseal.facts import addresses
 from mailseal.facts.superservers import SUPERSERVERS, SYSTEMD, command_line
 from mailseal.model import moment
 from mailseal.model.local import (
@@ -32,6 +33,7 @@ from mailseal.system import ownership
 from mailseal.system.base import Process, Socket, System
 from mailseal.system.proc import container_of, unit_of
 from mailseal.system.reader import Reader, reason
+from mailseal.system.updates import updates
 
 PORTS = (25, 109, 110, 143, 465, 587, 993, 995, 4190)
 """SMTP, POP2, POP3, IMAP, submission and ManageSieve."""
@@ -82,12 +84,17 @@ class _Gathering:
                     found.append(listener)
         found += self._silent(sockets, ports, every)
         name = (reader.read("/etc/hostname") or b"").decode("utf-8", "replace").split()
+        listeners = tuple(self._with_packages(found))
+        programs = (program for each in listeners for program in each.programs if program.package)
+        packages = dict.fromkeys((program.package, program.version) for program in programs)
         return LocalHost(
             host=name[0] if name else "",
             taken=moment.rfc3339(self.system.now()),
             privileged=self.root,
-            listeners=tuple(self._with_packages(found)),
+            listeners=listeners,
             unread=reader.unread,
+            addresses=self._addresses(),
+            software=updates(reader, tuple(packages)),
         )
 
     # -- one socket ----------------------------------------------------------------------------
@@ -233,6 +240,15 @@ class _Gathering:
                     if not met and declared not in self.met:
                         found.append(_not_listening(daemon, declared))
         return found
+
+    def _addresses(self) -> Tuple[str, ...]:
+        said = self.reader.ask(*addresses.ASK)
+        try:
+            found = addresses.parse(said) if said else ()
+        except ValueError as error:
+            self.reader.unread["addresses"] = str(error)
+            return ()
+        return tuple(each.address for each in found if each.scope not in ("host", "link"))
 
     # -- packages --------------------------------------------------------------------------------
 

@@ -161,6 +161,7 @@ class _Report:
             name=self._name,
             when=self._when,
             text=words(output or self._service.get("product", "")),
+            product=words(" ".join(self._service.get(each, "") for each in ("product", "version"))),
         )
 
 

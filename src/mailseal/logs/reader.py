@@ -9,35 +9,29 @@ host itself through `fronts`.
 from __future__ import annotations
 
 import datetime
-import ipaddress
 import math
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from mailseal.daemons import DAEMONS
-from mailseal.daemons.dialect import COMMAND, Dialect, Line, Says, Service
+from mailseal.daemons.dialect import Dialect, Line, Says, Service
 from mailseal.logs import cutting, header
 from mailseal.logs.fronts import LOCAL, NOBODY, Connection, Fronts, local
 from mailseal.logs.header import EXPORT, Message, Times
 from mailseal.logs.lines import lines
 from mailseal.logs.reasons import reason
+from mailseal.logs.records import Records, address, text
+from mailseal.logs.rule import Rule
 from mailseal.logs.sessions import First, Session, Sessions
 from mailseal.model.login import Login, LoginOutcome, TlsFailure
-from mailseal.model.look import Channel, Endpoint, Vantage
+from mailseal.model.look import Channel
 from mailseal.model.moment import rfc3339
-from mailseal.protocols import sasl
-from mailseal.protocols.base import printable
 
 NAMES = tuple(daemon.name for daemon in DAEMONS if daemon.logs)
 """The dialects, by the names of their daemons."""
 KINDS = 20_000
 """Kinds of lines that are counted before they are given away."""
-
-_COMMANDS = {"pop2": "HELO", "pop3": "USER", "imap": "LOGIN command"}
-_COMMAND_WORDS = {COMMAND, "plaintext"}
-"""What a record, or Cyrus, calls a protocol's own command."""
-_NAMED = re.compile("|".join(sorted(sasl.KNOWN - {"HELO", "USER"}, key=len, reverse=True)), re.I)
 
 _RETURN = 13
 
@@ -60,56 +54,6 @@ class Options:
     address: str = ""
     since: float = -math.inf
     until: float = math.inf
-
-
-_WHO = {"user", "client", "name", "local", "port", "mechanism", "service"}
-
-
-class _Rule:
-    """A line of a dialect as one program writes it, ready for use."""
-
-    __slots__ = (
-        *("act", "daemon", "dialect", "groups", "line", "match", "more", "named"),
-        *("names", "numbered", "plain", "service", "tls", "told", "whole"),
-    )
-
-    def __init__(self, daemon: str, dialect: Dialect, line: Line, program: bytes) -> None:
-        self.daemon = daemon
-        self.dialect = dialect
-        self.line = line
-        # Where the session's end tells what its logins do not.
-        settled = dialect.settles and line.channel is _UNKNOWN
-        self.act = (_PAIRS if settled else _SAYS).get(line.says) or _SAYS[line.says]
-        self.match: Callable[[bytes, int, int], re.Match[bytes] | None] = line.pattern.match
-        self.groups = line.pattern.groupindex
-        self.names = [name for name in self.groups if name in _WHO]
-        # The numbers of groups that each line is asked for; 0 where there is none.
-        self.numbered = self.groups.get("session", 0)
-        self.named = self.groups.get("service", 0)
-        self.tls = self.groups.get("tls", 0)
-        self.told = self.groups.get("told", 0)
-        self.plain = dialect.plain.match(program) is not None
-        # Where neither the line nor its session names one.
-        self.service = dialect.service(program)
-        self.more = not self.groups.keys().isdisjoint(("mechanism", "tried"))
-        # Unless a session is open it needs no other line, so equal ones are counted without a look
-        # at what they say.
-        self.whole = line.says is Says.LOGIN and not dialect.settles
-
-    def who(self, found: re.Match[bytes]) -> Hashable:
-        """What the same people have in common from one line to the next."""
-        return found.group(*self.names) if self.names else b""
-
-    def ended(self, found: re.Match[bytes], surely: bool) -> Hashable:
-        """All that an end says of its session; `surely`: TLS would have been told."""
-        tls = self.tls and found[self.tls]
-        told = surely and self.told and found[self.told] is not None
-        more = (self.who(found), self(found, "good"), self(found, "tried")) if self.more else ()
-        return (self.named and found[self.named], tls, told, more)
-
-    def __call__(self, found: re.Match[bytes], name: str) -> bytes:
-        """A group's octets; empty where there is none of that name."""
-        return (found[name] or b"") if name in self.groups else b""
 
 
 class _Counted:
@@ -147,14 +91,13 @@ class Reader:
         ]
         anchors = (anchor for _, dialect in self._dialects for anchor in dialect.anchors)
         self._anchors = self._here = cutting.needed(anchors)
-        self._by_program: dict[bytes, tuple[_Rule, ...]] = {}
+        self._by_program: dict[bytes, tuple[Rule, ...]] = {}
         self._bounded = options.since > -math.inf or options.until < math.inf
         self._counted: dict[Hashable, _Counted] = {}
         self._given: list[Login | TlsFailure] = []
-        self._logins: dict[Hashable, Login] = {}
-        self._services: dict[tuple[_Rule, bytes], Service | None] = {}
+        self._records = Records(options.address)
         self._sessions = Sessions(self._lost, self._reread)
-        self._pairs: dict[Hashable, _Counted] = {}
+        self._alike: dict[Hashable, _Counted] = {}
         self._tellers: set[tuple[str, bytes]] = set()
         self._times = Times(options.zone, 0.0)
         self._cutter = cutting.Cutter(b"\n")
@@ -230,7 +173,8 @@ class Reader:
                 self._message(*said)
         if len(self._counted) > KINDS:
             self._count_out()
-        for known in (self._logins, self._services, self._by_program, self._tellers, self._pairs):
+        self._records.forget(KINDS)
+        for known in (self._by_program, self._tellers, self._alike):
             if len(known) > KINDS:
                 known.clear()
 
@@ -252,10 +196,7 @@ class Reader:
                 if (
                     rule.whole
                     and not self._bounded
-                    and (
-                        not self._sessions.open
-                        or (rule.daemon, host, pid, b"") not in self._sessions.open
-                    )
+                    and not (self._sessions and (rule.daemon, host, pid, b"") in self._sessions)
                 ):
                     # Nearly every line that matters says what another has said before.
                     key = (rule, host, found.groups())
@@ -268,7 +209,7 @@ class Reader:
                     rule.act(self, rule, found, line, 1, key)
                 return
 
-    def _folded(self, line: Message, rules: tuple[_Rule, ...], count: int, text: bytes) -> None:
+    def _folded(self, line: Message, rules: tuple[Rule, ...], count: int, text: bytes) -> None:
         """A message that stands for several."""
         for rule in rules:
             found = rule.match(text, 0, len(text))
@@ -278,9 +219,9 @@ class Reader:
                     rule.act(self, rule, found, line, count, None)
                 return
 
-    def _of(self, program: bytes) -> tuple[_Rule, ...]:
+    def _of(self, program: bytes) -> tuple[Rule, ...]:
         rules = self._by_program[program] = tuple(
-            _Rule(daemon, dialect, line, program)
+            Rule(daemon, dialect, line, program, _act(dialect, line))
             for daemon, dialect in self._dialects
             if dialect.programs.fullmatch(program)
             for line in dialect.lines
@@ -291,22 +232,57 @@ class Reader:
         seconds = self._times.seconds(stamp)
         return seconds is not None and self._options.since <= seconds < self._options.until
 
-    # -- sessions of two lines ---------------------------------------------------------------------
+    # -- sessions of one line or two ---------------------------------------------------------------
+
+    def _beginning(self, rule: Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+        """A session begins, of which nobody may ask more than its first login does."""
+        where = self._key(rule, found, line)
+        if where is None or where in self._sessions:
+            self._begins(rule, found, line)
+        else:
+            self._sessions.put_aside(where, self._as_it_came(rule, found, line))
+
+    def _inside(
+        self, rule: Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
+    ) -> None:
+        """A login that needs nothing of its session but how it began."""
+        where = self._key(rule, found, line)
+        first = self._sessions.aside.get(where)
+        if first is None:
+            self._login(rule, found, line, count, key)
+            return
+        tls = rule.tls and found[rule.tls]
+        alike = (rule, first[0], line.host, first[3], rule.who(found), tls)
+        if not self._again(alike, line, count):
+            self._worked_out(alike, self._login(rule, found, line, count, key))
+
+    def _alone(
+        self, rule: Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
+    ) -> None:
+        """A login that says all of itself; its session counts it once."""
+        where = self._key(rule, found, line)
+        if where is None or count > 1 or where in self._sessions:
+            self._login(rule, found, line, count, key)
+            return
+        first = self._as_it_came(rule, found, line)
+        alike = (rule, line.host, first[3], rule.tls and found[rule.tls])
+        if self._again(alike, line, count):
+            self._sessions.put_aside(where, first)
+        else:
+            self._worked_out(alike, self._login(rule, found, line, count, key))
 
     def _first(
-        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
+        self, rule: Rule, found: re.Match[bytes], line: Message, count: int, key: Hashable
     ) -> None:
         """A login, whose session's end will settle it: it is read then, or when more is said."""
         where = self._key(rule, found, line)
         told = (rule.tls and found[rule.tls]) or (rule.service and rule.service.implicit)
-        if where is None or told or count > 1 or where in self._sessions.open:
+        if where is None or told or count > 1 or where in self._sessions:
             self._login(rule, found, line, count, key)
         else:
-            # Not the match: it would hold the whole block.
-            text = found.string[found.start() : found.endpos]
-            self._sessions.wait(where, (rule, text, line, rule.who(found)))
+            self._sessions.wait(where, self._as_it_came(rule, found, line))
 
-    def _second(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+    def _second(self, rule: Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         """An end: a session like one that was worked out before is counted with it."""
         where = self._key(rule, found, line)
         first = None if where is None else self._sessions.take(where)
@@ -315,55 +291,78 @@ class Reader:
             return
         ended = rule.ended(found, self._surely(rule, line))
         alike = (rule, first[0], line.host, first[3], ended)
-        known = self._pairs.get(alike)
-        if known is None:
+        if not self._again(alike, first[2], 1):
             self._sessions.wait(where, first)
-            known = self._ends(rule, found, line)
-            if known is not None:
-                self._pairs[alike] = known
-        else:
-            known.count += 1
-            known.last = first[2].stamp
+            self._worked_out(alike, self._ends(rule, found, line))
+
+    def _again(self, alike: Hashable, line: Message, count: int) -> bool:
+        """Counts the login of `line` with those like it, where one was worked out before."""
+        known = self._alike.get(alike)
+        if known is None:
+            return False
+        known.count += count
+        known.last = line.stamp
+        return True
+
+    def _worked_out(self, alike: Hashable, counted: _Counted | None) -> None:
+        if counted is not None:
+            self._alike[alike] = counted
+
+    @staticmethod
+    def _as_it_came(rule: Rule, found: re.Match[bytes], line: Message) -> First:
+        # Not the match: it would hold the whole block.
+        return rule, found.string[found.start() : found.endpos], line, rule.who(found)
 
     def _reread(self, first: First) -> None:
         rule, text, line, _ = first
         found = rule.match(text, 0, len(text))
         assert found is not None
-        self._login(rule, found, line, 1, None)
+        session = self._session(rule, found, line)
+        assert session is not None
+        if rule.line.says is Says.BEGINS:
+            self._begun(session, rule, found, line)
+        elif rule.line.channel is _UNKNOWN:
+            self._login(rule, found, line, 1, None)
+        else:
+            # It was counted when it came.
+            service = self._records.service(rule, found, line, session)
+            if service is not None:
+                _, login = self._records.login(rule, found, line, service, session)
+                session.seen.add((login.user, login.mechanism))
 
     # -- what a line says --------------------------------------------------------------------------
 
     def _login(
         self,
-        rule: _Rule,
+        rule: Rule,
         found: re.Match[bytes],
         line: Message,
         count: int,
         key: Hashable,
-    ) -> None:
-        """Somebody logged in, or tried to."""
+    ) -> _Counted | None:
+        """Somebody logged in, or tried to: what was counted, where nothing is waited for."""
         session = self._session(rule, found, line)
-        service = self._service(rule, found, line, session)
+        service = self._records.service(rule, found, line, session)
         if service is None:
-            return
-        who, login = self._made(rule, found, line, service, session)
+            return None
+        who, login = self._records.login(rule, found, line, service, session)
         if rule.dialect.settles and session is not None:
             if login.outcome is not _ACCEPTED:
                 session.failures += count
             elif (login.user, login.mechanism) in session.seen:
-                return
+                return None
             else:
                 session.seen.add((login.user, login.mechanism))
         channel = self._channel(rule, found, service, session)
         held = (who, login, line.stamp, count)
         if channel is _UNKNOWN and rule.dialect.settles and session is not None:
             session.held.append(held)
-        else:
-            self._tell(rule, held, channel, (), key)
+            return None
+        return self._tell(rule, held, channel, (), key)
 
     def _channel(
         self,
-        rule: _Rule,
+        rule: Rule,
         found: re.Match[bytes],
         service: Service,
         session: Session | None,
@@ -383,16 +382,19 @@ class Reader:
                 session.tls = session.used = False
         return channel
 
-    def _begins(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+    def _begins(self, rule: Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         key = self._key(rule, found, line)
         if key is not None:
-            session = self._sessions.begin(key)
-            session.client = rule(found, "client")
-            session.service = rule(found, "service")
-            session.host = line.host
-            session.begun = line.stamp if rule.dialect.front else b""
+            self._begun(self._sessions.begin(key), rule, found, line)
 
-    def _tls(self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
+    @staticmethod
+    def _begun(session: Session, rule: Rule, found: re.Match[bytes], line: Message) -> None:
+        session.client = rule(found, "client")
+        session.service = rule(found, "service")
+        session.host = line.host
+        session.begun = line.stamp if rule.dialect.front else b""
+
+    def _tls(self, rule: Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         self._tellers.add((rule.daemon, line.host))
         key = self._key(rule, found, line)
         if key is not None:
@@ -400,10 +402,10 @@ class Reader:
             session.tls, session.used = True, False
 
     def _failure(
-        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, _: object
+        self, rule: Rule, found: re.Match[bytes], line: Message, count: int, _: object
     ) -> None:
         session = self._session(rule, found, line)
-        failure = self._failed(rule, found, line, session)
+        failure = self._records.failure(rule, found, line, session)
         if failure is None:
             return
         if rule.dialect.front:
@@ -416,7 +418,7 @@ class Reader:
             self._add(failure, line.stamp, count)
 
     def _reason(
-        self, rule: _Rule, found: re.Match[bytes], line: Message, count: int, _: object
+        self, rule: Rule, found: re.Match[bytes], line: Message, count: int, _: object
     ) -> None:
         session = self._session(rule, found, line)
         if session is not None and session.failed is not None:
@@ -425,31 +427,12 @@ class Reader:
             self._add(replace(failure, reason=reason(rule(found, "reason"))), stamp, count)
         elif session is not None and session.client and b"alert" in rule(found, "reason"):
             # In TLS 1.3 the client's no comes after the handshake (RFC 8446 section 2).
-            late = self._failed(rule, found, line, session)
+            late = self._records.failure(rule, found, line, session)
             if late is not None:
                 self._add(late, line.stamp, count)
 
-    def _failed(
-        self, rule: _Rule, found: re.Match[bytes], line: Message, session: Session | None
-    ) -> TlsFailure | None:
-        service = self._service(rule, found, line, session)
-        if service is None:
-            return None
-        return TlsFailure(
-            self._endpoint(rule, found, service),
-            service.protocol,
-            self._client(rule, found, session),
-            reason(rule(found, "reason")),
-            0,
-            "",
-            "",
-            Vantage.LOG,
-            _text(line.host),
-            rule.daemon,
-        )
-
     def _ends(
-        self, rule: _Rule, found: re.Match[bytes], line: Message, *_: object
+        self, rule: Rule, found: re.Match[bytes], line: Message, *_: object
     ) -> _Counted | None:
         """What was counted, where it was one thing."""
         key = self._key(rule, found, line)
@@ -458,7 +441,7 @@ class Reader:
         if rule.dialect.front:
             self._carried(session, line)
             return None
-        service = self._service(rule, found, line, session)
+        service = self._records.service(rule, found, line, session)
         if service is None:
             return None
         if (rule.tls and found[rule.tls]) or service.implicit or session.tls:
@@ -471,13 +454,13 @@ class Reader:
             self._unnamed(rule, found, line, service, session)
         return self._settle(rule, session, channel, ())
 
-    def _surely(self, rule: _Rule, line: Message) -> bool:
+    def _surely(self, rule: Rule, line: Message) -> bool:
         """Whether TLS would have been told."""
         return rule.plain or (rule.daemon, line.host) in self._tellers
 
     def _unnamed(
         self,
-        rule: _Rule,
+        rule: Rule,
         found: re.Match[bytes],
         line: Message,
         service: Service,
@@ -485,7 +468,7 @@ class Reader:
     ) -> None:
         """Logins that only the session's end tells of."""
         if rule(found, "mechanism"):
-            who, login = self._made(rule, found, line, service, session)
+            who, login = self._records.login(rule, found, line, service, session)
             if (login.user, login.mechanism) not in session.seen:
                 session.held.append((who, login, line.stamp, 1))
             return
@@ -497,7 +480,7 @@ class Reader:
         )
         for outcome, count in others:
             if count > 0:
-                who, login = self._made(rule, found, line, service, session)
+                who, login = self._records.login(rule, found, line, service, session)
                 login = replace(login, outcome=outcome, notes=(NO_USER,))
                 session.held.append(((who, outcome), login, line.stamp, count))
 
@@ -510,7 +493,7 @@ class Reader:
         self._settle(None, session, _TLS if session.tls else _UNKNOWN, (UNENDED,))
 
     def _settle(
-        self, rule: _Rule | None, session: Session, channel: Channel, notes: tuple[str, ...]
+        self, rule: Rule | None, session: Session, channel: Channel, notes: tuple[str, ...]
     ) -> _Counted | None:
         """What was counted, where it was one thing."""
         counted = [self._tell(rule, held, channel, notes, None) for held in session.held]
@@ -520,7 +503,7 @@ class Reader:
 
     def _tell(
         self,
-        rule: _Rule | None,
+        rule: Rule | None,
         held: _Held,
         channel: Channel,
         notes: tuple[str, ...],
@@ -583,7 +566,7 @@ class Reader:
                 )
             )
         self._counted.clear()
-        self._pairs.clear()
+        self._alike.clear()
 
     def carrying(self) -> list[Connection]:
         """The connections of TLS fronts that are still there."""
@@ -603,17 +586,17 @@ class Reader:
         service = next((dialect.service(session.service) for dialect in fronts), None)
         protocol = service.protocol if service else ""
         end = math.inf if ended is None else ended
-        host = _text(session.host)
-        return Connection(begun, end, host, protocol, _address(session.client))
+        host = text(session.host)
+        return Connection(begun, end, host, protocol, address(session.client))
 
     # -- parts of a record -------------------------------------------------------------------------
 
-    def _key(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Hashable:
+    def _key(self, rule: Rule, found: re.Match[bytes], line: Message) -> Hashable:
         """What lines of one session have in common; None where nothing tells."""
         number = (found[rule.numbered] or b"") if rule.numbered else b""
         return (rule.daemon, line.host, line.pid, number) if line.pid or number else None
 
-    def _session(self, rule: _Rule, found: re.Match[bytes], line: Message) -> Session | None:
+    def _session(self, rule: Rule, found: re.Match[bytes], line: Message) -> Session | None:
         key = self._key(rule, found, line)
         if key is None:
             return None
@@ -621,66 +604,6 @@ class Reader:
         if session is None and rule.dialect.settles:
             session = self._sessions.begin(key)
         return session
-
-    def _service(
-        self,
-        rule: _Rule,
-        found: re.Match[bytes],
-        line: Message,
-        session: Session | None,
-    ) -> Service | None:
-        name = (rule.named and found[rule.named]) or (session and session.service)
-        if not name:
-            return rule.service
-        key = (rule, name)
-        if key not in self._services:
-            self._services[key] = rule.dialect.service(name)
-        return self._services[key]
-
-    def _made(
-        self,
-        rule: _Rule,
-        found: re.Match[bytes],
-        line: Message,
-        service: Service,
-        session: Session | None,
-    ) -> tuple[Hashable, Login]:
-        """The login without what other lines tell, and what stands for it."""
-        client = session.client if session else b""
-        key = (rule, line.host, client, rule.who(found))
-        known = self._logins.get(key)
-        if known is not None:
-            return key, known
-        user = rule(found, "user")
-        mechanism = rule(found, "mechanism").decode("latin-1") or rule.line.mechanism
-        login = self._logins[key] = Login(
-            self._endpoint(rule, found, service),
-            service.protocol,
-            self._client(rule, found, session),
-            printable(user) if user else None,
-            _mechanism(mechanism, service.protocol),
-            rule.line.channel,
-            rule.line.outcome,
-            0,
-            "",
-            "",
-            Vantage.LOG,
-            host=_text(line.host),
-            daemon=rule.daemon,
-        )
-        return key, login
-
-    def _client(self, rule: _Rule, found: re.Match[bytes], session: Session | None) -> str:
-        told = rule(found, "client") or (session.client if session else b"")
-        return _address(told) or _text(rule(found, "name"))
-
-    def _endpoint(self, rule: _Rule, found: re.Match[bytes], service: Service) -> Endpoint | None:
-        address = _address(rule(found, "local")) or self._options.address
-        port = rule(found, "port")
-        if not address:
-            return None
-        known = int(port) if port and 0 < int(port[:9]) < 65536 else service.port
-        return Endpoint(address, known)
 
 
 _SAYS: dict[Says, Callable[..., object]] = {
@@ -691,31 +614,21 @@ _SAYS: dict[Says, Callable[..., object]] = {
     Says.REASON: Reader._reason,
     Says.ENDS: Reader._ends,
 }
-_PAIRS: dict[Says, Callable[..., object]] = {Says.LOGIN: Reader._first, Says.ENDS: Reader._second}
+_SETTLED: dict[Says, Callable[..., object]] = {Says.LOGIN: Reader._first, Says.ENDS: Reader._second}
 """The same, where a session's end settles its logins."""
+_PLAIN: dict[Says, Callable[..., object]] = {
+    Says.LOGIN: Reader._inside,
+    Says.BEGINS: Reader._beginning,
+}
+"""The same, where lines of a session need no more of it than how it began."""
 
 
-def _text(octets: bytes) -> str:
-    return printable(octets) if octets else ""
-
-
-def _address(octets: bytes) -> str:
-    """An address in its usual form; empty for what is none."""
-    try:
-        found = ipaddress.ip_address(octets.decode("ascii").partition("%")[0])
-    except ValueError:
-        return ""
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)
-
-
-def _mechanism(word: str, protocol: str) -> str:
-    """A mechanism's name as `sasl` knows it; empty where the word is none. Exim gives the name of
-    an authenticator, which as a rule has the mechanism's in it.
-    """
-    if word in _COMMAND_WORDS:
-        return _COMMANDS.get(protocol, "")
-    if word.upper() in sasl.KNOWN:
-        return word.upper()
-    found = _NAMED.search(word.replace("_", "-"))
-    return found[0].upper() if found else ""
+def _act(dialect: Dialect, line: Line) -> Callable[..., object]:
+    """What is to be done with lines of a kind."""
+    usual = _SAYS[line.says]
+    if not dialect.settles:
+        return usual if dialect.reuses or dialect.front else _PLAIN.get(line.says, usual)
+    if line.channel is _UNKNOWN:
+        return _SETTLED.get(line.says, usual)
+    alone = line.says is Says.LOGIN and line.outcome is _ACCEPTED and not dialect.reuses
+    return Reader._alone if alone else usual

@@ -2,8 +2,9 @@
 
 Strategy: a session is known by host and process id (and by the client's port, or a connection's
 number, where lines have one). What it holds back is small, and there are only so many sessions: the
-oldest goes when there is no room, and what it held is told as incomplete. Most sessions are two
-lines long and say what others said before: a first line is kept as it is until it must be read.
+oldest goes when there is no room, and what it held is told as incomplete. Most sessions are one or
+two lines long and say what others said before: a first line is kept as it is until it must be read.
+Those that hold nothing back lie aside, and may be forgotten without a word.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ First = tuple[Any, ...]
 
 
 class Sessions:
-    """The sessions that are `open`, those of which only the first line came among them. `end` hears
-    of each that goes without its end; `read` reads a first line when more is asked of its session,
+    """The sessions that are `open`, those of which only the first line came among them, and those
+    `aside`, of which only the first line came and which wait for nothing. `end` hears of each open
+    one that goes without its end; `read` reads a first line when more is asked of its session,
     which is open then.
     """
 
@@ -70,31 +72,51 @@ class Sessions:
         self._read = read
         self._most = most
         self.open: OrderedDict[Hashable, Session | First] = OrderedDict()
+        self.aside: OrderedDict[Hashable, First] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self.open or key in self.aside
+
+    def __bool__(self) -> bool:
+        return bool(self.open or self.aside)
 
     def get(self, key: Hashable) -> Session | None:
-        """The session, where it is open."""
-        found = self.open.get(key)
+        """The session, where there is one."""
+        found = self.open.get(key) or self.aside.pop(key, None)
         return self._whole(key, found) if isinstance(found, tuple) else found
 
     def _whole(self, key: Hashable, first: First) -> Session:
+        if key not in self.open:
+            self._room()
         made = self.open[key] = Session()
         self._read(first)
         return made
 
     def begin(self, key: Hashable) -> Session:
         """A new session; the one that had its key has ended."""
+        self.aside.pop(key, None)
         before = self.pop(key)
         if before is not None:
             self._end(before)
-        elif len(self.open) >= self._most:
-            self._end(self._oldest())
+        self._room()
         made = self.open[key] = Session()
         return made
 
-    def wait(self, key: Hashable, first: First) -> None:
-        """A session that is not open yet begins, with a line that is not read."""
+    def _room(self) -> None:
         if len(self.open) >= self._most:
             self._end(self._oldest())
+
+    def put_aside(self, key: Hashable, first: First) -> None:
+        """A session that is not there yet begins with a line that is not read; should nobody ask
+        for it, nothing is lost.
+        """
+        if len(self.aside) >= self._most:
+            self.aside.popitem(last=False)
+        self.aside[key] = first
+
+    def wait(self, key: Hashable, first: First) -> None:
+        """A session that is not open yet begins, with a line that is not read."""
+        self._room()
         self.open[key] = first
 
     def take(self, key: Hashable) -> First | None:
@@ -107,7 +129,7 @@ class Sessions:
 
     def pop(self, key: Hashable) -> Session | None:
         """The session, which is no longer open; `end` does not hear of it."""
-        found = self.open.pop(key, None)
+        found = self.open.pop(key, None) or self.aside.pop(key, None)
         return self._ended(key, found) if isinstance(found, tuple) else found
 
     def _ended(self, key: Hashable, first: First) -> Session:

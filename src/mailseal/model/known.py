@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from mailseal.model.asset import Asset
 from mailseal.model.finding import Assessment, Finding, Severity
 from mailseal.model.login import Login, Meaning
 from mailseal.model.look import Endpoint, Observation
@@ -128,7 +129,7 @@ class KnownEndpoint:
 @dataclass(frozen=True)
 class FindingHistory:
     """One finding, and all that is known of its endpoint; newest first in every list. `conflicts`
-    are those between the newest look and the logins.
+    are those between the newest look and the logins. `asset` is the endpoint's software.
     """
 
     known: KnownFinding
@@ -138,6 +139,7 @@ class FindingHistory:
     reports: Tuple[ReportPeriod, ...]
     logins: Tuple[KnownLogin, ...] = ()
     conflicts: Tuple[str, ...] = ()
+    asset: Optional[Asset] = None
 
 
 @dataclass(frozen=True)

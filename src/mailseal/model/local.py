@@ -1,4 +1,5 @@
-"""What a host exposes, seen by its administrator on the host itself: LocalListener and LocalHost.
+"""What a host exposes, seen by its administrator on the host itself: LocalListener and LocalHost;
+and what its package manager knows of the software behind it: Software.
 
 Strategy: one value a listening socket, with all that leads from the port to whoever can change it:
 process, user, package, unit, and the line of a configuration. What was not told stands in `gaps`
@@ -113,9 +114,46 @@ class LocalListener:
 
 
 @dataclass(frozen=True)
+class Package:
+    """An installed package. `vendor` is whose archive it is from (Debian, Ubuntu, Red Hat, Inc.),
+    `component` the part of it (main, universe); empty where that is not known. `update` is the
+    version to which it should go, empty where none is known; `security`: that version, or one that
+    it leaps over, is a security update; None where its archive does not tell them from others.
+    `blocked` is why an upgrade does not bring it. `unknown` is why nobody can tell of this package
+    whether there is one.
+    """
+
+    name: str
+    version: str
+    vendor: str = ""
+    component: str = ""
+    update: str = ""
+    security: Optional[bool] = None
+    blocked: str = ""
+    unknown: str = ""
+
+
+@dataclass(frozen=True)
+class Software:
+    """What the package manager of a host knows without asking anybody. `distribution` is ID and
+    VERSION_ID of os-release(5) (debian 12), `title` its PRETTY_NAME. `fresh` is the moment as of
+    which its lists of packages are (RFC 3339 UTC; empty: not told). `gaps` are reasons why there
+    may be updates that it does not know of.
+    """
+
+    distribution: str = ""
+    title: str = ""
+    manager: str = ""
+    fresh: str = ""
+    packages: Tuple[Package, ...] = ()
+    gaps: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class LocalHost:
     """All of a host's listeners that were asked for; `taken` RFC 3339 UTC. `unread` is path or
-    question to the reason why it could not be read.
+    question to the reason why it could not be read. `addresses` are the host's own, loopback and
+    link-local ones left out.
     """
 
     host: str
@@ -123,3 +161,5 @@ class LocalHost:
     privileged: bool
     listeners: Tuple[LocalListener, ...]
     unread: Mapping[str, str]
+    addresses: Tuple[str, ...] = ()
+    software: Software = Software()

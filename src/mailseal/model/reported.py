@@ -28,6 +28,7 @@ class Reported:
     (a plugin number, an OID, a script's name; may be empty), `title` its words for it. `name` is
     the host name it gave, `protocol` as in `protocols` where it is known, `when` RFC 3339 UTC
     (empty where the report tells no time). `text` is its evidence: printable, bounded, hostile.
+    `product` is what it says is running there, with the version last, where it knows.
     """
 
     endpoint: Endpoint
@@ -39,5 +40,6 @@ class Reported:
     name: str = ""
     when: str = ""
     text: str = ""
+    product: str = ""
 
     RECORD: ClassVar[str] = "Reported"

@@ -16,7 +16,7 @@ from mailseal.model import codec
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, KnownFinding, KnownFindings, LookPeriod
 from mailseal.model.login import JudgedLogin, Meaning
-from mailseal.report import logins, records
+from mailseal.report import assets, logins, records
 from mailseal.report.layout import labelled
 from mailseal.report.style import PLAIN, Style, harmless
 
@@ -130,6 +130,8 @@ def history(found: FindingHistory, style: Style = PLAIN) -> Iterator[str]:
             for each in found.reports
         ),
     )
+    if found.asset is not None:
+        yield from assets.lines(found.asset)
     yield from _logins(found, style)
     for label, look in zip(("newest", "other"), _telling(found.looks), strict=False):
         yield from _look(label, look)

@@ -104,6 +104,7 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th { text-align: left; font-weight: 600; color: var(--soft); }
 th, td { padding: .5rem .9rem .5rem 0; border-bottom: 1px solid var(--edge); vertical-align: top;
   overflow-wrap: anywhere; }
+th { overflow-wrap: normal; } td:first-child { min-width: 8.5rem; }
 tr:last-child td { border-bottom: 0; }
 td.number { font-variant-numeric: tabular-nums; }
 footer { margin-top: 3rem; padding-bottom: 3rem; font-size: .88rem; }

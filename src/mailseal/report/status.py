@@ -16,6 +16,7 @@ from mailseal.model.change import ChangeHistory, ChangeLine
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, Interval, KnownFinding, LookPeriod, Undecided
 from mailseal.model.moment import rfc3339, seconds
+from mailseal.report.assets import Ranked
 from mailseal.report.change import approval
 from mailseal.report.chart import Step, steps
 from mailseal.report.logins import Logins
@@ -88,6 +89,7 @@ class Status:
     undecided_count: int
     intervals: tuple[Interval, ...]
     people: People
+    software: Ranked
     references: tuple[Reference, ...]
     hidden: tuple[str, ...]
     changes: ChangeHistory | None

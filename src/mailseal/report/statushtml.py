@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from mailseal.model.known import FindingHistory, KnownFinding, LookPeriod
-from mailseal.report import chart, status
+from mailseal.report import assets, chart, status
 from mailseal.report.cvss import base_score
 from mailseal.report.markup import Content, Element, Node, e, written
 from mailseal.report.sheet import POLICY, SHEET
@@ -96,6 +96,7 @@ def _sections(told: Status) -> Iterator[Element | None]:
     yield _open(told)
     yield _undecided(told)
     yield _people(told)
+    yield _software(told)
     yield _fixed(told)
     yield _changes(told)
     yield _rules(told)
@@ -243,6 +244,17 @@ def _people(told: Status) -> Element:
         "Who still logs in in cleartext",
         [e("p", words) for words in status.people_words(told)],
         _table(status.PEOPLE, status.people_rows(told)) if told.people.listed.logins else None,
+    )
+
+
+def _software(told: Status) -> Element:
+    return _section(
+        "software",
+        "Software and updates",
+        [e("p", words) for words in assets.ranked_words(told.software)],
+        _table(assets.TABLE, map(assets.row, told.software.listed))
+        if told.software.listed
+        else None,
     )
 
 

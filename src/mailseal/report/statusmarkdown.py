@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mailseal.model.known import FindingHistory, LookPeriod
-from mailseal.report import status
+from mailseal.report import assets, status
 from mailseal.report.cvss import base_score
 from mailseal.report.markdown import code, fenced
 from mailseal.report.status import Facts, Listed, Status, day, minute, plural
@@ -41,6 +41,9 @@ def lines(told: Status, style: Style = PLAIN) -> Iterator[str]:
     yield from ("", "## Who still logs in in cleartext", "")
     yield from status.people_words(told)
     yield from _table(status.PEOPLE, status.people_rows(told))
+    yield from ("", "## Software and updates", "")
+    yield from assets.ranked_words(told.software)
+    yield from _table(assets.TABLE, map(assets.row, told.software.listed))
     yield from ("", f"## Fixed since {day(told.since)}", "")
     yield from _findings(told.fixed, status.fixed_facts, _both)
     if told.changes is not None:

@@ -21,6 +21,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TypeVar
 
+from mailseal.model.asset import Installed, KnownSoftware, Review
 from mailseal.model.finding import Assessment, Finding
 from mailseal.model.known import (
     FindingHistory,
@@ -33,7 +34,7 @@ from mailseal.model.known import (
 from mailseal.model.login import JudgedLogin
 from mailseal.model.look import Endpoint, Observation
 from mailseal.model.reported import Reported
-from mailseal.store import logins, place, read, schema, standing
+from mailseal.store import assets, logins, place, read, schema, standing
 from mailseal.store.entry import Entry, Kept, Network, entry, observed
 from mailseal.store.errors import StoreError, told
 from mailseal.store.errors import read as reading
@@ -181,6 +182,29 @@ class Store:
         """
         self._batch += [observed(assessment, findings, moment) for moment in moments]
         self.flush()
+
+    def record_installed(self, told: Sequence[Installed]) -> list[Installed]:
+        """Takes in what a host says of its endpoints, and gives it back with the moments since when
+        updates wait there. Moments are RFC 3339 UTC with milliseconds. Raises StoreError.
+        """
+        return self._committed(lambda: [assets.write(self._connection, each) for each in told])
+
+    def review(self, finding: str, made: Review) -> None:
+        """Notes that the endpoint of a finding (a whole id) was looked over. Raises StoreError."""
+        self._committed(lambda: assets.review(self._connection, finding, made))
+
+    def software(self, asked: Filter) -> Iterator[KnownSoftware]:
+        """The software at the endpoints within what was asked for, by address. Raises
+        StoreError.
+        """
+        self.flush()
+        with reading(self._path):
+            yield from assets.software(self._connection, asked)
+
+    def software_of(self, finding: str) -> KnownSoftware:
+        """That at the endpoint of a finding, by its whole id. Raises StoreError."""
+        with reading(self._path):
+            return assets.of_finding(self._connection, finding)
 
     def logins(self, asked: LoginFilter) -> Iterator[KnownLogin]:
         """Who logged in, newest first. Raises StoreError."""

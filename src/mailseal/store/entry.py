@@ -219,6 +219,11 @@ def _verdict(assessment: Assessment, source: str, moment: str, clears: int) -> P
     return Period("verdict", source, state, moment, clears, _short(text), text)
 
 
+def product_of(state: str) -> str:
+    """The product that a verdict's state ends with: far quicker than to read its record."""
+    return "".join(state.split(" ", 4)[4:])
+
+
 def _told(report: Reported, now: str) -> str:
     """Its moment. One in the future would outlast every look that finds otherwise."""
     return min(usual(report.when), now) if report.when else now

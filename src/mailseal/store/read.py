@@ -54,7 +54,7 @@ _Where = tuple[list[str], list[object]]
 
 
 def of_endpoint(asked: Filter) -> _Where:
-    """The endpoints within what was asked for, as terms of a WHERE."""
+    """Terms about the columns of a table `endpoint`, and their values."""
     terms, values = ["1"], list[object]()
     if asked.site:
         terms.append("endpoint.site = ?")
@@ -120,18 +120,18 @@ def endpoints(connection: sqlite3.Connection, asked: Filter) -> tuple[int, int]:
     return int(known), int(doubtful)
 
 
-_VERDICT = (
+VERDICT = (
     "FROM period WHERE period.endpoint = endpoint.id AND kind = 'verdict'"
     " ORDER BY last DESC, period.id DESC LIMIT 1"
 )
-_UNDECIDED = f"coalesce((SELECT state LIKE 'inconclusive %' {_VERDICT}), 1)"
+_UNDECIDED = f"coalesce((SELECT state LIKE 'inconclusive %' {VERDICT}), 1)"
 
 
 def undecided(connection: sqlite3.Connection, asked: Filter) -> Iterator[Undecided]:
     """The endpoints that `endpoints` counts so, by address."""
     terms, values = of_endpoint(asked)
     query = (
-        f"SELECT site, address, port, name, (SELECT period.id {_VERDICT}) FROM endpoint"
+        f"SELECT site, address, port, name, (SELECT period.id {VERDICT}) FROM endpoint"
         f" WHERE {' AND '.join([*terms, _UNDECIDED])} ORDER BY site, packed, port"
     )
     for site, address, port, name, period in connection.execute(query, values):

@@ -88,6 +88,26 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX login_endpoint ON login (endpoint, meaning, last)",
         "CREATE INDEX login_last ON login (last)",
     ),
+    (
+        # What a host says of the software behind one of its endpoints, the newest word; it may be
+        # of an endpoint that nobody has looked at, which has no row in `endpoint`.
+        """CREATE TABLE installed (
+            site TEXT NOT NULL,
+            address TEXT NOT NULL,
+            port INTEGER NOT NULL,
+            packed BLOB NOT NULL,
+            taken TEXT NOT NULL,
+            record TEXT NOT NULL,
+            PRIMARY KEY (address, port, site)
+        )""",
+        # A row for each time that somebody looked an endpoint over.
+        """CREATE TABLE review (
+            endpoint INTEGER NOT NULL REFERENCES endpoint,
+            at TEXT NOT NULL,
+            by TEXT NOT NULL
+        )""",
+        "CREATE INDEX review_newest ON review (endpoint, at)",
+    ),
 )
 
 

@@ -16,14 +16,20 @@ from dataclasses import dataclass, replace
 
 from mailseal import __version__
 from mailseal.assess import assess
+from mailseal.assets import judge
+from mailseal.model.asset import Asset, Review, Terms
+from mailseal.model.change import Actor
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, KnownFinding
 from mailseal.model.login import JudgedLogin, Meaning
 from mailseal.model.moment import Clock, rfc3339
+from mailseal.report.assets import AssetSum
 from mailseal.report.known import Sum
 from mailseal.report.logins import Logins
 from mailseal.store import Filter, LoginFilter, Store, StoreError, path_of
+from mailseal.system import account
 from mailseal.workflow import BadInput
+from mailseal.workflow.assets import TERMS, software
 from mailseal.workflow.words import moment, where
 
 USERS_DAYS = 30
@@ -112,14 +118,40 @@ def logins(store: Store, request: Request) -> tuple[Sum, Logins]:
     )
 
 
+def assets(
+    store: Store, request: Request, terms: Terms = TERMS, now: Clock = time.time
+) -> tuple[AssetSum, Iterator[Asset]]:
+    """The software at every endpoint that was asked for, and its sum, which grows with them. Raises
+    BadInput for what chooses among findings and not among endpoints.
+    """
+    if request != Request(site=request.site, where=request.where):
+        raise BadInput("--assets lists endpoints: --site and --host choose among them")
+    total = AssetSum()
+    return total, _passing(software(store, _filter(request, now), terms, now), total)
+
+
+def _passing(found: Iterator[Asset], total: AssetSum) -> Iterator[Asset]:
+    for asset in found:
+        total.add(asset)
+        yield asset
+
+
+def review(store: Store, prefix: str, actor: Actor | None = None, now: Clock = time.time) -> None:
+    """Notes that the endpoint of a finding was looked over now, by who runs this. Raises
+    BadInput.
+    """
+    made = Review(rfc3339(now()), str(actor or account.who()))
+    store.review(_whole(store, prefix), made)
+
+
 def _counted(found: Iterator[KnownFinding], total: Sum) -> Iterator[KnownFinding]:
     for known in found:
         total.add(known)
         yield known
 
 
-def shown(store: Store, prefix: str, now: Clock = time.time) -> tuple[FindingHistory, Sum]:
-    """One finding by its id or the beginning of it. Raises BadInput for none or several."""
+def _whole(store: Store, prefix: str) -> str:
+    """The id that begins so. Raises BadInput for none or several."""
     if not re.fullmatch(r"[0-9a-f]{1,12}", prefix):
         raise BadInput(f"{prefix!r} is no id: `mailseal findings --all` lists them")
     ids = store.ids(prefix, AMBIGUOUS)
@@ -128,7 +160,16 @@ def shown(store: Store, prefix: str, now: Clock = time.time) -> tuple[FindingHis
     if len(ids) > 1:
         more = " and more" if len(ids) == AMBIGUOUS else ""
         raise BadInput(f"{prefix} stands for {', '.join(ids)}{more}: write more of it")
-    history = store.history(ids[0], _recently(now))
+    return ids[0]
+
+
+def shown(
+    store: Store, prefix: str, terms: Terms = TERMS, now: Clock = time.time
+) -> tuple[FindingHistory, Sum]:
+    """One finding by its id or the beginning of it. Raises BadInput for none or several."""
+    finding = _whole(store, prefix)
+    history = store.history(finding, _recently(now))
+    history = replace(history, asset=judge(store.software_of(finding), now(), terms))
     if history.looks and history.logins:
         looks = history.looks[0].observations
         judged = assess(looks, (), [each.login for each in history.logins])

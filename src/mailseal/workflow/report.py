@@ -7,6 +7,7 @@ on the hosts and not in the store, so it comes as a file, and is held against it
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import time
 from collections import Counter
@@ -15,17 +16,21 @@ from dataclasses import dataclass
 
 from mailseal import __version__
 from mailseal.apply.changes import judged
+from mailseal.assets import urgency
+from mailseal.model.asset import Asset, Terms
 from mailseal.model.change import ChangeHistory
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import KnownFinding
 from mailseal.model.login import JudgedLogin, Meaning
 from mailseal.model.moment import Clock, rfc3339
+from mailseal.report.assets import AssetSum, Ranked
 from mailseal.report.logins import Logins
 from mailseal.report.result import Reference
 from mailseal.report.status import DETAILS, ROWS, Listed, People, Status
 from mailseal.rules import BY_ID
 from mailseal.store import Filter, LoginFilter, Store
 from mailseal.workflow import BadInput
+from mailseal.workflow.assets import TERMS, software
 from mailseal.workflow.opened import blocks, name_of
 from mailseal.workflow.redact import NOTHING, Redaction
 from mailseal.workflow.words import ago
@@ -48,14 +53,18 @@ class Request:
 
 
 def report(
-    store: Store, request: Request, redact: Redaction = NOTHING, now: Clock = time.time
+    store: Store,
+    request: Request,
+    redact: Redaction = NOTHING,
+    now: Clock = time.time,
+    terms: Terms = TERMS,
 ) -> Status:
     """The status of a store, all of it of one moment. Raises BadInput, StoreError."""
     made = now()
     since = ago(request.since, made)
     changes = _changes(request.receipts) if request.receipts else None
     with store.still():
-        return _status(store, request.site, since, made, changes, redact)
+        return _status(store, request.site, since, made, changes, redact, terms)
 
 
 def _status(
@@ -65,6 +74,7 @@ def _status(
     made: float,
     changes: ChangeHistory | None,
     redact: Redaction,
+    terms: Terms,
 ) -> Status:
     asked = Filter(site=site, logins_since=since)
     endpoints, undecided = store.endpoints(asked)
@@ -96,6 +106,7 @@ def _status(
         undecided_count=undecided,
         intervals=tuple(store.intervals(asked)),
         people=_people(store, site, since, redact),
+        software=_software(store, asked, terms, made),
         references=_references((*now_open.known, *fixed.known)),
         hidden=_hidden(redact),
         changes=changes,
@@ -114,6 +125,18 @@ def _listed(store: Store, found: Iterable[KnownFinding], since: str) -> Listed:
             more.append(known)
     details = tuple(store.evidence(known.finding.id, since) for known in first)
     return Listed(details, tuple(more), count)
+
+
+def _software(store: Store, asked: Filter, terms: Terms, made: float) -> Ranked:
+    total = AssetSum()
+
+    def counted() -> Iterable[Asset]:
+        for asset in software(store, asked, terms, lambda: made):
+            total.add(asset)
+            yield asset
+
+    listed = tuple(heapq.nsmallest(ROWS, counted(), key=urgency))
+    return Ranked(listed, total.assets, str(total))
 
 
 def _people(store: Store, site: str, since: str, redact: Redaction) -> People:

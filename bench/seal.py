@@ -1,0 +1,134 @@
+"""Seconds from `apply` to proven, by strategy, and back again: on booted hosts, from another one.
+
+Strategy: a mail host of the lab for each way that a service is run, and a desk that changes it over
+SSH and proves it from there, as an administrator would. The plan is made before; what is timed is
+`mailseal apply` to its end, proofs included, then `mailseal rollback`, which proves the old state.
+stunnel's package is there beforehand: how long apt takes is the mirror's figure. Meanwhile a client
+knocks at the port again and again; the last column is the longest time between two connections that
+were taken.
+"""
+
+import contextlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bench.process import BenchError
+from bench.table import Table
+from lab import Client, Host, Lab, LabError, Network, missing
+from lab.daemons import DAEMONS, install
+from tests.lab.story import Ran, desk_of, install_stunnel, mailseal
+
+_EVERY = 0.05
+"""Seconds between two connections of who knocks at the port."""
+
+
+class Way(NamedTuple):
+    """How the service is run, and the options of the plan."""
+
+    starter: str
+    port: int
+    options: tuple[str, ...]
+
+
+WAYS = {
+    "wrap, inetd": Way("inetd", 109, ("--strategy", "wrap")),
+    "wrap, a daemon of its own": Way("standalone", 109, ("--strategy", "wrap")),
+    "offer, inetd": Way("inetd", 109, ("--strategy", "wrap", "--stage", "offer")),
+    "retire, inetd": Way("inetd", 109, ("--strategy", "retire")),
+    "native, Dovecot": Way("dovecot-2.3", 110, ("--strategy", "native")),
+}
+
+
+def run(rounds: int) -> Table:
+    """Raises BenchError where there is no lab here, or a change is not proven."""
+    if missing():
+        raise BenchError("no lab here: " + "; ".join(missing()))
+    rows = {}
+    for name, way in WAYS.items():
+        try:
+            with Lab() as lab:
+                turns = _turns(lab, way, rounds)
+        except LabError as error:
+            raise BenchError(str(error)) from None
+        rows[name] = tuple(statistics.median(each) for each in zip(*turns, strict=True))
+    return Table(
+        f"Sealing over SSH on a booted Debian 12, seconds, median of {rounds}",
+        ("apply to proven", "rollback to proven", "nobody there"),
+        rows,
+        (
+            f"nobody there: between two connections that were taken, one tried every "
+            f"{_EVERY * 1000:.0f} ms while applying; that retire ends the service does not count.",
+        ),
+    )
+
+
+def _turns(lab: Lab, way: Way, rounds: int) -> list[tuple[float, float, float]]:
+    net = lab.network()
+    mail = _mail_host(lab, net, way)
+    if "wrap" in way.options:
+        install_stunnel(mail)
+    client, far = lab.client(net, "client"), desk_of(lab, net, mail)
+    here = ("--on", "ssh://mailhost")
+    turns = []
+    for _ in range(rounds):
+        plan = ("ssh://mailhost", "--port", str(way.port), *way.options, "-o", "p", "--overwrite")
+        _done(mailseal(far, "plan", *plan))
+        with _knocking(client, mail.ipv4, way.port) as knocking:
+            applied = _timed(far, "apply", "p", *here, "--yes")
+            longest, _ = knocking.communicate(b"\n", timeout=10)
+        turns.append((applied, _timed(far, "rollback", *here), float(longest)))
+    return turns
+
+
+def _mail_host(lab: Lab, net: Network, way: Way) -> Host:
+    daemon = DAEMONS.get(way.starter)
+    mail = lab.host("mailhost", system=daemon.system if daemon else "bookworm", network=net)
+    if daemon:
+        install(mail, daemon, "permitted", ("192.0.2.99", "2001:db8:1::99"))
+        return mail
+    mail.install_pop2d(way.starter, "--bad-login-delay 0")
+    if way.starter == "inetd":
+        # It would end a service that starts more than 256 times a minute (inetd(8)).
+        mail.run(["sed", "-i", "s/nowait/nowait.6000/", "/etc/inetd.conf"])
+        mail.run(["systemctl", "restart", "inetd"])
+        mail.wait_listening(109)
+    return mail
+
+
+@contextlib.contextmanager
+def _knocking(client: Client, address: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    argv = [sys.executable, "-I", "-c", _KNOCK, address, str(port), str(_EVERY)]
+    with client.popen(argv) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+_KNOCK = """
+import select, socket, sys, time
+last, longest = None, 0.0
+while not select.select([0], [], [], float(sys.argv[3]))[0]:
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
+    except OSError:
+        continue
+    now = time.monotonic()
+    longest, last = max(longest, now - (last or now)), now
+print(longest)
+"""
+
+
+def _timed(far: Host, *words: str) -> float:
+    started = time.monotonic()
+    _done(mailseal(far, *words, timeout=300))
+    return time.monotonic() - started
+
+
+def _done(ran: Ran) -> None:
+    if ran.code:
+        raise BenchError(f"mailseal ended with {ran.code}: {ran.said[-1000:]}")
