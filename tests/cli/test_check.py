@@ -302,6 +302,16 @@ def test_a_new_policy_is_one_that_check_takes(site: Path):
     assert b"give --overwrite" in run.stderr
 
 
+@pytest.mark.parametrize("words", [("findings", "--assets"), ("report",), ("local",)])
+def test_when_updates_are_due_the_policy_says(site: Path, words: tuple[str, ...]):
+    known(site, "exposed")
+    path = str(site / "mailseal.toml")
+    assert mailseal(*words, "--policy", path).returncode in (Exit.CLEAN, Exit.INCONCLUSIVE)
+    run = mailseal(*words, "--policy", path + ".none")
+    assert run.returncode == Exit.USAGE
+    assert b"there is no policy" in run.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a disk is mounted, which needs root")
 def test_a_full_disk_leaves_no_half_policy(site: Path):
     known(site, "exposed")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mailseal.model.asset import Terms
 from mailseal.model.look import Endpoint
 from mailseal.model.policy import Requirements
 from mailseal.store import Store
@@ -113,6 +114,15 @@ def test_a_site_by_itself(tmp_path: Path):
     here, there = look("exposed", 1), look("exposed", 1, endpoint=Endpoint("10.0.0.1", 1, "lab"))
     text = made(tmp_path, here, replace(there, name=""), site="lab")
     assert read(tmp_path, text).targets == ("10.0.0.1",)
+
+
+def test_when_updates_are_due_is_as_usual_or_as_the_policy_says(tmp_path: Path):
+    assert policies.terms(None) == Terms()
+    path = tmp_path / "p.toml"
+    path.write_text("patch-days-security = 3")
+    assert policies.terms(str(path)) == Terms()._replace(security=3)
+    with pytest.raises(BadInput, match="there is no policy"):
+        policies.terms(str(tmp_path / "none"))
 
 
 def test_what_is_there_is_not_replaced_unasked(tmp_path: Path):

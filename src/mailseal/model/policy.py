@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from mailseal.model.asset import Terms
 from mailseal.model.finding import Assessment, Finding, Severity, finding_id
 from mailseal.model.look import Endpoint
 
@@ -81,7 +82,7 @@ class SealPolicy:
     what to look at, `services` what must answer there (each with its port). An endpoint has the
     requirements of the first section that it is in, else `asked`. A look older than `look_days`
     answers nothing. Faults of files count from `lint_severity` upwards. The days of reviews and
-    patches are 0 where none are asked for.
+    patches are as in Terms.
     """
 
     source: str
@@ -93,9 +94,9 @@ class SealPolicy:
     services: Tuple[str, ...] = ()
     look_days: int = 7
     lint_severity: Severity = Severity.MEDIUM
-    review_days: int = 0
-    patch_days_security: int = 0
-    patch_days_ordinary: int = 0
+    review_days: int = Terms().review
+    patch_days_security: int = Terms().security
+    patch_days_ordinary: int = Terms().ordinary
 
 
 @dataclass(frozen=True)

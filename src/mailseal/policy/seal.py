@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from mailseal.model.asset import Terms
 from mailseal.model.finding import Severity
 from mailseal.model.policy import (
     CERTIFICATE_DAYS,
@@ -90,7 +91,7 @@ def _policy(values: dict[str, Any], known: Known) -> SealPolicy:
     possible(
         (
             (
-                ordinary and security > ordinary,
+                security > ordinary,
                 "security patches would be due (patch-days-security) after ordinary ones "
                 "(patch-days-ordinary)",
             ),
@@ -331,14 +332,15 @@ def _asked_keys(known: Known, default: Requirements) -> Keys:
 
 
 def _file_keys(known: Known) -> Keys:
+    usual = Terms()
     return {
         "targets": Key("targets", _hosts, ()),
         "services": Key("services", _services, ()),
         "look-days": Key("look_days", number(_DAYS, 1), 7),
         "lint-severity": Key("lint_severity", _severity, Severity.MEDIUM),
-        "review-days": Key("review_days", number(_DAYS), 0),
-        "patch-days-security": Key("patch_days_security", number(_DAYS), 0),
-        "patch-days-ordinary": Key("patch_days_ordinary", number(_DAYS), 0),
+        "review-days": Key("review_days", number(_DAYS, 1), usual.review),
+        "patch-days-security": Key("patch_days_security", number(_DAYS), usual.security),
+        "patch-days-ordinary": Key("patch_days_ordinary", number(_DAYS), usual.ordinary),
         "section": Key("sections", lambda value: tables(value, "section"), []),
         "exception": Key("exceptions", _exceptions(known), ()),
     }

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from mailseal import lint, rules
 from mailseal.daemons import DAEMONS
+from mailseal.model.asset import Terms
 from mailseal.model.finding import Verdict
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.policy import CLEARTEXT, SealPolicy
@@ -52,6 +53,16 @@ def load(path: str) -> SealPolicy:
         raise BadInput(f"the policy {path} cannot be read: {error.strerror}") from None
     except BadPolicy as error:
         raise BadInput(f"the policy {error}") from None
+
+
+def terms(path: str | None) -> Terms:
+    """When updates and reviews are due: as the policy of a file says, or as usual without one.
+    Raises BadInput.
+    """
+    if path is None:
+        return Terms()
+    policy = load(path)
+    return Terms(policy.patch_days_security, policy.patch_days_ordinary, policy.review_days)
 
 
 def write(path: str, text: str, overwrite: bool) -> None:
@@ -108,6 +119,7 @@ def _word(text: str) -> str:
 def _head(day: str, targets: list[str], services: list[str]) -> Iterator[str]:
     yield from _TEXT.format(
         day=day,
+        terms=Terms(),
         targets=_list("targets", targets) or '# targets = ["mail.example"]',
         services=_list("services", services) or '# services = ["mail.example:110"]',
         rules=_list("rules", list(KNOWN.listed)),
@@ -146,6 +158,12 @@ certificate-days = 21
 
 # Faults of configuration files (`mailseal check --config DIR`) count from this severity upwards.
 lint-severity = "medium"
+
+# Days within which updates are to be installed and an endpoint is to be reviewed again, as
+# `findings`, `local` and `report` tell with --policy.
+patch-days-security = {terms.security}
+patch-days-ordinary = {terms.ordinary}
+review-days = {terms.review}
 
 # Products may not be older than this. Distributions mend old versions: ask for one that yours has.
 # [least-versions]
