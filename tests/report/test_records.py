@@ -34,10 +34,12 @@ from mailseal.model.local import (
 from mailseal.model.login import JudgedLogin, Login, TlsFailure
 from mailseal.model.look import Attempt, Endpoint, Errand, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
+from mailseal.model.policy import Deviation, Exemption
 from mailseal.model.reported import Reported
 from mailseal.model.verification import NotAsked, Verification
 from mailseal.report import records
 from mailseal.report.assets import Assets
+from mailseal.report.check import Check
 from mailseal.report.local import Local
 from mailseal.report.logins import Logins
 from mailseal.report.result import Origin, Reference, Scan, ScanResult
@@ -55,6 +57,7 @@ DOCUMENTED = (
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
     Proof, Receipt, ChangeLine,
     LintReport, Linted, Fault, LintReference, Verification, NotAsked,
+    Check, Deviation, Exemption,
 )  # fmt: skip
 
 
