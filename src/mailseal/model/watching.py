@@ -1,8 +1,8 @@
 """Watching: what is not as it should be, what is told of it and to whom, and what is remembered.
 
-Strategy: values alone. A Trouble has the id of the finding or rule it stands for, so it is the same
-from round to round. Each receiver has a Ledger of its own: what it was told, and what it is still to
-be told. All that must outlive a restart is one WatchState, which is written whole.
+Strategy: values alone. A Trouble has the id of the rule and the place it stands for, so it is the
+same from round to round. Each receiver has a Ledger of its own: what it was told, and what it is
+still to be told. All that must outlive a restart is one WatchState, which is written whole.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class WatchState:
     served: Tuple[Served, ...] = ()
 
 
-# ---- who is told -----------------------------------------------------------------------------------
+# ---- who is told -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
