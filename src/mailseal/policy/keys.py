@@ -87,12 +87,12 @@ def flag(value: Any) -> bool:
     return value
 
 
-def number(most: int) -> Callable[[Any], int]:
-    """A whole number from 0 on."""
+def number(most: int, least: int = 0) -> Callable[[Any], int]:
+    """A whole number."""
 
     def reader(value: Any) -> int:
-        if type(value) is not int or not 0 <= value <= most:
-            raise ValueError("a number from 0 to %d is wanted" % most)
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError("a number from %d to %d is wanted" % (least, most))
         return value
 
     return reader
