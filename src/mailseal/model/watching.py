@@ -13,6 +13,7 @@ from typing import ClassVar, Mapping, Optional, Tuple, Union
 
 from mailseal.model.change import Window
 from mailseal.model.finding import Severity
+from mailseal.model.policy import Deviation
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class WatchState:
     read: str = ""
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     served: Tuple[Served, ...] = ()
+    broken: Tuple[Deviation, ...] = ()
 
 
 # ---- who is told -------------------------------------------------------------------------------
