@@ -43,6 +43,8 @@ COMMANDS: dict[str, Entry] = {
     "runs": Entry("runs", "List what was changed on a host."),
     "receipts": Entry("receipts", "Who changed what on a host, with whose approval."),
     "lint": Entry("lint", "Find faults of stunnel.conf and of the daemons' configurations."),
+    "policy": Entry("policy", "Write the policy of this site from what is known."),
+    "check": Entry("check", "Hold looks, what is known and configurations against the policy."),
     "facts": Entry("facts", "What this host is, for planning elsewhere."),
     "completion": Entry("completion", "Print the completion script of a shell."),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mailseal.model.finding import Severity
+    from mailseal.report.check import Sum
     from mailseal.report.result import Tally
 
 
@@ -52,3 +53,10 @@ def of_scan(tally: Tally, fail_on: Severity | None) -> Exit:
     if tally.verdicts[Verdict.EXPOSED] or (fail_on is not None and tally.reaches(fail_on)):
         return Exit.EXPOSED
     return Exit.INCONCLUSIVE if tally.verdicts[Verdict.INCONCLUSIVE] else Exit.CLEAN
+
+
+def of_check(total: Sum) -> Exit:
+    """Of a policy: what deviates fails, unless an exception holds."""
+    if total.failing:
+        return Exit.EXPOSED
+    return Exit.INCONCLUSIVE if total.undecided else Exit.CLEAN

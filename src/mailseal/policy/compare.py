@@ -65,17 +65,29 @@ def compare(
     policy: SealPolicy, known: Iterable[Posture], baseline: Baseline, now: str
 ) -> Iterator[Deviation]:
     """What deviates at each endpoint, the most severe first. `now` is a moment."""
-    sections = [(_Scope(each.targets, each.site), each.asked) for each in policy.sections]
+    asked_of = _asked(policy)
     exceptions = [(_Scope(each.targets, each.site), each) for each in policy.exceptions]
     for posture in known:
-        at = posture.endpoint
-        asked = next((own for scope, own in sections if scope.has(posture)), policy.asked)
+        asked = asked_of(posture)
         kept: set[str] = set()
-        broken = [*_answers(asked, policy.look_days, posture, now, kept)]
-        before = [each for each in baseline(at) if asks(asked, each.rule)]
+        broken = list(_answers(asked, policy.look_days, posture, now, kept))
+        before = [each for each in baseline(posture.endpoint) if asks(asked, each.rule)]
         if broken or before:
             excused = [each for scope, each in exceptions if scope.has(posture)]
             yield from _told(broken, kept, before, excused, now)
+
+
+def as_of(policy: SealPolicy, known: Callable[[Endpoint], Posture | None], then: str) -> Baseline:
+    """The baseline of what was known of each endpoint at a moment."""
+    asked_of = _asked(policy)
+
+    def before(where: Endpoint | str) -> Iterable[Deviation]:
+        posture = known(where) if isinstance(where, Endpoint) else None
+        if posture is None:
+            return ()
+        return _answers(asked_of(posture), policy.look_days, posture, then, set())
+
+    return before
 
 
 def compare_files(
@@ -122,6 +134,16 @@ class _Scope:
         return self._site in ("", at.site) and any(
             each.has(address(at), at.port, posture.name) for each in self._places
         )
+
+
+def _asked(policy: SealPolicy) -> Callable[[Posture], Requirements]:
+    """What is asked of an endpoint."""
+    sections = [(_Scope(each.targets, each.site), each.asked) for each in policy.sections]
+
+    def asked_of(posture: Posture) -> Requirements:
+        return next((own for scope, own in sections if scope.has(posture)), policy.asked)
+
+    return asked_of
 
 
 def _told(

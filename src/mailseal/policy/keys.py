@@ -45,7 +45,10 @@ def parsed(text: bytes, source: str, keys: Keys, make: Callable[[dict[str, Any]]
         return make({"source": source, "sha256": hashlib.sha256(text).hexdigest(), **values})
     except RecursionError:
         raise BadPolicy("%s: nested too deep" % source) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, BadPolicy) as error:
+    except UnicodeDecodeError as error:
+        words = "%s: octet %d is not UTF-8: save it as UTF-8" % (source, error.start)
+        raise BadPolicy(words) from None
+    except (tomllib.TOMLDecodeError, BadPolicy) as error:
         raise BadPolicy("%s: %s" % (source, error)) from None
 
 
@@ -59,6 +62,8 @@ def read(keys: Keys, table: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name, key in keys.items():
         try:
             values[key.field] = key.read(table[name]) if name in table else key.default
+        except BadPolicy:
+            raise  # It names its place itself.
         except ValueError as error:
             raise BadPolicy("%s%s: %s" % (where, name, error)) from None
         if values[key.field] is None:

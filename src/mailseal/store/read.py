@@ -33,9 +33,9 @@ SEVERITIES = tuple(severity.value for severity in Severity)
 
 @dataclass(frozen=True)
 class Filter:
-    """What to list; empty means all. `fixed`: fixed ones too; `fixed_since`: those fixed at that
-    moment or later, and no others. `severity` is the least. `network` or `name` is where.
-    `logins_since` is the moment from which users are counted.
+    """What to list; empty (and port 0) means all. `fixed`: fixed ones too; `fixed_since`: those
+    fixed at that moment or later, and no others. `severity` is the least. `network` or `name` is
+    where. `logins_since` is the moment from which users are counted.
     """
 
     fixed: bool = False
@@ -46,17 +46,22 @@ class Filter:
     protocol: str = ""
     network: Network | None = None
     name: str = ""
+    port: int = 0
     logins_since: str = ""
 
 
 _Where = tuple[list[str], list[object]]
 
 
-def _of_endpoint(asked: Filter) -> _Where:
+def of_endpoint(asked: Filter) -> _Where:
+    """The endpoints within what was asked for, as terms of a WHERE."""
     terms, values = ["1"], list[object]()
     if asked.site:
         terms.append("endpoint.site = ?")
         values.append(plain(asked.site))
+    if asked.port:
+        terms.append("endpoint.port = ?")
+        values.append(asked.port)
     if asked.name:
         terms.append("endpoint.name = ?")
         values.append(plain(asked.name))
@@ -67,7 +72,7 @@ def _of_endpoint(asked: Filter) -> _Where:
 
 
 def _of_finding(asked: Filter) -> _Where:
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     if asked.fixed_since:
         terms.append("finding.fixed >= ?")
         values.append(asked.fixed_since)
@@ -108,7 +113,7 @@ def endpoints(connection: sqlite3.Connection, asked: Filter) -> tuple[int, int]:
     """How many are known within what was asked for, and of how many the newest verdict is
     inconclusive or there is none (only logins that say nothing of cleartext were seen).
     """
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     undecided = f"coalesce(sum({_UNDECIDED}), 0)"
     query = f"SELECT count(*), {undecided} FROM endpoint WHERE {' AND '.join(terms)}"
     known, doubtful = connection.execute(query, values).fetchone()
@@ -124,7 +129,7 @@ _UNDECIDED = f"coalesce((SELECT state LIKE 'inconclusive %' {_VERDICT}), 1)"
 
 def undecided(connection: sqlite3.Connection, asked: Filter) -> Iterator[Undecided]:
     """The endpoints that `endpoints` counts so, by address."""
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     query = (
         f"SELECT site, address, port, name, (SELECT period.id {_VERDICT}) FROM endpoint"
         f" WHERE {' AND '.join([*terms, _UNDECIDED])} ORDER BY site, packed, port"
@@ -151,7 +156,7 @@ def intervals(connection: sqlite3.Connection, asked: Filter) -> Iterator[Interva
 
 def looked(connection: sqlite3.Connection, asked: Filter) -> tuple[str, str]:
     """The moments of the first and of the newest look; empty where there is none."""
-    terms, values = _of_endpoint(asked)
+    terms, values = of_endpoint(asked)
     query = (
         "SELECT min(first), max(last) FROM period JOIN endpoint ON endpoint.id = period.endpoint"
         f" WHERE kind = 'look' AND {' AND '.join(terms)}"
