@@ -23,6 +23,10 @@ class StateError(Exception):
     """The state cannot be used. `str()` says why, and what to do."""
 
 
+class StateInUse(StateError):
+    """Another process works with it."""
+
+
 def path_of(option: str | None, environment: Mapping[str, str]) -> str:
     """The file of `--state`, else mailseal/watch.json in the user's state folder (XDG Base
     Directory Specification 0.8: a relative XDG_STATE_HOME does not count). Raises StateError.
@@ -54,7 +58,7 @@ def held(path: str) -> Iterator[None]:
             words = (
                 "another `mailseal watch` works with it: end that one, or name another (--state)"
             )
-            raise StateError(f"the state {path}: {words}") from None
+            raise StateInUse(f"the state {path}: {words}") from None
         yield
     finally:
         os.close(descriptor)

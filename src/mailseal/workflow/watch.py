@@ -10,28 +10,25 @@ be written (the disk is full) is kept in memory, said, and tried again.
 from __future__ import annotations
 
 import contextlib
-import random
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mailseal.model.finding import Severity
 from mailseal.model.look import Endpoint
 from mailseal.model.moment import rfc3339, seconds
-from mailseal.model.policy import SealPolicy, State, deviation_id
-from mailseal.model.watching import AlertRules, Ledger, Receiver, Told, Trouble, WatchState
-from mailseal.policy.alerts import parse, plain
-from mailseal.policy.keys import LIMIT, BadPolicy
+from mailseal.model.policy import State, deviation_id
+from mailseal.model.watching import Ledger, Receiver, Told, Trouble, WatchState
 from mailseal.report.style import harmless
 from mailseal.system.base import Completed
 from mailseal.system.live import LiveSystem
 from mailseal.watch import alerts, figures, keep, listener, sinks
 from mailseal.watch.metrics import exposition
-from mailseal.watch.schedule import Pace, Schedule, Stamps
+from mailseal.watch.schedule import Schedule, Stamps
 from mailseal.workflow import BadInput, heard, logs, scan
 from mailseal.workflow.heard import Heard
 from mailseal.workflow.recording import recorder
 from mailseal.workflow.rounds import BLIND, PATIENCE, Outcome, Round, Standing
+from mailseal.workflow.watchrequest import Clocks, Request
 
 BATCH = 20
 """Notices that one receiver is sent at a time, before anything else gets its turn."""
@@ -42,57 +39,16 @@ TICK = 0.5
 SAVE = 60.0
 """Seconds after which what logs make of the state and the metrics is written, without a round."""
 
+__all__ = ["StateError", "StateInUse", "Watch", "watch"]
+
+StateError = keep.StateError
+StateInUse = keep.StateInUse
 Stop = Callable[[], bool]
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to watch, and who is told. `scan` is what each round looks at, `logs` what is followed.
-    `store` is that of `recorder`, None for no store at all. `state` is a path; `metrics` a loopback
-    address and a port, `textfile` a path. `once`: one round, and the end.
-    """
-
-    scan: scan.Request
-    policy: SealPolicy
-    rules: AlertRules
-    pace: Pace
-    state: str
-    store: tuple[str | None, Mapping[str, str]] | None = None
-    logs: logs.Request | None = None
-    metrics: tuple[str, int] | None = None
-    textfile: str = ""
-    once: bool = False
-    host: str = ""
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """Seconds: `wall` since the epoch, `steady` from any beginning, never set, suspended machines
-    included. `sleep` waits.
-    """
-
-    wall: Callable[[], float] = time.time
-    steady: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
-    sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random
-
-
 class _Stopped(Exception):
     """The end was asked for in the middle of a round."""
-
-
-def rules_of(path: str | None) -> AlertRules:
-    """Who is told, from a file; without one everything is printed. Raises BadInput."""
-    if path is None:
-        return plain()
-    try:
-        with open(path, "rb") as file:
-            return parse(file.read(LIMIT + 1), path)
-    except OSError as error:
-        raise BadInput(f"the alert rules {path} cannot be read: {error.strerror}") from None
-    except BadPolicy as error:
-        raise BadInput(f"the alert rules {error}") from None
 
 
 def watch(
@@ -195,8 +151,7 @@ class Watch:
                 if due and self._request.once:
                     return
                 self._clocks.sleep(min(TICK, max(self._schedule.left(), 0.01)))
-        self._dirty = True
-        self._save()
+        self._save(last=True)
 
     # ---- a round ---------------------------------------------------------------------------------
 
@@ -328,12 +283,12 @@ class Watch:
 
     # ---- what outlives a restart, and what others read -------------------------------------------
 
-    def _save(self) -> None:
+    def _save(self, last: bool = False) -> None:
         steady = self._clocks.steady()
-        passed = steady - self._saved
-        if not (passed >= SAVE if "state" in self._complaints else self._dirty):
-            if self._logs is None or passed < SAVE:
-                return
+        at_once = self._dirty and "state" not in self._complaints
+        late = (self._dirty or self._logs is not None) and steady - self._saved >= SAVE
+        if not (at_once or late or last):
+            return
         self._saved = steady
         if self._logs:
             self._read = rfc3339(self._stamps())
