@@ -176,7 +176,10 @@ def _unit(name: str) -> str:
     from mailseal.workflow.watchrequest import unit
 
     program = shutil.which(sys.argv[0]) or shutil.which("mailseal") or "/usr/bin/mailseal"
-    return unit(name, os.path.abspath(program)).rstrip("\n")
+    try:
+        return unit(name, os.path.abspath(program)).rstrip("\n")
+    except ValueError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
 
 
 def _request(
