@@ -128,7 +128,7 @@ _MAIL = ('to = ["a@b.example"]', 'from = "c@b.example"')
         (_one("webhook", 'url = "ftp://a.example"'), "url: a URL as https://"),
         (_one("webhook", 'url = "https://"'), "url: a URL"),
         (_one("webhook", 'url = "https://a.example:99999"'), "url: a URL"),
-        (_one("webhook", 'url = "https://u:p@' + 'alerts.example"'), "without user and password"),
+        (_one("webhook", 'url = "https://user@alerts.example"'), "without user and password"),
         (_one("webhook", 'url = "https://a.example/\\r\\nX: y"'), "url: a URL"),
         (_one("webhook", 'url = "http://a.example/"'), "url: write https"),
         (_one("webhook", 'url = "http://[::1]/"', 'ca = "/x"'), "ca has no meaning"),

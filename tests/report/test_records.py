@@ -26,6 +26,7 @@ from mailseal.model.login import JudgedLogin, Login, TlsFailure
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
 from mailseal.model.reported import Reported
+from mailseal.model.watching import Notice
 from mailseal.report import records
 from mailseal.report.local import Local
 from mailseal.report.logins import Logins
@@ -42,7 +43,7 @@ DOCUMENTED = (
     ReportPeriod, KnownLogin, Logins, JudgedLogin, Login, TlsFailure,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
     Proof, Receipt, ChangeLine,
-    LintReport, Linted, Fault, LintReference,
+    Notice, LintReport, Linted, Fault, LintReference,
 )  # fmt: skip
 
 
