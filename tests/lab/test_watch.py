@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lab import Host, Lab
 from lab.pop2 import INSTALLED
 from tests.certs.make import certificate
-from tests.lab.story import NAME, desk, mailseal, ran, scene, sealed
+from tests.lab.story import NAME, desk, mailseal, ran, scene, sealed, wait_until
 from tests.watch.exposition import value
 
 INTERVAL = 10.0
@@ -24,8 +24,27 @@ NOTICE = re.compile(r"^\S+ (drift|recovery|reminder): (\S+) at (\S+) ", re.MULTI
 DROPIN = """\
 [Service]
 RestartSec=1
-Environment="MAILSEAL_WATCH_OPTIONS=--every 10s --jitter 100 --timeout 3 --ca /etc/mailseal/ca.crt"
+SupplementaryGroups=adm
+LoadCredential=hook:/etc/mailseal/hook.secret
+Environment="MAILSEAL_WATCH_OPTIONS=--every 10s --jitter 100 --timeout 3 \\
+  --ca /etc/mailseal/ca.crt --logs /var/log/mail.log --zone UTC"
 """
+ALERTS = b"""\
+[[receiver]]
+name = "log"
+kind = "syslog"
+
+[[receiver]]
+name = "hook"
+kind = "webhook"
+url = "http://127.0.0.1:9/"
+secret-file = "/run/credentials/mailseal-watch.service/hook"
+"""
+LOG = (
+    "{moment} mailhost stunnel: LOG5[1]: Service [pop2] accepted connection from 192.0.2.9:4000\\n"
+    "{moment} mailhost stunnel: LOG3[1]: SSL_accept: error:0A000102:SSL routines::unsupported"
+    " protocol\\n"
+)
 
 
 class Watched:
@@ -85,7 +104,10 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
     home.write("/etc/mailseal/ca.crt", mail.read("/etc/mailseal/ca.crt"))
     home.write("/etc/mailseal/targets", f"{NAME}:109\n{v4}\n{v6}\n".encode())
     home.write("/etc/mailseal/policy.toml", b"")
-    home.write("/etc/mailseal/alerts.toml", b'[[receiver]]\nname = "log"\nkind = "syslog"\n')
+    home.write("/etc/mailseal/alerts.toml", ALERTS)
+    home.write("/etc/mailseal/hook.secret", b"12345\n", 0o600)
+    home.write("/var/log/mail.log", b"", 0o640)
+    home.run(["chgrp", "adm", "/var/log/mail.log"])
     unit = mailseal(home, "watch", "--print-unit", "service").out
     home.write("/etc/systemd/system/mailseal-watch.service", unit.encode())
     home.write("/etc/systemd/system/mailseal-watch.service.d/lab.conf", DROPIN.encode())
@@ -110,6 +132,9 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
         ),
     ]
     watched.within_an_interval(*drift)
+    # The secret was read; nobody listens there, so the notices wait, and do so over the kill.
+    assert "hook does not take a notice (Connection refused)" in watched.journal()
+    assert value(watched.metrics(), "mailseal_watch_alerts_waiting", receiver="hook") == len(drift)
     home.run(["systemctl", "kill", "--signal=KILL", "mailseal-watch"])
 
     mail.run(["systemctl", "stop", *map(_name, ("0.0.0.0:2109", "[::]:2110"))])
@@ -131,7 +156,11 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
         *(("recovery", "service-gone", at) for at in both),
         *(("drift", "pop2-cleartext-login", at) for at in both),
     )
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    home.run(["sh", "-c", "printf '%s' >>/var/log/mail.log" % LOG.format(moment=moment)])
+    wait_until(lambda: "client_failures_total{" in watched.metrics())
     text = watched.metrics()
+    assert value(text, "mailseal_watch_alerts_waiting", receiver="hook") > len(drift)
     for at in (mail.ipv4, mail.ipv6):
         assert value(text, "mailseal_endpoint_verdict", address=at, verdict="exposed") == 1
     mail.write("/etc/inetd.conf", after)

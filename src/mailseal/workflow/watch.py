@@ -94,7 +94,7 @@ class Watch:
         self._logs: Heard | None = None
         self._listened = 0
         self._figures = figures.Figures()
-        self._services = ""
+        self._own = self._services = ""
         self._later: dict[str, tuple[int, float]] = {}
         self._complaints: set[str] = set()
         self._remember(keep.load(request.state))
@@ -118,8 +118,8 @@ class Watch:
             {each.id: each for each in state.broken},
             {Endpoint(each.address, each.port, each.site): each for each in state.served},
         )
-        began, read = (seconds(each) if each else 0.0 for each in (state.began, state.read))
-        self._stamps = Stamps(clocks.wall, clocks.steady, max(began, read))
+        began = _moment(state.began)
+        self._stamps = Stamps(clocks.wall, clocks.steady, max(began, _moment(state.read)))
         since = clocks.wall() - began if began and not request.once else None
         self._schedule = Schedule(request.pace, clocks.steady, clocks.chance, since)
         self._dirty = False
@@ -131,9 +131,9 @@ class Watch:
 
     def since(self, request: logs.Request) -> logs.Request:
         """The logs from where they were read up to, or from now on."""
-        # Logs have whole seconds.
-        began = int(seconds(self._read) if self._read else self._stamps())
-        return replace(request, since=rfc3339(began))
+        now = self._stamps()
+        # Logs have whole seconds. What was read "in the future" was read before the clock was set.
+        return replace(request, since=rfc3339(int(min(now, _moment(self._read) or now))))
 
     def run(self) -> None:
         """Until the end is asked for."""
@@ -316,7 +316,9 @@ class Watch:
         families = [*figures.of_watch(self._figures, self._ledgers)]
         if self._logs:
             families.append(figures.of_logs(self._logs.failures))
-        self.text = exposition(families) + self._services
+        own = exposition(families)
+        if looked or own != self._own:
+            self._own, self.text = own, own + self._services
         path, steady = self._request.textfile, self._clocks.steady()
         if path and (looked or steady - self._written >= SAVE):
             self._written = steady
@@ -332,6 +334,10 @@ class Watch:
         if words and about not in self._complaints:
             self._tell(words)
         (self._complaints.add if words else self._complaints.discard)(about)
+
+
+def _moment(text: str) -> float:
+    return seconds(text) if text else 0.0
 
 
 def _blind(words: str) -> Trouble:
