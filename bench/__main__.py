@@ -10,6 +10,7 @@ from bench.process import BenchError
 from bench.table import Table, machine
 
 BENCHES = {
+    "check": "bench.check",
     "imports": "bench.imports",
     "local": "bench.local",
     "logs": "bench.logs",

@@ -54,7 +54,8 @@ def place(word: str) -> Place:
     if found and not 0 < port < 65536:
         raise ValueError("%r: ports are from 1 to 65535" % word)
     try:
-        network = ipaddress.ip_network(bare)
+        # A zone (`%eth0`) may hold anything, and means something on one host alone.
+        network = ipaddress.ip_network("" if "%" in bare else bare)
     except ValueError:
         name = host.lower().rstrip(".")
         if not _NAME.match(name) or re.fullmatch(r"[\d.]+", name):

@@ -59,7 +59,7 @@ class Known(NamedTuple):
     @property
     def listed(self) -> tuple[str, ...]:
         """The rules without a key of their own: those that `rules` may name."""
-        return tuple(each for each in self.rules if each not in _KEYED and _key_of(each) is None)
+        return tuple(each for each in self.rules if _key_of(each) is None)
 
 
 def _key_of(rule: str) -> str | None:
@@ -247,15 +247,26 @@ def _versions(products: Collection[str]) -> Callable[[Any], tuple[LeastVersion, 
     return reader
 
 
+def _listed(known: Known) -> Callable[[Any], tuple[str, ...]]:
+    """Rules without a key of their own."""
+    reader = _rules(known.listed)
+
+    def listed(value: Any) -> tuple[str, ...]:
+        for rule in value if texts(value) else ():
+            if _key_of(rule):
+                raise ValueError("%r has the key %s" % (rule, _key_of(rule)))
+        return reader(value)
+
+    return listed
+
+
 def _rules(known: Collection[str], least: int = 0) -> Callable[[Any], tuple[str, ...]]:
     def reader(value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or len(value) < least:
             raise ValueError("a list of ids of rules is wanted" + ", at least one" * least)
         for rule in value:
             if rule not in known:
-                key = _key_of(rule) if type(rule) is str else None
-                words = "has the key %s" % key if key else "is none of %s" % ", ".join(known)
-                raise ValueError("%r %s" % (rule, words))
+                raise ValueError("%r is none of %s" % (rule, ", ".join(known)))
         return tuple(dict.fromkeys(value))
 
     return reader
@@ -305,7 +316,7 @@ def _asked_keys(known: Known, default: Requirements) -> Keys:
         "cleartext-logins": Key("cleartext", flag, default.cleartext),
         "tls-min-version": Key("tls_min_version", _tls, default.tls_min_version),
         "certificate-days": Key("certificate_days", number(_DAYS), default.certificate_days),
-        "rules": Key("rules", _rules(known.listed), default.rules),
+        "rules": Key("rules", _listed(known), default.rules),
         "least-versions": Key("least_versions", _versions(known.products), default.least_versions),
     }
 

@@ -1,8 +1,8 @@
 """Endpoints as a whole, as they are known now or were at a moment.
 
 Strategy: endpoints come in the order of an index and each is read by itself, so that neither memory
-nor the wait for the first grows with their number. What was seen before a moment shows in the first
-times of the rows alone: nothing is ever taken out of them.
+nor the wait for the first grows with their number. What was known before a moment are the rows
+whose time began before it: those are moved on, and never taken back.
 """
 
 from __future__ import annotations
