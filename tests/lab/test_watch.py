@@ -27,7 +27,8 @@ RestartSec=1
 SupplementaryGroups=adm
 LoadCredential=hook:/etc/mailseal/hook.secret
 Environment="MAILSEAL_WATCH_OPTIONS=--every 10s --jitter 100 --timeout 3 \\
-  --ca /etc/mailseal/ca.crt --logs /var/log/mail.log --zone UTC"
+  --ca /etc/mailseal/ca.crt --logs /var/log/mail.log --zone UTC \\
+  --metrics 127.0.0.1:9109"
 """
 ALERTS = b"""\
 [[receiver]]

@@ -20,7 +20,7 @@ FRESH = Standing()
 
 
 def outcome(before: Standing, *results: ScanResult, told: tuple[str, ...] = ()) -> Outcome:
-    this = Round(policy_of(None), before, moment(1), told)
+    this = Round(policy_of(None), before, moment(1), set(told))
     this.take(results)
     return this.end()
 
@@ -93,6 +93,11 @@ def test_an_answer_that_is_not_understood_is_neither_gone_nor_mended():
     assert made.troubles == ()
     assert {each.id for each in before.broken.values()} <= made.undecided
     assert made.standing.broken == before.broken
+
+
+def test_a_name_that_resolves_again_is_looked_at_by_its_name_too():
+    found = replace(of("refused"), asked="mail.example")
+    assert outcome(FRESH, found, told=("mail.example", "else")).looked == {"mail.example"}
 
 
 def test_what_cannot_be_told_round_after_round_is_a_trouble_itself():

@@ -9,7 +9,7 @@ service that is gone breaks no rule; so is what could not be told round after ro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from mailseal.model.finding import Severity, Verdict
@@ -72,7 +72,7 @@ class Round:
     """Takes the results of one round. `told` are the places of what somebody was told of."""
 
     def __init__(
-        self, policy: SealPolicy, before: Standing, now: str, told: Collection[str] = ()
+        self, policy: SealPolicy, before: Standing, now: str, told: Set[str] = frozenset()
     ) -> None:
         self._policy = policy
         self._before = before
@@ -95,14 +95,13 @@ class Round:
             known = self._served.get(result.endpoint) if result.endpoint else None
             self._silence.add(result, known is not None and not known.gone)
             posture = of_result(result)
-            place = place_of(posture.endpoint) if posture else result.asked
-            if place in self._told:
-                self._looked.add(place)
+            self._looked.update({result.asked} & self._told)
             if posture is None:
                 self._complete = False
                 self._found.append(unknown(result.asked, result.reason))
                 continue
             at = posture.endpoint
+            self._looked.update({place_of(at)} & self._told)
             if known or len(self._served) < SERVICES:
                 self._see(result, posture, known)
             if at in self._served or self._baseline(at):

@@ -18,7 +18,6 @@ from mailseal.model.look import Endpoint
 from mailseal.model.moment import rfc3339, seconds
 from mailseal.model.policy import State, deviation_id
 from mailseal.model.watching import Ledger, Receiver, Told, Trouble, WatchState
-from mailseal.report.style import harmless
 from mailseal.system.base import Completed
 from mailseal.system.live import LiveSystem
 from mailseal.watch import alerts, figures, keep, listener, sinks
@@ -223,7 +222,7 @@ class Watch:
         gone = {id for id, each in known.items() if self._unwatched(each, outcome)}
         for id in sorted(gone):
             each = known[id]
-            self._tell(f"not looked at any more: {each.rule} at {harmless(each.where)}")
+            self._tell(f"not looked at any more: {each.rule} at {each.where}")
         undecided = {id for id, each in known.items() if not self._over(each, outcome)}
         for receiver in self._request.rules.receivers:
             ledger = self._ledgers[receiver.name]
@@ -234,10 +233,12 @@ class Watch:
 
     def _over(self, each: Trouble, outcome: Outcome | None) -> bool:
         """Whether it is known to be over, of a trouble that is not there."""
+        if outcome is None:
+            return False
         if each.rule in heard.RULES:
             # The first window after a restart is a short one.
             return self._logs is None or self._listened > 1
-        if outcome is None or outcome.lost:
+        if outcome.lost:
             return False
         if each.rule == BLIND:
             return True
