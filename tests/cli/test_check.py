@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from tests.store.make import look, record
 
 GOOD = (ROOT / "tests/lint/stunnel-debug/good.stunnel.conf").read_bytes()
 LOUD = (ROOT / "tests/lint/stunnel-old-tls-version/bad.stunnel.conf").read_bytes()
+PAGE = ROOT / "docs/howto/keep-a-policy.md"
 DISABLED = b"- POP2 server disabled on this system\r\n"
 EXCEPTION = """
 [[exception]]
@@ -309,3 +312,29 @@ def test_a_full_disk_leaves_no_half_policy(site: Path):
     )  # fmt: skip
     assert (run.returncode, run.stdout) == (Exit.USAGE, b"full\n")
     assert b"cannot be written: No space left on device" in run.stderr
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_page(site: Path, monkeypatch: pytest.MonkeyPatch):
+    """In a folder of our own; what is known is a server here that is sealed meanwhile."""
+    monkeypatch.chdir(site)
+    (site / "mailseal.toml").unlink()
+    (site / "roles").mkdir()
+    (site / "roles" / "stunnel.conf").write_bytes(GOOD)
+    text = PAGE.read_text()
+    with peers.serving(peers.pop2) as endpoint:
+        assert mailseal("scan", str(endpoint)).returncode == Exit.EXPOSED
+    with peers.serving(disabled, port=endpoint.port):
+        codes = []
+        for line in re.findall(r"^\$ mailseal (.*)$", text, re.MULTILINE):
+            codes.append(mailseal(*shlex.split(line)).returncode)
+            if line == "policy init":
+                policy = site / "mailseal.toml"
+                named = policy.read_text().replace('"127.0.0.1"', f'"{endpoint}"')
+                policy.write_text(named + text.partition("```toml")[2].partition("```")[0])
+    assert codes == [Exit.CLEAN] * len(codes)
+    assert len(codes) == 10
+    names = ("baseline.ndjson", "check.xml", "check.sarif", "comment.md", "lint.sarif")
+    assert all((site / name).exists() for name in names)

@@ -12,13 +12,13 @@ from lab import Lab
 
 ROOT = Path(__file__).parents[2]
 # What starts from files is run in tests/cli (test_imports, test_scan_at_scale, test_wire,
-# test_logs): it needs no booted host. The rest wants another daemon (test_native, test_wrap), two
-# people and a refusal (test_change_control), a host that can be copied (test_rehearse), or Ansible
-# (test_ansible).
+# test_logs, test_check): it needs no booted host. The rest wants another daemon (test_native,
+# test_wrap), two people and a refusal (test_change_control), a host that can be copied
+# (test_rehearse), or Ansible (test_ansible).
 ELSEWHERE = (
     *("start-from-a-report", "scan-an-estate", "listen-on-the-wire", "who-still-uses-cleartext"),
     *("enforce-in-the-daemon", "approve-a-change", "rehearse-a-plan", "put-tls-in-front"),
-    *("seal-a-fleet-with-ansible", "lint-configurations"),
+    *("seal-a-fleet-with-ansible", "lint-configurations", "keep-a-policy"),
 )
 PAGES = sorted(
     page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in ELSEWHERE

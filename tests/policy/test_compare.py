@@ -105,9 +105,10 @@ def test_before_and_now(known: Posture, before: bool, expected: list[State]):
 
 
 def test_what_was_known_at_a_moment_is_a_baseline():
-    before = as_of(POLICY, {AT: EXPOSED}.get, SEEN)
+    before = as_of(POLICY, lambda at: EXPOSED, SEEN)
     assert [each.state for each in compare(POLICY, [REFUSED], before, NOW)] == [State.FIXED]
-    assert list(compare(POLICY, [REFUSED], as_of(POLICY, {}.get, SEEN), NOW)) == []
+    nothing = as_of(POLICY, lambda at: None, SEEN)
+    assert list(compare(POLICY, [REFUSED], nothing, NOW)) == []
 
 
 def test_of_what_is_no_longer_asked_nothing_is_said():
@@ -217,8 +218,8 @@ def test_no_older_tls_version_is_accepted(
     least: str, accepted: str, rejected: str, expected: list[State]
 ):
     policy = replace(POLICY, asked=replace(POLICY.asked, tls_min_version=least))
-    versions = [tuple(f"TLSv{each}" for each in text.split()) for text in (accepted, rejected)]
-    found = told(replace(REFUSED, tls=TlsPosture(*versions, TLS.ends)), policy)
+    yes, no = (tuple(f"TLSv{each}" for each in text.split()) for text in (accepted, rejected))
+    found = told(replace(REFUSED, tls=TlsPosture(yes, no, TLS.ends)), policy)
     assert found == [(state, "tls-version") for state in expected]
 
 
@@ -273,6 +274,24 @@ def test_a_product_is_as_new_as_is_asked(product: str, expected: list[State]):
     known = replace(REFUSED, assessment=judged(Verdict.REFUSED, product))
     found = told(known, replace(POLICY, asked=asked))
     assert found == [(state, "least-version") for state in expected]
+
+
+@pytest.mark.parametrize(
+    ("service", "verdict", "expected"),
+    [
+        ("192.0.2.7:109", Verdict.ABSENT, [(State.NEW, "service-gone")]),
+        ("mail.example:109", Verdict.ABSENT, [(State.NEW, "service-gone")]),
+        ("192.0.2.7:110", Verdict.ABSENT, []),
+        ("192.0.2.7:109", Verdict.REFUSED, []),
+        ("192.0.2.7:109", Verdict.INCONCLUSIVE, [(State.UNDECIDED, "inconclusive")]),
+    ],
+)
+def test_a_service_must_answer(service: str, verdict: Verdict, expected: list[object]):
+    policy = replace(POLICY, services=(service,))
+    assert told(posture(verdict), policy) == expected
+    gone = list(compare(policy, [posture(Verdict.ABSENT)], nothing_before, NOW))
+    back = told(posture(Verdict.REFUSED), policy, gone)
+    assert back == [(State.FIXED, "service-gone")] * len(gone)
 
 
 def test_the_first_section_that_fits_says_what_is_asked():

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,10 @@ from mailseal.model.policy import (
     SealPolicy,
     Section,
 )
+from mailseal.policy import seal
 from mailseal.policy.places import address, place
 from mailseal.policy.seal import BadPolicy, Known, parse
+from tests.project.tree import ROOT
 
 KNOWN = Known(
     rules=("pop2-cleartext-login", "imap-preauth", "tls-certificate", "tls-version"),
@@ -26,6 +29,7 @@ KNOWN = Known(
 )
 WHOLE = b"""
 targets = ["mail.example", "192.0.2.0/24", "[2001:db8::7]:109"]
+services = ["mail.example:109"]
 look-days = 3
 cleartext-logins = false
 tls-min-version = "1.3"
@@ -102,6 +106,7 @@ def test_every_key_is_read():
             ),
         ),
         targets=("mail.example", "192.0.2.0/24", "[2001:db8::7]:109"),
+        services=("mail.example:109",),
         look_days=3,
         lint_severity=Severity.LOW,
         review_days=90,
@@ -130,6 +135,11 @@ def test_an_empty_file_asks_for_everything():
         ('targets = ["mail.example:99999"]', "targets: .*ports are from 1"),
         ('targets = ["0.0.0.0/0"]', "targets: '0.0.0.0/0' is everything"),
         ('targets = ["a b"]', "targets: 'a b' is no address"),
+        (
+            'services = ["mail.example"]',
+            "services: 'mail.example': a service is a host and its port",
+        ),
+        ('services = ["192.0.2.0/24:109"]', "services: .* a service is a host and its port"),
         ("look-days = 0", "look-days: a number from 1"),
         ("cleartext-logins = 0", "cleartext-logins: true or false"),
         ("tls-min-version = 1.2", "tls-min-version: one of 1.0, 1.1, 1.2, 1.3, none"),
@@ -259,3 +269,16 @@ def test_a_place_has_what_it_says(word: str, there: str, elsewhere: str):
 def test_a_name_is_the_one_that_was_asked_for(word: str, name: str, expected: bool):
     at = Endpoint("192.0.2.7", 109)
     assert place(word).has(address(at), at.port, name) is expected
+
+
+def test_the_page_has_every_key_and_no_other():
+    page = (ROOT / "docs/reference/policy.md").read_text()
+    asked = seal._asked_keys(KNOWN, Requirements())
+    for heading, keys in (
+        ("The file", seal._file_keys(KNOWN)),
+        ("What is asked of an endpoint", asked),
+        ("`[[section]]`", seal._SECTION_KEYS),
+        ("`[[exception]]`", {**seal._EXCEPTION_KEYS, "rules": None}),
+    ):
+        table = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(keys)

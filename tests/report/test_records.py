@@ -25,9 +25,11 @@ from mailseal.model.local import Holder, LocalHost, LocalListener, Program, Sour
 from mailseal.model.login import JudgedLogin, Login, TlsFailure
 from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
+from mailseal.model.policy import Deviation, Exemption
 from mailseal.model.reported import Reported
 from mailseal.model.watching import Notice
 from mailseal.report import records
+from mailseal.report.check import Check
 from mailseal.report.local import Local
 from mailseal.report.logins import Logins
 from mailseal.report.result import Origin, Reference, Scan, ScanResult
@@ -43,7 +45,8 @@ DOCUMENTED = (
     ReportPeriod, KnownLogin, Logins, JudgedLogin, Login, TlsFailure,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
     Proof, Receipt, ChangeLine,
-    Notice, LintReport, Linted, Fault, LintReference,
+    LintReport, Linted, Fault, LintReference,
+    Notice, Check, Deviation, Exemption,
 )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def test_a_new_policy_asks_for_everything_and_names_the_hosts(tmp_path: Path):
     )
     policy = read(tmp_path, text)
     assert policy.targets == ("mail.example", "2001:db8::7")
+    assert policy.services == ("[2001:db8::7]:110",)
     assert policy.asked == Requirements(rules=policies.KNOWN.listed)
     assert (policy.sections, policy.exceptions) == ((), ())
     assert "on 2026-01-15" in text
@@ -63,7 +64,7 @@ def test_what_is_broken_waits_to_be_filled_in(tmp_path: Path):
 
 def test_every_example_in_it_can_be_had(tmp_path: Path):
     head = made(tmp_path).partition("# Broken now")[0]
-    examples = ("[", "targets", "rules", "tls", "until", "owner", "reason", "Dovecot")
+    examples = ("[", "targets", "services", "rules", "tls", "until", "owner", "reason", "Dovecot")
     kept = [
         line.removeprefix("# ")
         if line.startswith(tuple("# " + each for each in examples))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mailseal.model.finding import Verdict
 from mailseal.model.look import Endpoint
-from mailseal.model.policy import State
+from mailseal.model.policy import SERVICE_GONE, State
 from mailseal.report.result import ScanResult
-from mailseal.workflow.rounds import GONE, PATIENCE, Outcome, Round, Standing, place_of
+from mailseal.workflow.rounds import PATIENCE, Outcome, Round, Standing, place_of
 from mailseal.workflow.watchrequest import policy_of
 from tests.store.make import AT, look, moment, result
 
@@ -19,8 +20,13 @@ OTHER = Endpoint("192.0.2.8", 109)
 FRESH = Standing()
 
 
-def outcome(before: Standing, *results: ScanResult, told: tuple[str, ...] = ()) -> Outcome:
-    this = Round(policy_of(None), before, moment(1), set(told))
+def outcome(
+    before: Standing,
+    *results: ScanResult,
+    told: tuple[str, ...] = (),
+    policy: str | None = None,
+) -> Outcome:
+    this = Round(policy_of(policy), before, moment(1), set(told))
     this.take(results)
     return this.end()
 
@@ -69,7 +75,7 @@ def test_where_one_is_filtered_and_another_answers_the_one_is_gone():
     before = outcome(FRESH, of("exposed"), of("refused", endpoint=OTHER)).standing
     made = outcome(before, of("filtered"), of("refused", endpoint=OTHER))
     assert not made.lost
-    assert rules(made) == [GONE]
+    assert rules(made) == [SERVICE_GONE]
     assert made.undecided == {each.id for each in before.broken.values()}
     back = outcome(made.standing, of("exposed"), of("refused", endpoint=OTHER))
     assert rules(back) == [LOGIN]
@@ -112,8 +118,21 @@ def test_what_cannot_be_told_round_after_round_is_a_trouble_itself():
 def test_another_service_in_its_place_is_a_service_gone():
     before = outcome(FRESH, of("refused")).standing
     made = outcome(before, of("another"))
-    assert rules(made) == [GONE]
+    assert rules(made) == [SERVICE_GONE]
     assert "pop2 was served here, and now: " in made.troubles[0].text
+
+
+def test_a_service_that_the_policy_names_may_be_excepted_when_it_is_gone(tmp_path: Path):
+    path = tmp_path / "policy.toml"
+    named = f'services = ["{AT}"]\n'
+    path.write_text(named)
+    before = outcome(FRESH, of("refused")).standing
+    assert rules(outcome(before, of("closed"), policy=str(path))) == [SERVICE_GONE]
+    path.write_text(
+        named + f'[[exception]]\ntargets = ["{AT}"]\nrules = ["{SERVICE_GONE}"]\n'
+        'until = 2999-01-01\nowner = "mail team"\nreason = "retired"\n'
+    )
+    assert rules(outcome(before, of("closed"), policy=str(path))) == []
 
 
 def test_a_certificate_that_has_ended_is_a_trouble():
@@ -136,7 +155,7 @@ def test_one_closed_port_among_filtered_ones_is_a_network():
     before = outcome(FRESH, of("exposed")).standing
     made = outcome(before, of("filtered"), of("closed", endpoint=OTHER))
     assert not made.lost
-    assert rules(made) == [GONE]
+    assert rules(made) == [SERVICE_GONE]
 
 
 def test_places_name_their_site_where_it_is_not_the_usual_one():

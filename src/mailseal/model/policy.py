@@ -22,6 +22,8 @@ CERTIFICATE_DAYS = "certificate-days"
 """A rule that policies alone have: how long the certificate must last yet."""
 LEAST_VERSION = "least-version"
 """Another: how old a product may be."""
+SERVICE_GONE = "service-gone"
+"""Another: a service that must be there and does not answer."""
 UNDECIDED = "inconclusive"
 """The rule of what could not be told at all."""
 
@@ -76,9 +78,10 @@ class Exemption:
 @dataclass(frozen=True)
 class SealPolicy:
     """What a site asks for. `source` is where it was read, `sha256` over its octets. `targets` is
-    what to look at. An endpoint has the requirements of the first section that it is in, else
-    `asked`. A look older than `look_days` answers nothing. Faults of files count from
-    `lint_severity` upwards. The days of reviews and patches are 0 where none are asked for.
+    what to look at, `services` what must answer there (each with its port). An endpoint has the
+    requirements of the first section that it is in, else `asked`. A look older than `look_days`
+    answers nothing. Faults of files count from `lint_severity` upwards. The days of reviews and
+    patches are 0 where none are asked for.
     """
 
     source: str
@@ -87,6 +90,7 @@ class SealPolicy:
     sections: Tuple[Section, ...] = ()
     exceptions: Tuple[Exemption, ...] = ()
     targets: Tuple[str, ...] = ()
+    services: Tuple[str, ...] = ()
     look_days: int = 7
     lint_severity: Severity = Severity.MEDIUM
     review_days: int = 0

@@ -17,6 +17,7 @@ from mailseal.model.policy import (
     CERTIFICATE_DAYS,
     CLEARTEXT,
     LEAST_VERSION,
+    SERVICE_GONE,
     TLS_VERSION,
     UNDECIDED,
     Exemption,
@@ -70,6 +71,7 @@ _KEYED = {
     TLS_VERSION: "tls-min-version",
     CERTIFICATE_DAYS: "certificate-days",
     LEAST_VERSION: "least-versions",
+    SERVICE_GONE: "services",
 }
 
 
@@ -176,6 +178,7 @@ def asks(asked: Requirements, rule: str) -> bool:
         TLS_VERSION: asked.tls_min_version,
         CERTIFICATE_DAYS: asked.certificate_days,
         LEAST_VERSION: asked.least_versions,
+        SERVICE_GONE: True,
     }
     return bool(own[rule]) if rule in own else rule in asked.rules
 
@@ -201,6 +204,14 @@ def _hosts(value: Any) -> tuple[str, ...]:
     found = _places(value)
     if any(word.startswith("*") for word in found):
         raise ValueError("nobody can look at all names below another: write each")
+    return found
+
+
+def _services(value: Any) -> tuple[str, ...]:
+    found = _hosts(value)
+    for word in found:
+        if not place(word).port or "/" in word:
+            raise ValueError("%r: a service is a host and its port, mail.example:110" % word)
     return found
 
 
@@ -324,6 +335,7 @@ def _asked_keys(known: Known, default: Requirements) -> Keys:
 def _file_keys(known: Known) -> Keys:
     return {
         "targets": Key("targets", _hosts, ()),
+        "services": Key("services", _services, ()),
         "look-days": Key("look_days", number(_DAYS, 1), 7),
         "lint-severity": Key("lint_severity", _severity, Severity.MEDIUM),
         "review-days": Key("review_days", number(_DAYS), 0),

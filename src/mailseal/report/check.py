@@ -8,6 +8,8 @@ beside this one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from mailseal.model import codec
@@ -22,6 +24,21 @@ _COLOURS = {State.NEW: "red", State.UNCHANGED: "red", State.EXPIRED: "red", Stat
 _WIDTH = max(len(each.value) for each in State)
 NAMED = 3
 """Deviations that the line for monitoring names."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A whole check as one document. `mailseal` is the program's version, `policy` its file and
+    `policy_sha256` over that. What is known at the end alone comes last.
+    """
+
+    mailseal: str
+    policy: str
+    policy_sha256: str
+    deviations: tuple[Deviation, ...]
+    endpoints: int
+    files: int
+    counts: Mapping[str, int]
 
 
 class Sum:
@@ -137,7 +154,13 @@ class Document:
     def __init__(self, run: Run, total: Sum) -> None:
         self._line = run.line
         self._total = total
-        head = {"type": "Check", "version": codec.VERSION, "mailseal": run.version}
+        head = {
+            "type": Check.__name__,
+            "version": codec.VERSION,
+            "mailseal": run.version,
+            "policy": total.policy.source,
+            "policy_sha256": total.policy.sha256,
+        }
         members = [records.member(name, value) + "," for name, value in head.items()]
         self._deviations = records.Array(run.line, ["{", *members, '"deviations": ['])
 
@@ -146,13 +169,15 @@ class Document:
 
     def end(self, code: int) -> None:
         self._deviations.end()
-        self._line("],")
-        policy = {"source": self._total.policy.source, "sha256": self._total.policy.sha256}
-        rest = {"policy": policy, "endpoints": self._total.endpoints, "files": self._total.files}
-        for name, value in rest.items():
-            self._line(records.member(name, value) + ",")
-        self._line(records.member("counts", self._total.counts()))
-        self._line("}")
+        total = self._total
+        for line in (
+            "],",
+            records.member("endpoints", total.endpoints) + ",",
+            records.member("files", total.files) + ",",
+            records.member("counts", total.counts()),
+            "}",
+        ):
+            self._line(line)
 
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)

@@ -14,6 +14,7 @@ from mailseal.model.finding import Severity
 from mailseal.model.policy import (
     CERTIFICATE_DAYS,
     LEAST_VERSION,
+    SERVICE_GONE,
     UNDECIDED,
     Deviation,
     State,
@@ -34,6 +35,7 @@ from mailseal.report.writer import Run
 TITLES = {
     CERTIFICATE_DAYS: "The certificate ends too soon",
     LEAST_VERSION: "The product is older than the policy allows",
+    SERVICE_GONE: "The service does not answer",
 }
 """Of the rules that policies alone have."""
 

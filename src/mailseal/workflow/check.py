@@ -87,13 +87,20 @@ def check(
         assert store is not None
         sources.append(_stored(request, policy, store, baseline, total, made))
     elif looks(request):
-        results = _looks(request, request.targets or policy.targets, tell, now)
+        results = _looks(request, request.targets or _named(policy), tell, now)
         sources.append(_looked(results, policy, memory, baseline, total, made))
     if request.configs:
         linted = lint.run(lint.Request(request.configs), lambda path, before, after: False)
         total.files = len(linted.files)
         sources.append(compare_files(policy, linted.files, baseline, made))
     return _counted(sources, total)
+
+
+def _named(policy: SealPolicy) -> tuple[str, ...]:
+    """The targets of a policy, and the services that are not among them."""
+    covers = [place(each).covers for each in policy.targets]
+    more = (each for each in policy.services if not any(has(place(each)) for has in covers))
+    return (*policy.targets, *more)
 
 
 def _counted(
@@ -116,7 +123,7 @@ def _stored(
     total: Sum,
     now: str,
 ) -> Iterator[Deviation]:
-    asked = {word: _place(word) for word in request.targets or policy.targets}
+    asked = {word: _place(word) for word in request.targets or _named(policy)}
     earlier: list[Place] = []
     for each in asked.values() if request.targets else (None,):
         postures = _postures(store, _filter(each, request.site), earlier, total)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from mailseal import lint, rules
 from mailseal.daemons import DAEMONS
+from mailseal.model.finding import Verdict
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.policy import CLEARTEXT, SealPolicy
 from mailseal.policy.places import place
@@ -82,14 +83,18 @@ def write(path: str, text: str, overwrite: bool) -> None:
 def init(store: Store, site: str = "", now: Clock = time.time) -> str:
     """A policy from what is known, as text that `load` takes. Raises StoreError."""
     hosts: set[str] = set()
+    sealed: dict[str, None] = {}
     open_: dict[str, list[str]] = defaultdict(list)
     for known in store.standing(Filter(site=site)):
         host = _word(known.name) or _word(known.endpoint.address)
         hosts.add(host)
+        where = _word(f"{known.name}:{known.endpoint.port}") or _word(str(known.endpoint))
+        if known.verdict and known.verdict.assessment.verdict is Verdict.REFUSED and where:
+            sealed[where] = None
         for finding in known.findings:
-            where = _word(f"{known.name}:{known.endpoint.port}") or _word(str(known.endpoint))
             open_[finding.rule].append(where if len(open_[finding.rule]) < PLACES else "")
-    return "\n".join([*_head(rfc3339(now())[:10], _targets(hosts)), *_suggested(open_)]) + "\n"
+    day, services = rfc3339(now())[:10], list(sealed)[:TARGETS]
+    return "\n".join([*_head(day, _targets(hosts), services), *_suggested(open_)]) + "\n"
 
 
 def _word(text: str) -> str:
@@ -100,13 +105,18 @@ def _word(text: str) -> str:
         return ""
 
 
-def _head(day: str, targets: list[str]) -> Iterator[str]:
-    listed = ",\n".join(f"  {_quoted(each)}" for each in targets)
+def _head(day: str, targets: list[str], services: list[str]) -> Iterator[str]:
     yield from _TEXT.format(
         day=day,
-        targets=f"targets = [\n{listed},\n]" if targets else '# targets = ["mail.example"]',
-        rules=",\n".join(f"  {_quoted(each)}" for each in KNOWN.listed),
+        targets=_list("targets", targets) or '# targets = ["mail.example"]',
+        services=_list("services", services) or '# services = ["mail.example:110"]',
+        rules=_list("rules", list(KNOWN.listed)),
     ).splitlines()
+
+
+def _list(name: str, words: list[str]) -> str:
+    lines = [f"{name} = [", *(f"  {_quoted(each)}," for each in words), "]"]
+    return "\n".join(lines) if words else ""
 
 
 _TEXT = """\
@@ -115,6 +125,9 @@ _TEXT = """\
 
 # What `mailseal check` looks at where it is given no target.
 {targets}
+
+# What must answer there: a service that is gone deviates. Take out what is to be turned off.
+{services}
 
 # A look that is older than so many days answers nothing.
 look-days = 7
@@ -129,9 +142,7 @@ tls-min-version = "1.2"
 certificate-days = 21
 
 # Further rules that are to be kept; docs/rules has a page for each.
-rules = [
-{rules},
-]
+{rules}
 
 # Faults of configuration files (`mailseal check --config DIR`) count from this severity upwards.
 lint-severity = "medium"

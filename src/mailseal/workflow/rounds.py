@@ -2,8 +2,8 @@
 
 Strategy: a `Round` takes results one by one and is asked at the end what is the matter. It
 concludes nothing where the network was lost: what was the matter still is, and what was not is not
-told from there. What was seen before and does not answer now is a trouble of its own, because a
-service that is gone breaks no rule; so is what could not be told round after round.
+told from there. What was seen before and does not answer now is a trouble also where the policy
+names no service that must be there; so is what could not be told round after round.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from dataclasses import dataclass, field, replace
 
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Endpoint, Reach
-from mailseal.model.policy import FAILING, Deviation, Posture, SealPolicy, State, deviation_id
+from mailseal.model.policy import (
+    FAILING,
+    SERVICE_GONE,
+    Deviation,
+    Posture,
+    SealPolicy,
+    State,
+    deviation_id,
+)
 from mailseal.model.watching import Served, Trouble
 from mailseal.policy.compare import compare, remembered, unknown
 from mailseal.report.result import ScanResult
 from mailseal.workflow.postures import of_result
 
-GONE = "service-gone"
-"""The rule of a service that was there and does not answer any more."""
 BLIND = "watch-blind"
 """The rule of a watch that cannot look."""
 SERVICES = 65536
@@ -154,10 +160,13 @@ class Round:
                 if each.state in FAILING:
                     troubles[each.id] = _trouble(each)
         for at, service in served.items():
-            if service.gone:
+            id = deviation_id(SERVICE_GONE, at)
+            # Where the policy names the service it has the last word, and may except it.
+            if service.gone and id not in broken:
                 words = f"{service.protocol or 'a service'} was served here, and now: "
-                id, place = deviation_id(GONE, at), place_of(at)
-                troubles[id] = Trouble(id, GONE, place, Severity.MEDIUM, words + service.gone)
+                troubles[id] = Trouble(
+                    id, SERVICE_GONE, place_of(at), Severity.MEDIUM, words + service.gone
+                )
         return Outcome(
             standing=Standing(broken, served, untold),
             troubles=tuple(troubles.values()),
