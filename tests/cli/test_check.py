@@ -158,6 +158,14 @@ def test_monitoring_has_codes_of_its_own(site: Path, kind: str, code: int, says:
     assert run.stdout.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("words", [("--no-store",), ("-o", "/nowhere/out"), ("--since", "soon")])
+def test_monitoring_gets_a_line_whatever_is_wrong(site: Path, words: tuple[str, ...]):
+    known(site, "exposed")
+    run = check(site, "--stored", "--format", "nagios", *words)
+    assert (run.returncode, run.stderr) == (3, b"")
+    assert run.stdout.startswith(b"MAILSEAL UNKNOWN - ")
+
+
 def test_monitoring_gets_a_line_for_a_bad_policy_too(site: Path):
     (site / "mailseal.toml").write_text("nonsense = 1 # |")
     run = check(site, "--stored", "--format", "nagios")

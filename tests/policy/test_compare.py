@@ -344,8 +344,10 @@ def test_faults_count_from_the_severity_that_is_asked():
 def test_an_exception_for_files_holds_by_pattern():
     for pattern, expected in (("etc/*", State.EXEMPT), ("roles/*", State.NEW)):
         made = exemption(targets=(), files=(pattern,), rules=("stunnel-debug",))
-        (only,) = files(linted(fault()), replace(POLICY, exceptions=(made,)))
-        assert only.state is expected
+        policy = replace(POLICY, exceptions=(made,))
+        for path in ("etc/stunnel.conf", "./etc//stunnel.conf"):
+            (only,) = files(replace(linted(fault()), path=path), policy)
+            assert (only.state, only.path) == (expected, "etc/stunnel.conf")
 
 
 def test_a_file_that_was_not_understood_is_undecided_and_fixes_nothing():

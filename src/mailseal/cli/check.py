@@ -85,14 +85,12 @@ def command(
     from mailseal.workflow import BadInput
     from mailseal.workflow.check import Request
 
-    request = Request(**options)
-    if no_store and request.stored:
-        raise Stop(Exit.USAGE, "--stored is what the store knows: leave --no-store out")
     try:
         with contextlib.ExitStack() as stack:
+            request = Request(**options)
             return _check(request, store, no_store, form, output, overwrite, stack)
-    except BadInput as error:
-        if form == MONITORING and output is None:
+    except (BadInput, Stop) as error:
+        if form == MONITORING:
             click.echo(plugin(UNKNOWN, str(error)))
             return UNKNOWN
         raise Stop(Exit.USAGE, str(error)) from None
@@ -107,11 +105,13 @@ def _check(
     overwrite: bool,
     stack: contextlib.ExitStack,
 ) -> Exit | int:
-    from mailseal.report.check import Monitoring, Sum
+    from mailseal.report.check import UNKNOWN, Monitoring, Sum
     from mailseal.report.writer import Run
     from mailseal.workflow import check, findings, policies
     from mailseal.workflow.recording import recorder
 
+    if no_store and request.stored:
+        raise Stop(Exit.USAGE, "--stored is what the store knows: leave --no-store out")
     total = Sum(policies.load(request.policy))
     records = check.looks(request) and not no_store
     memory = stack.enter_context(recorder(records, option, os.environ, _tell))
@@ -131,9 +131,9 @@ def _check(
         writer.end(code)
     except ReaderGone:
         return of_check(total) or Exit.INCONCLUSIVE
-    if memory.failed:
-        return Exit.USAGE
-    return writer.code if isinstance(writer, Monitoring) else code
+    if isinstance(writer, Monitoring):
+        return UNKNOWN if memory.failed else writer.code
+    return Exit.USAGE if memory.failed else code
 
 
 def _tell(words: str) -> None:

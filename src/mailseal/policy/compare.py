@@ -9,6 +9,7 @@ one by one, so that nothing grows with their number.
 from __future__ import annotations
 
 import fnmatch
+import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -85,7 +86,9 @@ def compare_files(
 ) -> Iterator[Deviation]:
     """What deviates in each file, the most severe first. `now` is a moment."""
     least = SEVERITIES.index(policy.lint_severity)
-    for linted in known:
+    for each_file in known:
+        # As patterns and baselines write it, however it was named.
+        linted = replace(each_file, path=posixpath.normpath(each_file.path))
         broken = list(_faults(linted, least))
         before = list(baseline(linted.path))
         # Of a file that was not wholly understood, what is not found says nothing.
