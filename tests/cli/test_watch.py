@@ -78,6 +78,16 @@ def test_what_cannot_be_used_is_said_and_exits_2(
     assert says in err
 
 
+def test_what_cannot_be_written_is_said_and_exits_2(tmp_path: Path):
+    with peers.closed() as endpoint:
+        code, _, err = once(tmp_path, str(endpoint), "--textfile", "/dev/full")
+        assert (code, "/dev/full cannot be written: it is there" in err) == (Exit.USAGE, True)
+        state = tmp_path / "state.json"
+        state.symlink_to(tmp_path / "elsewhere.json")
+        code, _, err = once(tmp_path, str(endpoint), "--state", str(state))
+        assert (code, "a restart would tell again" in err) == (Exit.USAGE, True)
+
+
 def test_the_targets_of_the_policy_are_watched(tmp_path: Path):
     policy = tmp_path / "policy.toml"
     with peers.closed() as endpoint:

@@ -106,6 +106,17 @@ def test_a_link_that_somebody_laid_is_not_followed(tmp_path: Path):
     assert target.read_text() == "precious"
 
 
+def test_a_device_a_folder_and_a_link_are_not_replaced_by_a_file(tmp_path: Path):
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "fifo")
+    for path in (str(tmp_path), str(link), str(tmp_path / "fifo"), "/dev/null"):
+        with pytest.raises(OSError, match="it is there, and is no file"):
+            write_whole(path, b"x", 0o644)
+    assert os.path.exists("/dev/null")
+    assert link.is_symlink()
+
+
 def test_a_kill_in_the_middle_of_writing_leaves_one_of_the_two(tmp_path: Path):
     path = str(tmp_path / "watch.json")
     endless = (

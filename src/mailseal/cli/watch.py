@@ -160,7 +160,7 @@ def command(form: str, print_unit: str | None, **options: Any) -> Exit:
             return Exit.INCONCLUSIVE
     if not request.once:
         return Exit.CLEAN
-    return Exit.USAGE if done.unrecorded else _amounts_to(done)
+    return Exit.USAGE if done.unwritten else _amounts_to(done)
 
 
 def _amounts_to(done: Watch) -> Exit:

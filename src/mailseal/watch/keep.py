@@ -8,8 +8,10 @@ beside it lets one process at a time work with it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 
 from mailseal.model import codec
@@ -88,8 +90,12 @@ def save(path: str, state: WatchState) -> None:
 
 
 def write_whole(path: str, content: bytes, mode: int) -> None:
-    """Makes or replaces a file, whole or not at all. Raises OSError."""
+    """Makes or replaces a file, whole or not at all. Raises OSError, also for what is there and is
+    no file: a device would be replaced by one.
+    """
     folder, name = os.path.split(os.path.abspath(path))
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(errno.EEXIST, "it is there, and is no file", path)
     beside = os.path.join(folder, f".{name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(beside, flags, 0o600)

@@ -78,7 +78,7 @@ def watch(
 
 class Watch:
     """The loop. `text` are the newest metrics; `outcome` is the newest round's, None where none
-    ended; `unrecorded`: the store did not take everything.
+    ended.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Watch:
         self._remember(keep.load(request.state))
         self.text = ""
         self.outcome: Outcome | None = None
-        self.unrecorded = False
+        self._unrecorded = False
         self._figure()
 
     def _remember(self, state: WatchState) -> None:
@@ -123,6 +123,11 @@ class Watch:
         self._schedule = Schedule(request.pace, clocks.steady, clocks.chance, since)
         self._dirty = False
         self._written = self._saved = clocks.steady()
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the store, the state or the textfile did not take everything."""
+        return self._unrecorded or bool(self._complaints & {"state", "textfile"})
 
     def hear(self, logs: Heard) -> None:
         """These logs are followed too."""
@@ -205,7 +210,7 @@ class Watch:
                 seen = heard.exposed(logins, request.policy, rfc3339(now))
                 outcome = replace(outcome, troubles=(*outcome.troubles, *troubles, *seen))
                 self._listened += 1
-            self.unrecorded |= memory.failed
+            self._unrecorded |= memory.failed
         return outcome
 
     def _stoppable(self, standing: object) -> None:
