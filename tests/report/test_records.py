@@ -37,6 +37,7 @@ from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
 from mailseal.model.policy import Deviation, Exemption
 from mailseal.model.reported import Reported
 from mailseal.model.verification import NotAsked, Verification
+from mailseal.model.watching import Notice
 from mailseal.report import records
 from mailseal.report.assets import Assets
 from mailseal.report.check import Check
@@ -57,7 +58,7 @@ DOCUMENTED = (
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
     Proof, Receipt, ChangeLine,
     LintReport, Linted, Fault, LintReference, Verification, NotAsked,
-    Check, Deviation, Exemption,
+    Notice, Check, Deviation, Exemption,
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "local": Entry("local", "What this host exposes: socket, process, unit, config line."),
     "wire": Entry("wire", "Who logs in in cleartext, from captures or live."),
     "findings": Entry("findings", "What is known: open findings, or one with its history."),
+    "watch": Entry("watch", "Look again and again, and tell of drift and recovery."),
     "report": Entry("report", "How it stands, as one HTML file or Markdown for others."),
     "purge": Entry("purge", "Delete who logged in from the store."),
     "seal": Entry("seal", "Plan, show, ask, apply and prove in one."),

@@ -6,11 +6,9 @@ never be met is refused here, before somebody waits for it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
-from mailseal.model.change import DAYS, ChangePolicy, Window
+from mailseal.model.change import ChangePolicy
 from mailseal.policy.keys import (
     LIMIT,
     BadPolicy,
@@ -19,10 +17,9 @@ from mailseal.policy.keys import (
     number,
     parsed,
     possible,
-    read,
-    tables,
     texts,
 )
+from mailseal.policy.times import hours, windows, zone
 
 __all__ = ["LIMIT", "BadPolicy", "parse"]
 
@@ -54,70 +51,19 @@ def _policy(values: dict[str, Any]) -> ChangePolicy:
     return made
 
 
-def _hours(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= 87600:
-        raise ValueError("hours from 0 to 87600 are wanted")
-    return float(value)
-
-
 def _accounts(value: Any) -> tuple[str, ...]:
     if not texts(value) or not all(each and each.isprintable() for each in value):
         raise ValueError("a list of names of accounts is wanted, at least one")
     return tuple(dict.fromkeys(value))
 
 
-def _zone(value: Any) -> str:
-    import zoneinfo
-
-    if type(value) is str and value.isprintable():
-        try:
-            return value if value == "UTC" else zoneinfo.ZoneInfo(value).key
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            pass
-    raise ValueError("a time zone as Europe/Berlin is wanted, not %r" % (value,))
-
-
-def _windows(value: Any) -> tuple[Window, ...]:
-    found = tables(value, "window")
-    if not found:
-        raise ValueError("an empty list would let nobody in")
-    return tuple(_window(each, where) for where, each in found)
-
-
-def _window(table: Mapping[str, Any], where: str) -> Window:
-    made = Window(**read(_WINDOW_KEYS, table, where))
-    if made.start == made.end or made.start == 1440:
-        raise BadPolicy("%sfrom and to: write a whole day as 00:00 to 24:00" % where)
-    return made
-
-
-def _days(value: Any) -> tuple[int, ...]:
-    if not texts(value) or not set(value) <= set(DAYS):
-        raise ValueError("a list of %s is wanted" % ", ".join(DAYS))
-    return tuple(sorted({DAYS.index(day) for day in value}))
-
-
-def _minute(value: Any) -> int:
-    found = re.fullmatch(r"([01][0-9]|2[0-4]):([0-5][0-9])", value) if type(value) is str else None
-    minute = 60 * int(found[1]) + int(found[2]) if found else 1441
-    if minute > 1440:
-        raise ValueError("a time as 22:00 is wanted, 24:00 at the latest")
-    return minute
-
-
-_WINDOW_KEYS = {
-    "days": Key("days", _days, tuple(range(7))),
-    "from": Key("start", _minute, None),
-    "to": Key("end", _minute, None),
-}
-
 _KEYS = {
     "approvals": Key("approvals", number(100), 1),
     "approvers": Key("approvers", _accounts, ()),
     "approver-is-not-applier": Key("apart", flag, True),
     "ticket": Key("ticket", flag, False),
-    "notice-hours": Key("notice_hours", _hours, 0.0),
-    "expires-hours": Key("expires_hours", _hours, 0.0),
-    "zone": Key("zone", _zone, "UTC"),
-    "window": Key("windows", _windows, ()),
+    "notice-hours": Key("notice_hours", hours, 0.0),
+    "expires-hours": Key("expires_hours", hours, 0.0),
+    "zone": Key("zone", zone, "UTC"),
+    "window": Key("windows", windows("window"), ()),
 }
