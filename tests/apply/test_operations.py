@@ -257,6 +257,26 @@ def test_a_copy_follows_the_links_that_acme_clients_make():
         operation(op).before(context(system), replace(op, source="/etc/archive/loop", path="/x"), 0)
 
 
+def test_a_copy_of_what_was_renewed_since_is_removed_as_the_first_was():
+    system, op = host(), EXAMPLES[ops.CopyFile]
+    undo = _done(system, op)
+    for path in ("/etc/key", "/etc/copied"):
+        system.put(path, b"renewed")
+    assert operation(op).undo(context(system), op, undo) == "removed /etc/copied"
+    system.put("/etc/copied", b"somebody's")
+    system.remove("/etc/key")
+    with pytest.raises(UndoRefused):
+        operation(op).undo(context(system), op, undo)
+
+
+def test_a_unit_that_failed_is_no_failure_any_more_when_it_is_undone():
+    system = host()
+    op = ops.UnitAction("xinetd.service", "start", "stop")
+    system.manager.active["xinetd.service"] = "failed"
+    operation(op).undo(context(system), op, {})
+    assert "xinetd.service" not in system.manager.active
+
+
 def test_a_package_that_cannot_be_installed_is_said():
     system, op = host(), EXAMPLES[ops.InstallPackage]
     system.apt_error = "E: Could not get lock /var/lib/dpkg/lock-frontend"

@@ -220,6 +220,8 @@ def receipt(system: System) -> Receipt:
 
 def dead_man(system: MemorySystem, argv: tuple[str, ...]) -> int:
     """What the timer and the boot unit start: the executor's own copy, found on the disk."""
+    if argv[0] == "/bin/sh":
+        return 0  # the renewal of a certificate finds nothing to do
     pyz, word, directory = argv[2:5]
     assert word == "recover"
     if pyz not in system.nodes:
@@ -308,7 +310,8 @@ def settled(system: MemorySystem, each: Case) -> RunState | None:
     """
     system.fail = None
     system.revive()
-    assert not system.manager.timers, "a timer is left"
+    timers = {each for each in system.manager.timers if not each.startswith("mailseal-renew@")}
+    assert not timers, "a timer is left"
     assert not system.manager.transient, "a transient unit is left"
     state = None
     if executor.run_directories(system) and system.stat(run(system) + "/journal"):

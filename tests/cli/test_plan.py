@@ -85,7 +85,7 @@ def test_the_file(facts: str, tmp_path: Path):
         (("rollback", "--on", "mailhost"), 2, "write it as ssh://mailhost"),
         (("facts", "mailhost"), 2, "write it as ssh://mailhost"),
         (("apply", "FACTS", "--yes"), 2, "a PlanFile is wanted"),
-        (("verify", "127.0.0.1:109", "--ca", "/nothing"), 2, "give the CA's PEM file"),
+        (("verify", "127.0.0.1:109", "--ca", "/nothing"), 2, "/nothing cannot be used"),
     ],
 )
 def test_what_cannot_be_used(facts: str, words: tuple[str, ...], code: int, says: str):
@@ -151,3 +151,20 @@ def test_where_quiet_is_required_and_is_not_is_one_line_and_exit_6(facts: str, s
 def test_a_time_or_a_store_that_is_none_is_one_line_and_exit_2(facts: str, words: tuple[str, ...]):
     done = mailseal("plan", "--facts", facts, *words)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--certbot", "../x"), 2, b"no name of a certificate of certbot"),
+        (("--certbot", "a", "--cert", "/c", "--key", "/k"), 2, b"exclude each other"),
+        (("--ca", "/ca"), 2, b"who signed --cert or --certbot"),
+        (("--certbot", "a"), 6, b"mailseal facts --path /etc/letsencrypt/live/a/fullchain.pem"),
+    ],
+)
+def test_a_certificate_that_is_none_of_certbots_is_said(
+    facts: str, words: tuple[str, ...], code: int, says: bytes
+):
+    done = mailseal("plan", "--facts", facts, *words)
+    assert done.returncode == code
+    assert says in done.stderr

@@ -7,7 +7,7 @@ import typing
 from dataclasses import replace
 from typing import Any
 
-from mailseal.apply import authority
+from mailseal.configs import openssl
 from mailseal.export import Source
 from mailseal.model.ops import Op, Splice
 from mailseal.model.plan import Plan
@@ -27,7 +27,7 @@ def plan(starter: str = "inetd", strategy: str = "wrap", stage: str = "enforce")
 def source(made: Plan | None = None, authority_file: bytes = b"", /, **changes: object) -> Source:
     """What an exporter is handed, for a plan with these changes."""
     changed = replace(made or plan(), **changes)  # type: ignore[arg-type]
-    return Source(changed, "0" * 64, authority.configurations, authority_file)
+    return Source(changed, "0" * 64, openssl.configurations, authority_file)
 
 
 def sample(kind: type[Any], words: str = "/x") -> Op:

@@ -274,3 +274,14 @@ def test_only_what_is_ours_is_removed(tmp_path: Path, told: str, noted: str, cod
     done = run(REMOVE, str(tmp_path / "file"), told.replace("OURS", ours), str(tmp_path / "note"))
     assert done.returncode == code, done.stderr
     assert (tmp_path / "file").exists() == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [("was made here, and its CA", 0), ("its CA", 0), ("CB", 6), ("", 6)]
+)
+def test_what_was_renewed_since_is_ours_by_its_end(tmp_path: Path, end: str, code: int) -> None:
+    (tmp_path / "file").write_text("was made here, and its CA")
+    (tmp_path / "note").write_text("0" * 64)
+    (tmp_path / "end").write_text(end)
+    words = [str(tmp_path / "file"), "", str(tmp_path / "note"), str(tmp_path / "end")]
+    assert run(REMOVE, *words).returncode == code

@@ -9,7 +9,8 @@ from mailseal.facts.gather import gather
 from mailseal.model import ops
 from mailseal.model.host import FileFact, HostFacts
 from mailseal.model.plan import ClaimKind, Plan
-from mailseal.plan import AlreadySealed, Cannot, Options, make
+from mailseal.plan import AlreadySealed, Cannot, Given, Options, make
+from mailseal.terminators import renewal
 from tests.plan import hosts
 from tests.plan.hosts import listener, listening
 
@@ -254,3 +255,100 @@ def test_dovecot_is_referred_to_its_own_way_but_may_be_offered_tls_beside():
 def test_courier_whose_limit_counts_the_whole_site_as_one_is_refused(wish: Options):
     with pytest.raises(Cannot, match="its limit could not be read"):
         make(standalone("/usr/sbin/couriertcpd"), 110, "pop3", replace(wish, strategy="wrap"))
+
+
+# -- renewal ---------------------------------------------------------------------------------------
+
+LINEAGE = "/etc/letsencrypt/live/mail.example"
+BY_CERTBOT = replace(NAMED, given=Given.by_certbot("mail.example"))
+
+
+def certbots() -> HostFacts:
+    """A host where certbot has a certificate."""
+    system = hosts.inetd(POPA3D)
+    system.put(renewal.HOOKS + "/other", b"", 0o755)
+    system.put("/etc/letsencrypt/archive/mail.example/fullchain3.pem", b"public")
+    system.put(LINEAGE + "/README", b"")
+    system.symlink(LINEAGE + "/fullchain.pem", "../../archive/mail.example/fullchain3.pem")
+    return gather(system, (110,), [LINEAGE + "/fullchain.pem", renewal.HOOKS])
+
+
+def written(plan: Plan) -> dict[str, bytes]:
+    return {op.path: op.content for op in plan.ops if isinstance(op, ops.WriteFile)}
+
+
+@pytest.mark.parametrize(("wish", "name"), [(NAMED, "110"), (OFFER, "995")])
+def test_a_certificate_of_the_private_ca_is_renewed_by_a_timer(wish: Options, name: str):
+    made = make(inetd(POPA3D), 110, "pop3", wish)
+    files = written(made)
+    assert {*renewal.SHARED, f"/etc/mailseal/{name}.renew"} <= {*files} & {*made.scope.paths}
+    assert b"days=825\n" in files[f"/etc/mailseal/{name}.renew"]
+    assert not any(path.startswith(renewal.HOOKS) for path in files)
+    service, timer, link = made.ops[-3:]
+    unit = f"mailseal-renew@{name}"
+    assert (service, timer) == (
+        ops.UnitAction(f"{unit}.service", "start", "stop"),
+        ops.UnitAction(f"{unit}.timer", "start", "stop"),
+    )
+    assert isinstance(link, ops.MakeLink)
+    assert link.path.endswith(f"/timers.target.wants/{unit}.timer")
+
+
+def test_what_all_services_share_is_made_once():
+    of = inetd(POPA3D)
+    shared = [FileFact(path, "file", 0o644, 0, 0, "x", b"") for path in renewal.SHARED]
+    made = make(replace(of, files=(*of.files, *shared)), 110, "pop3", NAMED)
+    assert not {*renewal.SHARED} & {*written(made)}
+    assert "/etc/mailseal/110.renew" in written(made)
+
+
+def test_who_shows_the_certificate_of_the_offer_leaves_its_renewal_to_that():
+    of = inetd(POPA3D)
+    ours = listener("192.0.2.10", 995, process="stunnel4", unit="mailseal@995.service")
+    more = [FileFact("/etc/mailseal/995.conf", "file", 0o640, 0, 0, "x", OFFERED)]
+    more += [FileFact("/etc/mailseal/ca.crt", "file", 0o644, 0, 0, "x", b"")]
+    of = replace(of, listeners=(*of.listeners, ours), files=(*of.files, *more))
+    made = make(of, 110, "pop3", NAMED)
+    assert not any("renew" in path for path in written(made))
+    assert not any("renew" in str(op) for op in made.ops)
+
+
+@pytest.mark.parametrize("given", [Given("/srv/c", "/srv/k"), Given("/srv/c", "/srv/k", "/srv/a")])
+def test_given_files_are_looked_at_again_by_a_timer(given: Given):
+    made = make(inetd(POPA3D), 110, "pop3", replace(NAMED, given=given))
+    settings = written(made)["/etc/mailseal/110.renew"].decode()
+    assert (
+        "certificate=/srv/c\nsource=/srv/k\nauthority=%s\n" % (given.authority or "''") in settings
+    )
+    assert "days" not in settings
+    assert any("looks once a day whether there is a newer one" in risk for risk in made.risks)
+
+
+def test_a_certificate_of_certbots_is_copied_and_its_hook_tells_of_the_next():
+    made = make(certbots(), 110, "pop3", BY_CERTBOT)
+    copies = {op.source: op.mode for op in made.ops if isinstance(op, ops.CopyFile)}
+    assert copies == {LINEAGE + "/fullchain.pem": 0o644, LINEAGE + "/privkey.pem": 0o640}
+    hook = written(made)[renewal.HOOKS + "/mailseal-110"]
+    assert b"= " + LINEAGE.encode() + b" ]" in hook
+    assert renewal.HOOKS + "/mailseal-110" in made.scope.paths
+    assert LINEAGE + "/fullchain.pem" in made.scope.paths
+
+
+@pytest.mark.parametrize(
+    ("gone", "says"),
+    [
+        (LINEAGE + "/fullchain.pem", "certbot certificates"),
+        (renewal.HOOKS, "runs no hooks"),
+    ],
+)
+def test_a_certbot_that_is_not_there_or_runs_no_hooks_is_said(gone: str, says: str):
+    of = certbots()
+    of = replace(of, files=tuple(fact for fact in of.files if fact.path != gone))
+    with pytest.raises(Cannot, match=says):
+        make(of, 110, "pop3", BY_CERTBOT)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a b", "a\n", "-x;y", "x" * 300])
+def test_a_name_that_certbot_cannot_have_is_refused(name: str):
+    with pytest.raises(ValueError, match="no name of a certificate of certbot"):
+        Given.by_certbot(name)

@@ -1,5 +1,5 @@
-"""What is installed is whole: pages of the rules and the role for Ansible are data, and they
-travel with the program.
+"""What is installed is whole: pages of the rules, the role for Ansible and what exports for
+scanners share are data, and they travel with the program.
 """
 
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mailseal import lint
 from mailseal.rules import RULES
-from mailseal.workflow.export import role
+from mailseal.workflow.export import KIT, kit, role
 from tests.project.tree import ROOT
 
 
@@ -29,3 +29,5 @@ def test_a_wheel_has_the_pages_of_the_rules_and_the_role(tmp_path: Path):
         for each in role():
             name = each.name.replace("roles/mailseal/", "mailseal/export/role/")
             assert packed.read(name) == each.content
+        for file, content in kit().items():
+            assert packed.read(f"mailseal/export/{KIT}/{file}") == content

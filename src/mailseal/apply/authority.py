@@ -9,11 +9,11 @@ names stand in configuration files, not on command lines.
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 from dataclasses import replace
-from typing import Dict, List, Tuple, Union
+from typing import List, Tuple
 
+from mailseal.configs import openssl
 from mailseal.model.ops import IssueCertificate
 from mailseal.system.base import Meta, System
 
@@ -38,7 +38,7 @@ def issue(system: System, op: IssueCertificate, meta: Meta) -> str:
     clean(system, op)
     try:
         system.mkdir(work, Meta(0o700, 0, 0))
-        for name, text in configurations(op.names).items():
+        for name, text in openssl.configurations(op.names).items():
             system.write(posixpath.join(work, name), text.encode("ascii"), private)
         known = system.stat(authority) is not None and system.stat(authority_key) is not None
         if known:
@@ -95,66 +95,3 @@ def _commands(work: str, days: int) -> List[List[str]]:
         + ["-CAkey", work + "/ca.key", "-CAcreateserial", "-days", str(days)]
         + ["-extfile", work + "/leaf.cnf", "-extensions", "extensions", "-out", work + "/leaf.crt"],
     ]
-
-
-def configurations(names: Tuple[str, ...]) -> Dict[str, str]:
-    """openssl.cnf(5) for the CA and for the service's certificate, for these names alone."""
-    permitted: List[str] = []
-    alternative: List[str] = []
-    for name in names:
-        address = _address(name)
-        if address is None:
-            permitted.append("DNS:" + name)
-            alternative.append("DNS:" + name)
-        else:
-            mask = "255.255.255.255" if address.version == 4 else "ffff:" * 7 + "ffff"
-            permitted.append("IP:%s/%s" % (address, mask))
-            alternative.append("IP:%s" % address)
-    # A constraint says nothing of kinds it does not name: exclude every address where none is
-    # permitted, and every DNS name likewise.
-    kinds = {entry.split(":", 1)[0] for entry in permitted}
-    excluded = [] if "IP" in kinds else ["IP:0.0.0.0/0.0.0.0", "IP:::/::"]
-    rules = ["permitted;" + entry for entry in permitted]
-    rules += ["excluded;" + entry for entry in excluded]
-    return {
-        "ca.cnf": _AUTHORITY % ",".join(rules),
-        "leaf.cnf": _SERVICE % ",".join(alternative),
-    }
-
-
-def _address(name: str) -> Union[ipaddress.IPv4Address, ipaddress.IPv6Address, None]:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
-
-
-_AUTHORITY = """\
-[req]
-prompt = no
-distinguished_name = name
-x509_extensions = extensions
-[name]
-CN = mailseal private CA of this host
-[extensions]
-basicConstraints = critical, CA:TRUE, pathlen:0
-keyUsage = critical, keyCertSign, cRLSign
-subjectKeyIdentifier = hash
-nameConstraints = critical, %s
-"""
-
-# The CN has a space: OpenSSL then never takes it for a DNS name.
-_SERVICE = """\
-[req]
-prompt = no
-distinguished_name = name
-[name]
-CN = mail service
-[extensions]
-basicConstraints = critical, CA:FALSE
-keyUsage = critical, digitalSignature
-extendedKeyUsage = serverAuth
-subjectKeyIdentifier = hash
-authorityKeyIdentifier = keyid
-subjectAltName = %s
-"""

@@ -113,7 +113,7 @@ def _write_file(context: Context, op: ops.WriteFile) -> str:
 
 
 def _remove_written(context: Context, op: ops.WriteFile, undo: Undo) -> str:
-    return _remove_if(context, op.path, sha256(op.content))
+    return _remove_if(context, op.path, sha256(op.content), *op.later)
 
 
 def _copy_before(context: Context, op: ops.CopyFile, index: int) -> Undo:
@@ -138,14 +138,19 @@ def _follow(system: System, path: str) -> bytes:
 
 
 def _remove_copy(context: Context, op: ops.CopyFile, undo: Undo) -> str:
-    return _remove_if(context, op.path, undo["sha256"])
+    # What renews the source copies it again.
+    try:
+        now = sha256(_follow(context.system, op.source))
+    except OSError:
+        now = ""
+    return _remove_if(context, op.path, undo["sha256"], now)
 
 
-def _remove_if(context: Context, path: str, expected: str) -> str:
+def _remove_if(context: Context, path: str, *expected: str) -> str:
     found = _hash_at(context.system, path)
     if found is None:
         return "%s is not there" % path
-    kept = "" if found == expected else _keep_aside(context, path, "it is left as it is")
+    kept = "" if found in expected else _keep_aside(context, path, "it is left as it is")
     context.system.remove(path)
     return "removed %s%s" % (path, kept)
 
@@ -232,7 +237,7 @@ def _restore_file(context: Context, op: ops.EditFile, undo: Undo) -> str:
     if sha256(data) != op.before:
         raise UndoRefused("the backup %s is damaged" % undo["backup"])
     otherwise = "the bytes before are in " + undo["backup"]
-    kept = "" if found == op.after else _keep_aside(context, op.path, otherwise)
+    kept = "" if found in (op.after, *op.later) else _keep_aside(context, op.path, otherwise)
     context.system.write(op.path, data, _meta_from(undo["meta"]))
     return "restored %s%s" % (op.path, kept)
 
@@ -357,7 +362,10 @@ def _unit_undo(context: Context, op: ops.UnitAction, undo: Undo) -> str:
     # not have come up at a boot in between.
     if word == "reload" and units.state(context.system, op.unit).active != "active":
         word = "restart"
-    return _unit(context, op.unit, word, op.after_undo, op.seconds)
+    said = _unit(context, op.unit, word, op.after_undo, op.seconds)
+    if word == "stop":
+        units.forget_failure(context.system, op.unit)
+    return said
 
 
 def _unit(
@@ -371,7 +379,9 @@ def _unit(
     old = _sockets(system) if any(want.anew for want in wanted) else frozenset()
     done = units.act(system, unit, word)
     if not done.ok:
-        raise OpFailed("%s %s failed: %s%s" % (word, unit, done.words(), denials(system)))
+        said = units.last_words(system, unit) if unit else ""
+        words = done.words() + said + denials(system)
+        raise OpFailed("%s %s failed: %s" % (word, unit, words))
     missing = await_listeners(system, wanted, seconds, old)
     if missing:
         raise OpFailed("after %s %s: %s%s" % (word, unit, missing, denials(system)))

@@ -49,11 +49,7 @@ def _wait(system: System, op: TryTerminator, port: int, greets: Greets) -> str:
         if state.active == "failed":
             break
         system.sleep(0.1)
-    log = system.run(
-        ["journalctl", "-u", op.unit, "-n", "5", "-o", "cat", "--no-pager"], timeout=10
-    )
-    lines = log.out.decode("utf-8", "replace").strip().splitlines()
-    said = ": " + " / ".join(lines) if lines else ""
+    said = units.last_words(system, op.unit)
     return "stunnel does not listen with the planned options" + said
 
 
@@ -61,8 +57,7 @@ def clean(system: System, op: TryTerminator) -> None:
     """Stops the trial and removes its configuration; may be done at any time, and twice."""
     if units.state(system, op.unit).active not in ("inactive", ""):
         units.act(system, op.unit, "stop")
-        # One that failed would stay in the manager's list of failures.
-        system.run(["systemctl", "reset-failed", "--", op.unit], timeout=30)
+        units.forget_failure(system, op.unit)
     system.remove(op.path)
 
 

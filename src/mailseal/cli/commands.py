@@ -37,7 +37,7 @@ COMMANDS: dict[str, Entry] = {
     "export": Entry("export", "Turn a plan into a runbook, a change request, a client pack."),
     "rehearse": Entry("rehearse", "Try a plan on a throwaway copy of this host."),
     "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),
-    "verify": Entry("verify", "Prove from here that a service is sealed."),
+    "verify": Entry("verify", "Prove that a service is sealed, line by line."),
     "confirm": Entry("confirm", "Keep a change that waits to be confirmed."),
     "rollback": Entry("rollback", "Undo a change, and prove that the old service is back."),
     "runs": Entry("runs", "List what was changed on a host."),

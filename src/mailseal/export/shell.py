@@ -670,8 +670,10 @@ def _remove_written(number: int, op: ops.WriteFile) -> Lines:
 def _remove_copy(number: int, op: ops.CopyFile) -> Lines:
     path = quote(op.path)
     return [
-        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" || refuse %s'
-        % (path, number, path, number, _changed(op.path)),
+        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" ||'
+        % (path, number, path, number),
+        # What renews the source copies it again.
+        "    cmp -s -- %s %s || refuse %s" % (quote(op.source), path, _changed(op.path)),
         "rm -f -- " + path,
     ]
 
@@ -706,8 +708,11 @@ def _remove_issued(number: int, op: ops.IssueCertificate) -> Lines:
     work = quote(posixpath.join(op.directory, ".issue-" + op.name))
     return [
         "rm -rf -- " + work,
-        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" || refuse %s'
-        % (leaf, number, leaf, number, _changed(steps.issued(op)[2])),
+        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" ||'
+        % (leaf, number, leaf, number),
+        # What renews it puts the same CA at its end.
+        '    tail -c "$(stat -c %%s %s)" %s | cmp -s - %s || refuse %s'
+        % (authority, leaf, authority, _changed(steps.issued(op)[2])),
         "rm -f -- %s %s" % (leaf, key),
         '[ ! -e "$STATE/%d.authority" ] || rm -f -- %s %s' % (number, authority, authority_key),
     ]
@@ -724,6 +729,7 @@ def _unit_back(number: int, op: ops.UnitAction) -> Lines:
     if op.undo == "stop":
         state = "$(systemctl show --property=LoadState --value -- %s)" % unit
         act = '[ "%s" = not-found ] || %s' % (state, act)
+        act += "\nsystemctl reset-failed -- %s 2>/dev/null || true" % unit
     return _await(act, op.after_undo, op.seconds)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mailseal.daemons.behind import Behind, behind
+from mailseal.model.excepted import Excepted
 from mailseal.model.host import HostFacts, Listener, Server
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op
@@ -26,12 +28,24 @@ class AlreadySealed(Cannot):
 @dataclass(frozen=True)
 class Given:
     """A certificate that is there already: paths on the host; `authority` its CA's PEM file, empty
-    where the system's trusted roots know it.
+    where the system's trusted roots know it; `lineage` where certbot has it, empty where it is not
+    certbot's.
     """
 
     certificate: str
     key: str
     authority: str = ""
+    lineage: str = ""
+
+    @classmethod
+    def by_certbot(cls, name: str, authority: str = "") -> Given:
+        """What certbot knows by that name (the live/ folder of certbot(1), FILES). Raises
+        ValueError where it can be none.
+        """
+        if not re.fullmatch(r"(?!\.)[A-Za-z0-9*._-]{1,253}", name):
+            raise ValueError("%r is no name of a certificate of certbot" % name)
+        lineage = "/etc/letsencrypt/live/" + name
+        return cls(lineage + "/fullchain.pem", lineage + "/privkey.pem", authority, lineage)
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,8 @@ class Options:
     """What the operator decides. `strategy` is empty where the plan shall choose. `stage`: offer or
     enforce. `name`: the host name that clients use,
     for the certificate (`also`: more of them). `tls_port` is where TLS is served besides the port
-    itself; 0: where clients of the protocol look for it.
+    itself; 0: where clients of the protocol look for it. `excepted` go on in cleartext in stage
+    enforce.
     """
 
     strategy: str = ""
@@ -49,6 +64,7 @@ class Options:
     given: Given | None = None
     tls_port: int = 0
     days: int = 825
+    excepted: tuple[Excepted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,7 @@ class Request:
 class Steps:
     """A strategy's answer. `paths` are the files it rests on, besides those it edits. `before` are
     the claims that hold again after a rollback (None: cleartext is served at every address).
+    `excepts`: networks can be excepted.
     """
 
     headline: tuple[str, ...]
@@ -94,6 +111,7 @@ class Steps:
     paths: tuple[str, ...]
     ports: tuple[int, ...]
     before: tuple[Claim, ...] | None = None
+    excepts: bool = False
 
 
 def served(facts: HostFacts, listeners: Sequence[Listener]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost
+from mailseal.plan import lost, renewed
 from mailseal.plan.base import (
     Cannot,
     Request,
@@ -40,8 +40,10 @@ from mailseal.plan.base import (
     loopback,
     served,
 )
+from mailseal.plan.renewed import Source
 from mailseal.starters.base import ACCESS, edit, listeners_at
-from mailseal.terminators import stunnel
+from mailseal.terminators import renewal, stunnel
+from mailseal.terminators.renewal import Copied, Issued
 
 _CUT = {
     "restart": "; sessions that are open then are cut, since the service is restarted",
@@ -68,8 +70,8 @@ _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?
 
 @dataclass(frozen=True)
 class _Front:
-    """What stands in front: the instance's name, its port, the certificate it shows, and the ops
-    that put that in place.
+    """What stands in front: the instance's name, its port, the certificate it shows, the ops that
+    put that in place, and where the next one comes from (None: another instance sees to that).
     """
 
     name: str
@@ -78,6 +80,7 @@ class _Front:
     key: str
     authority: str
     ops: tuple[Op, ...]
+    source: Source = None
 
 
 def sealed_already(facts: HostFacts, port: int) -> str:
@@ -100,13 +103,13 @@ def sealed_already(facts: HostFacts, port: int) -> str:
 
 def offered_already(facts: HostFacts, port: int) -> str:
     """What of ours offers TLS beside this port, in words; empty where nothing does."""
-    units = ", ".join(each.unit for each in _offering(facts, port))
+    units = ", ".join(each.unit for each in offering(facts, port))
     return "TLS is offered beside port %d by %s already" % (port, units) if units else ""
 
 
 def steps(request: Request) -> Steps:
     """The steps of either stage. Raises Cannot."""
-    _check(request)
+    check(request)
     if request.behind.refused:
         raise Cannot(request.behind.refused)
     if request.options.stage == "offer":
@@ -114,7 +117,7 @@ def steps(request: Request) -> Steps:
     return _enforce(request)
 
 
-def _check(request: Request) -> None:
+def check(request: Request) -> None:
     facts, options, given = request.facts, request.options, request.options.given
     if options.stage not in ("offer", "enforce"):
         raise Cannot("there is no stage %r; there are: offer, enforce" % options.stage)
@@ -129,6 +132,8 @@ def _check(request: Request) -> None:
     for path in (given.certificate, given.key, given.authority) if given else ():
         if path and not path.startswith("/"):
             raise Cannot("%r is not an absolute path: say where it lies on the host" % path)
+    if given:
+        renewed.check(facts, given)
     for name in (request.name, *options.also):
         if not _NAME.fullmatch(name):
             raise Cannot(
@@ -150,8 +155,9 @@ def _front(request: Request, port: int) -> _Front:
             CopyFile(given.certificate, certificate, "root", "root", 0o644),
             CopyFile(given.key, key, "root", stunnel.GROUP, 0o640),
         )
-        return _Front(name, port, certificate, key, given.authority, copies)
-    authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
+        source = Copied(given.certificate, given.key, given.authority)
+        return _Front(name, port, certificate, key, given.authority, copies, source)
+    authority, offered = stunnel.DIRECTORY + "/ca.crt", offering(facts, request.port)
     if facts.file(authority) is not None and offered:
         shown, private = offered[0].value("cert"), offered[0].value("key")
         return _Front(name, port, shown, private, authority, ())
@@ -160,7 +166,8 @@ def _front(request: Request, port: int) -> _Front:
     addresses = [a for a in served(facts, request.start.listeners) if not loopback(a)]
     names = tuple(dict.fromkeys([request.name, *options.also, *addresses]))
     issue = IssueCertificate(stunnel.DIRECTORY, name, names, options.days, stunnel.GROUP)
-    return _Front(name, port, certificate, key, authority, (issue,))
+    made = Issued(names, options.days)
+    return _Front(name, port, certificate, key, authority, (issue,), made)
 
 
 def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) -> tuple[Op, ...]:
@@ -179,7 +186,7 @@ def _prepare(request: Request, front: _Front, accepts: list[str], connect: str) 
         request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
     )
     ops.append(stunnel.write_config(front.name, content))
-    return tuple(ops)
+    return (*ops, *renewed.ops(request, front.name, front.source))
 
 
 def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
@@ -192,6 +199,7 @@ def _enable(front: _Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
         # listener of somebody else's is none of our business.
         UnitAction(unit, "start", "stop", after_do=here, seconds=5.0),
         MakeLink(_WANTS % ("multi-user", unit), stunnel.TEMPLATE),
+        *(renewal.begin(front.name) if front.source else ()),
     )
 
 
@@ -230,7 +238,7 @@ def _offer(request: Request) -> Steps:
         )
     addresses = served(request.facts, request.start.listeners)
     front = _front(request, port)
-    connect = _today(request)
+    connect = answers_at(request)
     accepts = [(address, port) for address in addresses]
     words = [stunnel.accept(address, port) for address in addresses]
     ops = (
@@ -256,7 +264,7 @@ def _offer(request: Request) -> Steps:
     )
 
 
-def _today(request: Request) -> str:
+def answers_at(request: Request) -> str:
     """Where the service answers now, for stunnel's `connect`: on loopback if it can be had."""
     addresses = served(request.facts, request.start.listeners)
     return stunnel.accept(addresses[-1], request.port)
@@ -292,7 +300,7 @@ def _enforce(request: Request) -> Steps:
     risks = (*_risks(request), *told)
     if server is None:
         assert start.isolated is not None
-        change, trial_connect = start.isolated, _today(request)
+        change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
         risks += (_ALONE % start.unit,)
     ops = (
@@ -309,7 +317,7 @@ def _enforce(request: Request) -> Steps:
     promised: tuple[Claim, ...] = ()
     for port in ports:
         promised += claims(kinds, addresses, port, _expected(request, front))
-    for terminator in _offering(request.facts, request.port):
+    for terminator in offering(request.facts, request.port):
         expected = {**_expected(request, front), "certificate": terminator.value("cert")}
         for listener in terminator.listeners:
             promised += claims(kinds, [listener.address], listener.port, expected)
@@ -320,8 +328,9 @@ def _enforce(request: Request) -> Steps:
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
-        paths=(*_paths(request, front), *_offered_paths(request)),
+        paths=(*_paths(request, front), *offered_paths(request)),
         ports=beside,
+        excepts=start.admission is not None and not start.admission.problems,
     )
 
 
@@ -332,7 +341,7 @@ def _beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
     wished = request.options.tls_port
     port = wished or _BESIDE.get((request.protocol, request.port), 0)
     holders = listeners_at(request.facts, port)
-    offered = [each for one in _offering(request.facts, request.port) for each in one.listeners]
+    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
     if not port or port == request.port or (holders and all(each in offered for each in holders)):
         return (), ()
     who = ", ".join(sorted({each.process or "an unseen process" for each in holders}))
@@ -402,6 +411,7 @@ def _paths(request: Request, front: _Front) -> tuple[str, ...]:
     """The files that must still be as they are now, or still be absent."""
     given = request.options.given
     paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate, *ACCESS]
+    paths += renewed.paths(request, front.name, front.source)
     return (*paths, given.certificate) if given else tuple(paths)
 
 
@@ -412,12 +422,12 @@ def _risks(request: Request) -> tuple[str, ...]:
     if given is None:
         risks.append(
             "The certificate comes from a private CA made on this host (for its names alone): "
-            "clients need %s/ca.crt." % stunnel.DIRECTORY
+            "clients need %s/ca.crt. A timer renews it." % stunnel.DIRECTORY
         )
     else:
         risks.append(
-            "The certificate is a copy of %s: after each renewal copy it again and reload."
-            % given.certificate
+            "The certificate is a copy of %s. A timer looks once a day whether there is a newer "
+            "one, and copies and serves that." % given.certificate
         )
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
@@ -430,7 +440,7 @@ def _risks(request: Request) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Offering:
+class Offering:
     """A terminator of ours in front of the port: its unit, listeners and configuration."""
 
     unit: str
@@ -443,8 +453,14 @@ class _Offering:
         services = self.document.services
         return stunnel_config.effective(self.document, services[0])[key][-1].value.text
 
+    @property
+    def guarded(self) -> bool:
+        """Whether it asks hosts_access(5)."""
+        services = self.document.services
+        return "libwrap" in stunnel_config.effective(self.document, services[0])
 
-def _offering(facts: HostFacts, port: int) -> list[_Offering]:
+
+def offering(facts: HostFacts, port: int) -> list[Offering]:
     """The terminators of ours whose `connect` is that port, by unit."""
     found = []
     for unit in sorted({listener.unit for listener in facts.listeners}):
@@ -455,12 +471,12 @@ def _offering(facts: HostFacts, port: int) -> list[_Offering]:
         if re.search(rb"(?m)^connect *=.*:%d$" % port, fact.content):
             listeners = tuple(each for each in facts.listeners if each.unit == unit)
             document = stunnel_config.parse(fact.content)
-            found.append(_Offering(unit, listeners, fact.path, document))
+            found.append(Offering(unit, listeners, fact.path, document))
     return found
 
 
-def _offered_paths(request: Request) -> tuple[str, ...]:
-    return tuple(each.path for each in _offering(request.facts, request.port))
+def offered_paths(request: Request) -> tuple[str, ...]:
+    return tuple(each.path for each in offering(request.facts, request.port))
 
 
 def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
@@ -468,7 +484,7 @@ def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
     backend instead. A reload, so that the sessions in it live on.
     """
     ops: list[Op] = []
-    for each in _offering(request.facts, request.port):
+    for each in offering(request.facts, request.port):
         splices = [
             splice
             for service in each.document.services

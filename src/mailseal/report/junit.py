@@ -26,7 +26,7 @@ def escaped(words: str) -> str:
 
 
 def attributes(**values: str) -> str:
-    """Attributes of an element, each with a blank before it."""
+    """Attributes of an element."""
     return "".join(f' {name}="{escaped(value)}"' for name, value in values.items())
 
 

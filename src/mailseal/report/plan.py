@@ -117,6 +117,8 @@ def receipt(made: Receipt, style: Style = PLAIN) -> Iterator[str]:
         yield "  reason    " + harmless(made.reason)
     if made.deadline:
         yield "  until     %s, then it is undone" % made.deadline
+    for excepted in made.excepted:
+        yield "  cleartext " + harmless(str(excepted))
     for name in made.exceptions:
         yield "  stays     package %s, which this run installed, with its user" % harmless(name)
 

@@ -67,6 +67,19 @@ def listen_address(text: str) -> Optional[Tuple[str, int]]:
     return host.strip("[]") or "::", int(port)
 
 
+def forget_failure(system: System, unit: str) -> None:
+    """A unit that failed would stay in the manager's list of failures when it is gone."""
+    if state(system, unit).active == "failed":
+        system.run(["systemctl", "reset-failed", "--", unit], timeout=30)
+
+
+def last_words(system: System, unit: str) -> str:
+    """What a unit said last, by the journal, as the end of an error message."""
+    words = ["journalctl", "-u", unit, "-n", "5", "-o", "cat", "--no-pager"]
+    lines = system.run(words, timeout=10).out.decode("utf-8", "replace").strip().splitlines()
+    return ": " + " / ".join(lines) if lines else ""
+
+
 def act(system: System, unit: str, word: str) -> Completed:
     """Asks for one of WORDS (daemon-reload is for no unit) and waits until systemd has done it.
 

@@ -154,7 +154,7 @@ def template() -> WriteFile:
         ("Slice", "system.slice"),
         ("LimitNOFILE", "65536"),
         ("UMask", "0077"),
-        *_HARDENING,
+        *HARDENING,
     )
     body = systemd.compose(
         (("Unit", unit), ("Service", service), ("Install", (("WantedBy", "multi-user.target"),)))
@@ -163,7 +163,7 @@ def template() -> WriteFile:
     return WriteFile(TEMPLATE, head + body, "root", "root", 0o644)
 
 
-_HARDENING = (
+HARDENING = (
     ("NoNewPrivileges", "yes"),
     ("ProtectSystem", "strict"),
     ("ProtectHome", "yes"),
@@ -247,7 +247,7 @@ def isolated_backend(port: int, daemon: str, inside: str, proxy: str) -> Tuple[O
         ("CapabilityBoundingSet", ""),
         ("Slice", "system.slice"),
         # What both units have of their own would be shared: /tmp is the daemon's business.
-        *(each for each in _HARDENING if each[0] != "PrivateTmp"),
+        *(each for each in HARDENING if each[0] != "PrivateTmp"),
     )
     socket = backend_unit(port)
     unit = (("JoinsNamespaceOf", daemon), ("Requires", socket), ("After", socket))

@@ -19,11 +19,12 @@ from mailseal.model.change import Approval
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import Plan, PlanFile, RunState
-from mailseal.plan import AlreadySealed, Cannot, Options, Seen
+from mailseal.plan import AlreadySealed, Cannot, Given, Options, Seen
 from mailseal.plan.base import loopback, served
 from mailseal.probe.look import Question
 from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS, PORTS
+from mailseal.terminators import renewal
 from mailseal.workflow.hosts import Host
 from mailseal.workflow.logins import Asked
 
@@ -46,8 +47,8 @@ def make(host: Host, wish: Wish, asked: Asked | None = None) -> tuple[Plan, Host
     HostUnreachable, Refused.
     """
     given = wish.options.given
-    paths = [path for path in (given.certificate, given.authority) if path] if given else []
-    facts = host.facts((wish.port,), paths)
+    paths = [*_rests_on(given), given.authority] if given else []
+    facts = host.facts((wish.port,), [path for path in paths if path])
     protocol = wish.protocol or _protocol(host, facts, wish)
     options = replace(wish.options, also=(*wish.options.also, *_names(host)))
     try:
@@ -72,11 +73,12 @@ def _refuse_unfinished(host: Host, sealed: str) -> None:
 def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan:
     """Plans for the host that the facts describe; `asked` tells who logs in. Raises Cannot."""
     given = wish.options.given
-    if given and facts.file(given.certificate) is None:
-        raise Cannot(
-            "the facts do not tell of %s: take them with `mailseal facts --path %s`"
-            % (given.certificate, given.certificate)
-        )
+    for path in _rests_on(given) if given else ():
+        if facts.file(path) is None:
+            raise Cannot(
+                "the facts do not tell of %s: take them with `mailseal facts --path %s`"
+                % (path, path)
+            )
     protocol = wish.protocol or PORTS.get(wish.port, "")
     if not protocol:
         raise Cannot(
@@ -84,6 +86,11 @@ def from_facts(facts: HostFacts, wish: Wish, asked: Asked | None = None) -> Plan
         )
     seen = asked and _seen(asked, facts, wish.port, protocol, _called(wish.options))
     return plan.make(facts, wish.port, protocol, wish.options, seen)
+
+
+def _rests_on(given: Given) -> tuple[str, ...]:
+    """What the facts must tell of for a certificate that is there already."""
+    return (given.certificate, *((renewal.HOOKS,) if given.lineage else ()))
 
 
 def _seen(asked: Asked, facts: HostFacts, port: int, protocol: str, names: Sequence[str]) -> Seen:

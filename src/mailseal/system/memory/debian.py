@@ -72,6 +72,7 @@ FILES: Mapping[str, bytes] = {
     "/usr/bin/openssl": b"\x7fELF",
     "/usr/bin/python3": b"\x7fELF",
     "/bin/kill": b"\x7fELF",
+    "/bin/sh": b"\x7fELF",
 }
 DIRECTORIES = (
     *("/etc/systemd/system", "/lib/systemd/system", "/run/systemd/system", "/run/lock"),
