@@ -13,7 +13,6 @@ from lab import Lab
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     # From files: no booted host is needed.
-    "keep-a-policy": "cli/test_check.py",
     "start-from-a-report": "cli/test_imports.py",
     "scan-an-estate": "cli/test_scan_at_scale.py",
     "listen-on-the-wire": "cli/test_wire.py",

@@ -7,6 +7,6 @@ import click
 policy_option = click.option(
     "--policy",
     metavar="FILE",
-    help="When updates and reviews are due, this policy says.",
+    help="This policy says when updates and reviews are due (`report`: and what is let pass).",
 )
 """Its path: `policy: str | None`."""

@@ -65,11 +65,11 @@ def command(
     forms = {"html": statushtml.lines, "markdown": statusmarkdown.lines}
     redact = redaction(redact_users, redact_clients)
     try:
-        terms = policies.terms(policy)
+        given = None if policy is None else policies.load(policy)
         with findings.opened(store, os.environ) as there:
             for note in there.notes:
                 click.echo(f"mailseal: {harmless(note)}", err=True)
-            made = report.report(there, report.Request(**options), redact, terms=terms)
+            made = report.report(there, report.Request(**options), redact, policy=given)
         with opened(output, overwrite) as out:
             for line in forms[form](made):
                 out.line(line)

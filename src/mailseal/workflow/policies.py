@@ -56,12 +56,14 @@ def load(path: str) -> SealPolicy:
 
 
 def terms(path: str | None) -> Terms:
-    """When updates and reviews are due: as the policy of a file says, or as usual without one.
-    Raises BadInput.
-    """
-    if path is None:
+    """When updates and reviews are due, as the policy of a file says. Raises BadInput."""
+    return terms_of(None if path is None else load(path))
+
+
+def terms_of(policy: SealPolicy | None) -> Terms:
+    """The same of a policy; as usual without one."""
+    if policy is None:
         return Terms()
-    policy = load(path)
     return Terms(policy.patch_days_security, policy.patch_days_ordinary, policy.review_days)
 
 
