@@ -91,6 +91,9 @@ def expanded(settings: Mapping[str, str], value: str) -> str:
     written.
     """
     for _ in range(_DEEPEST):
+        # No switch has so many, and each may be as long as the file.
+        if value.count("$") > _DEEPEST or len(value) > 10_000:
+            break
         after = _REFERENCE.sub(
             lambda each: settings.get(each[1] or each[2] or each[3], each[0]), value
         )

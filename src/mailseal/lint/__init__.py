@@ -32,6 +32,8 @@ NO_KIND = "a template, or no kind of file that rules are for"
 """Why nothing is said of a file that nobody knows."""
 MOST_HITS = 5_000
 """Of one rule in one file. Nobody reads on from there."""
+MOST_CARRIED = 1 << 22
+"""Octets of the files in one."""
 DEEPEST = 3
 """Files in files: a Dockerfile that a task writes may write a file."""
 
@@ -146,9 +148,15 @@ def _examined(text: _Text) -> tuple[list[_Found], str, tuple[Taken, ...]]:
     found = _hits(text, document, data, template)
     if not isinstance(document, Carrier):
         return found, _unread(text, document), ()
+    unread = _unread(text, document)
+    left = MOST_CARRIED
     for carried in document.carried if text.depth < DEEPEST else ():
+        # An alias of YAML may stand for the same text a thousand times.
+        left -= len(carried.text.data)
+        if left < 0 or len(found) >= MOST_HITS:
+            return found, unread or "carries too much: the rest was not read", document.taken
         found += _inside(text, carried)
-    return found, _unread(text, document), document.taken
+    return found, unread, document.taken
 
 
 def _hits(text: _Text, document: Any, data: bytes, template: bool) -> list[_Found]:

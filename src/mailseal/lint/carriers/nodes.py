@@ -8,6 +8,7 @@ that they are written as.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class Source:
         self.text = data.removeprefix(BOM).decode()
         skipped = len(data) - len(data.removeprefix(BOM))
         self._lines = Lines(data)
+        self._traced: dict[Scalar, Traced] = {}
         self._offsets: range | array[int] = range(skipped, len(data) + 1)
         if not self.text.isascii():
             widths = (len(_octets(each)) for each in self.text)
@@ -88,10 +90,21 @@ class Source:
 
     def traced(self, scalar: Scalar) -> Traced:
         """The value of a word, each octet with its place."""
-        at = array("q")
-        for character, place in zip(scalar.text, _places(self.text, scalar), strict=True):
-            first = self._offsets[place]
-            at.extend(range(first, first + len(_octets(character))))
+        # An alias may stand for the same long text a thousand times.
+        if scalar not in self._traced:
+            self._traced[scalar] = self._trace(scalar)
+        return self._traced[scalar]
+
+    def _trace(self, scalar: Scalar) -> Traced:
+        places = _places(self.text, scalar)
+        if isinstance(self._offsets, range):
+            skipped = self._offsets.start
+            at = array("q", (place + skipped for place in places)) if skipped else places
+        else:
+            at = array("q")
+            for character, place in zip(scalar.text, places, strict=True):
+                first = self._offsets[place]
+                at.extend(range(first, first + len(_octets(character))))
         at.append(self._offsets[scalar.last])
         return Traced(_octets(scalar.text), at)
 
@@ -194,29 +207,38 @@ def _octets(text: str) -> bytes:
 # ---- the place of each character of a value ------------------------------------------------------
 
 
-def _places(text: str, scalar: Scalar) -> Iterator[int]:
+def _places(text: str, scalar: Scalar) -> array[int]:
     raw = text[scalar.first : scalar.last]
     # An anchor or a tag stands in front.
     begin = 0
     while raw[begin : begin + 1] in ("&", "!"):
-        begin += len(raw[begin:].split(None, 1)[0])
-        begin += len(raw[begin:]) - len(raw[begin:].lstrip())
+        begin = _BLANK.match(raw, _WORD.match(raw, begin).end()).end()  # type: ignore[union-attr]
     if raw[begin : begin + 1] == "|":
         return _of_lines(scalar, raw, begin)
-    return _of_words(scalar, raw, begin)
+    return array("q", _of_words(scalar, raw, begin))
 
 
-def _of_lines(scalar: Scalar, raw: str, begin: int) -> Iterator[int]:
+_WORD = re.compile(r"\S*")
+_BLANK = re.compile(r"\s*")
+
+
+def _of_lines(scalar: Scalar, raw: str, begin: int) -> array[int]:
     """Of a literal block: its lines are those of the file, further in."""
-    start = scalar.first + raw.find("\n", begin) + 1
-    lines = raw[raw.find("\n", begin) + 1 :].split("\n")
+    places = array("q")
+    head = raw.find("\n", begin) + 1
+    start = scalar.first + head
+    lines = raw[head:].split("\n")
     for number, value in enumerate(scalar.text.split("\n")):
-        written = lines[number] if number < len(lines) else ""
-        shift = max(0, len(written.rstrip("\r")) - len(value))
+        written = lines[number].rstrip("\r") if number < len(lines) else ""
         if number:
-            yield min(start - 1, scalar.last)
-        yield from (min(start + shift + at, scalar.last) for at in range(len(value)))
-        start += len(written) + 1
+            places.append(min(start - 1, scalar.last))
+        first = start + max(0, len(written) - len(value))
+        # What is not there as it is read ends with the word.
+        inside = max(0, min(len(value), scalar.last - first))
+        places.extend(range(first, first + inside))
+        places.extend([scalar.last] * (len(value) - inside))
+        start += len(lines[number]) + 1 if number < len(lines) else 1
+    return places
 
 
 def _of_words(scalar: Scalar, raw: str, begin: int) -> Iterator[int]:

@@ -7,7 +7,9 @@ could be about is not parsed.
 from __future__ import annotations
 
 import re
+from itertools import chain, islice
 
+from mailseal.configs.text import Malformed, Span
 from mailseal.lint.carriers import ansible, compose, nodes
 from mailseal.lint.carriers.base import Carried, Carrier, Taken
 
@@ -18,6 +20,9 @@ ABOUT = re.compile(
     re.IGNORECASE,
 )
 """Names and ports without which there is no fault."""
+MOST = 5_000
+"""Texts, and ports, of a file: an alias may stand for a thousand of them."""
+TOO_MANY = Malformed(Span(1, 1, 0, 0), f"more than {MOST} tasks or ports: the rest was not read")
 
 
 def read(data: bytes) -> Carrier:
@@ -25,10 +30,12 @@ def read(data: bytes) -> Carrier:
     if not ABOUT.search(data):
         return Carrier()
     tree = nodes.read(data)
-    found = [*ansible.carried(tree), *compose.carried(tree)]
+    found = list(islice(chain(ansible.carried(tree), compose.carried(tree)), MOST))
+    ports = tuple(islice(compose.ports(tree), MOST))
+    over = (TOO_MANY,) if MOST in (len(found), len(ports)) else ()
     return Carrier(
-        tuple(compose.ports(tree)),
+        ports,
         tuple(each for each in found if isinstance(each, Carried)),
         tuple(each for each in found if isinstance(each, Taken)),
-        tree.malformed,
+        (*tree.malformed, *over),
     )
