@@ -10,7 +10,9 @@ from bench.process import BenchError
 from bench.table import Table, machine
 
 BENCHES = {
+    "check": "bench.check",
     "imports": "bench.imports",
+    "lint": "bench.lint",
     "local": "bench.local",
     "logs": "bench.logs",
     "scan": "bench.scan",

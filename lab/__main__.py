@@ -26,7 +26,7 @@ def main() -> int:
     build.add_argument(
         "system",
         nargs="*",
-        default=[name for name, system in SYSTEMS.items() if system.default],
+        default=list(SYSTEMS),
         help=f"what to build, of {', '.join(SYSTEMS)} (default: %(default)s)",
     )
     commands.add_parser("prune", help="remove images of older recipes (while no lab runs)")

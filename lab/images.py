@@ -59,8 +59,6 @@ class System:
 
     suite: str
     packages: tuple[str, ...]
-    default: bool = True
-    """Whether ``python3 -m lab build`` without names builds it."""
 
 
 SYSTEMS: Mapping[str, System] = {
@@ -69,7 +67,7 @@ SYSTEMS: Mapping[str, System] = {
     # A mail host that can make a copy of itself.
     "rehearsal": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "systemd-container")),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),
-    "trixie": System("trixie", (*_MAIL_HOST, "xinetd"), default=False),
+    "trixie": System("trixie", (*_MAIL_HOST, "xinetd")),
     # The mail daemons of lab.daemons: a system each, because their packages exclude each other.
     "dovecot23": System(
         "bookworm",
@@ -86,6 +84,14 @@ SYSTEMS: Mapping[str, System] = {
     "popa3d": System("bookworm", (*_MAIL_DAEMON, "openbsd-inetd", "popa3d")),
     "postfix": System("bookworm", (*_MAIL_DAEMON, "postfix", *_SASL)),
     "exim": System("bookworm", (*_MAIL_DAEMON, "exim4-daemon-heavy")),
+    # Where the scanners and monitors of others run: on a mail host, and on a machine of their own.
+    "audited": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "openscap-scanner")),
+    "monitor": System(
+        "bookworm",
+        (*_BOOT, "openssh-client", "openssl", "python3", "openscap-scanner", "icinga2-bin")
+        # Nagios wants a program that sends mail; this one serves nothing.
+        + ("nagios4-core", "msmtp-mta"),
+    ),
     # The mail programs of lab.clients, and the peers that list logins of a capture.
     "clients": System("bookworm", (*_BOOT, *_MAIL_PROGRAMS, "dsniff", "tshark")),
 }

@@ -7,6 +7,7 @@ error. The executor that a run keeps for itself is this same file.
     facts [PORT...] [PATH...]             HostFacts out
     local [all] [PORT...]                 LocalHost out
     look                                  Question on standard input, Observation out
+    reload UNIT                           what the service manager said against it, or nothing
     apply SECONDS                         plan on standard input, Receipt out; held for SECONDS;
                                           behind a NUL a Control: approvals and policies
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
@@ -48,10 +49,10 @@ from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import rfc3339
 from mailseal.model.ops import CopyFile, TryTerminator
 from mailseal.model.plan import Plan, Proof, Receipt, RunState
-from mailseal.probe import blocking, certificate
+from mailseal.probe import blocking, canary, certificate
 from mailseal.probe.look import Observe, Question
-from mailseal.prove import prover
-from mailseal.system import account
+from mailseal.prove import Source, prover
+from mailseal.system import account, units
 from mailseal.system.base import Meta, System
 from mailseal.system.live import LiveSystem
 from mailseal.system.netns import ThrowawayNamespace
@@ -81,10 +82,10 @@ def local_tools(
     `actor`: who asks, None where nobody does.
     """
     with contextlib.ExitStack() as stack:
-        at_hand = dict(lookers) if lookers is not None else own_lookers(system, stack)
+        at_hand, sources = own_lookers(system, stack) if lookers is None else (dict(lookers), {})
         yield Tools(
             system=system,
-            prove=prover(at_hand, system.read, system),
+            prove=prover(at_hand, system.read, system, sources=sources),
             greets=greeting(at_hand.get(Vantage.SELF, blocking.observe)),
             questions=Questions(
                 facts_digest=lambda plan: digest(
@@ -128,12 +129,18 @@ def signals() -> Iterator[Shield]:
             signal.signal(each, handler)
 
 
-def own_lookers(system: System, stack: contextlib.ExitStack) -> Dict[Vantage, Observe]:
-    """The vantages of the host itself: its own address, and a throwaway namespace."""
-    return {Vantage.SELF: blocking.observe, Vantage.VETH: veth_looker(system, stack)}
+def own_lookers(
+    system: System, stack: contextlib.ExitStack
+) -> Tuple[Dict[Vantage, Observe], Dict[Vantage, Source]]:
+    """The vantages of the host itself: its own address, and a throwaway namespace; and where the
+    looks come from.
+    """
+    veth, source = veth_looker(system, stack)
+    lookers = {Vantage.SELF: blocking.observe, Vantage.VETH: veth}
+    return lookers, {Vantage.SELF: blocking.source, Vantage.VETH: source}
 
 
-def veth_looker(system: System, stack: contextlib.ExitStack) -> Observe:
+def veth_looker(system: System, stack: contextlib.ExitStack) -> Tuple[Observe, Source]:
     """A look from a throwaway network namespace of this host, made now; gone with `stack`. Where
     it cannot be made every look says so: it saw nothing.
     """
@@ -144,9 +151,12 @@ def veth_looker(system: System, stack: contextlib.ExitStack) -> Observe:
         stack.callback(system.remove, path)
     except OSError as error:
         reason = "no throwaway network namespace here: %s" % error
-        return lambda question: blind(question, reason)
+        return (lambda question: blind(question, reason)), (lambda endpoint: "")
 
-    return looker(system, namespace.exec_prefix, path)
+    def source(endpoint: Endpoint) -> str:
+        return namespace.ipv6 if ":" in endpoint.address else namespace.ipv4
+
+    return looker(system, namespace.exec_prefix, path), source
 
 
 def looker(system: System, prefix: Sequence[str], path: str) -> Observe:
@@ -262,7 +272,21 @@ def _local(system: System, words: Sequence[str]) -> int:
 
 def _look(system: System, words: Sequence[str]) -> int:
     question = codec.loads(Question, sys.stdin.buffer.read(), lenient=False)
+    if question.vantage is Vantage.REMOTE and canary.own(question.endpoint.address):
+        _say(blind(question, "the host that was to look is the mail host itself"))
+        return 0
     _say(blocking.observe(question))
+    return 0
+
+
+def reload(system: System, unit: str) -> str:
+    """Has the service manager reload a unit; what it said against it, or nothing."""
+    done = units.act(system, unit, "reload")
+    return "" if done.ok else done.words()
+
+
+def _reload(system: System, words: Sequence[str]) -> int:
+    print(reload(system, words[0]), flush=True)
     return 0
 
 
@@ -338,6 +362,7 @@ _COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
     "facts": (_facts, 0),
     "local": (_local, 0),
     "look": (_look, 0),
+    "reload": (_reload, 1),
     "apply": (_apply, 1),
     "confirm": (_confirm, 2),
     "rollback": (_rollback, 1),

@@ -70,6 +70,46 @@ def test_a_role_has_the_plan_in_the_variables_of_its_host(plan: str, tmp_path: P
     assert hashlib.sha256(payload).hexdigest() in variables.read_text()[:400]
 
 
+@pytest.mark.parametrize(
+    ("form", "words", "written"),
+    [
+        (
+            "openscap",
+            ("--ca", "CA"),
+            {"benchmark.xml": 0o644, "files-oval.xml": 0o644, "look.sh": 0o755, "ca.crt": 0o644},
+        ),
+        (
+            "inspec",
+            (),
+            dict.fromkeys(
+                ("inspec.yml", "controls/mailseal.rb", "files/claims.json", "files/look.sh"), 0o644
+            ),
+        ),
+        (
+            "nagios",
+            (),
+            dict.fromkeys(
+                (
+                    *("mailseal.cfg", "mailseal-hosts.cfg"),
+                    *("mailseal.conf", "mailseal-hosts.conf"),
+                ),
+                0o644,
+            ),
+        ),
+    ],
+)
+def test_checks_for_others_are_files_that_their_programs_can_read(
+    plan: str, tmp_path: Path, form: str, words: tuple[str, ...], written: dict[str, int]
+):
+    (tmp_path / "ca.crt").write_text(PEM)
+    told = [str(tmp_path / "ca.crt") if word == "CA" else word for word in words]
+    folder = tmp_path / "out"
+    # Of a host each, or of one host twice: the same promise is one check.
+    done = mailseal("export", plan, plan, "--to", form, *told, "-o", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert modes(folder) == written
+
+
 def test_what_exists_is_replaced_only_where_that_was_asked_for(plan: str, tmp_path: Path):
     folder = tmp_path / "book"
     folder.mkdir()
@@ -89,7 +129,11 @@ def test_what_exists_is_replaced_only_where_that_was_asked_for(plan: str, tmp_pa
     [
         (("/nothing", "--to", "shell", "-o", "OUT"), 2, "/nothing cannot be read"),
         (("PLAN", "--to", "client-pack", "-o", "OUT"), 2, "give its file with --ca"),
-        (("PLAN", "--to", "shell", "--ca", "PLAN", "-o", "OUT"), 2, "goes with --to client-pack"),
+        (
+            ("PLAN", "--to", "shell", "--ca", "PLAN", "-o", "OUT"),
+            2,
+            "goes with --to client-pack, openscap, nagios",
+        ),
         (("PLAN", "--to", "client-pack", "--ca", "PLAN", "-o", "OUT"), 2, "no certificate"),
         (("PLAN", "--to", "shell", "-o", "PLAN"), 2, "cannot be written"),
         (("PLAN", "--to", "cobol", "-o", "OUT"), 2, "cobol"),

@@ -92,7 +92,7 @@ def test_the_file(facts: str, tmp_path: Path):
         (("rollback", "--on", "mailhost"), 2, "write it as ssh://mailhost"),
         (("facts", "mailhost"), 2, "write it as ssh://mailhost"),
         (("apply", "FACTS", "--yes"), 2, "a PlanFile is wanted"),
-        (("verify", "127.0.0.1:109", "--ca", "/nothing"), 2, "give the CA's PEM file"),
+        (("verify", "127.0.0.1:109", "--ca", "/nothing"), 2, "/nothing cannot be used"),
     ],
 )
 def test_what_cannot_be_used(facts: str, words: tuple[str, ...], code: int, says: str):

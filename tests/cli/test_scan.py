@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mailseal.cli.exits import Exit
+from mailseal.cli.exits import Exit, of_form
 from mailseal.model import codec
 from mailseal.model.finding import Verdict
 from mailseal.model.look import Endpoint
@@ -371,6 +371,27 @@ def test_a_full_disk_is_said(exposed: Endpoint, to: str):
     assert b"the results cannot be written: No space left on device" in run.stderr
 
 
+# -- monitors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["ENDPOINT"], 2, b"MAILSEAL CRITICAL - 1 endpoints: 1 exposed"),
+        (["127.0.0.1:1"], 0, b"MAILSEAL OK - 1 endpoints: 0 exposed"),
+        (["no.such.invalid:109"], 3, b"MAILSEAL UNKNOWN - 1 endpoints: 0 exposed"),
+        (["--ca", "/nothing", "127.0.0.1:1"], 3, b"cannot be used"),
+    ],
+)
+def test_a_monitor_is_told_in_its_own_codes(words: list[str], code: int, says: bytes):
+    with peers.serving(peers.pop2) as endpoint:
+        asked = [word.replace("ENDPOINT", str(endpoint)) for word in words]
+        run = mailseal("scan", *PATIENCE, "--no-store", "--format", "nagios", *asked)
+    assert run.returncode == code, run.stderr
+    assert says in run.stdout + run.stderr
+    assert run.stdout.count(b"\n") == (0 if run.stderr else 1)
+
+
 # -- secrets ---------------------------------------------------------------------------------------
 
 
@@ -386,7 +407,7 @@ def test_the_password_goes_to_the_server_alone(form: str, peer: peers.Peer, by: 
             run = mailseal(
                 *options, "--password-fd", "0", str(endpoint), stdin=f"{SECRET}\r\nrest".encode()
             )
-    assert run.returncode == Exit.EXPOSED
+    assert run.returncode == of_form(form, Exit.EXPOSED)
     grade = b"proven" if peer is account else b"accepted"
     assert grade in run.stdout
     assert SECRET.encode() not in run.stdout + run.stderr

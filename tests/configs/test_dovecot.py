@@ -91,12 +91,13 @@ def test_a_value_is_changed_and_its_comment_stays(before: bytes, after: bytes):
 @pytest.mark.parametrize("data", [SAMPLE, b"", b"ssl = yes"])
 def test_a_section_is_added_at_the_end(data: bytes):
     document = dovecot.parse(data)
-    splices = dovecot.add_section(document, "protocol", "imap", (("ssl", "required"),))
+    lines = dovecot.section("protocol", "imap", (("ssl", "required"),))
+    splices = dovecot.add_lines(document, lines)
     changed = apply_splices(data, splices)
     assert changed.endswith(b"protocol imap {\n  ssl = required\n}\n")
     assert unchanged_around(splices, data, changed)
     with pytest.raises(ValueError, match="one word"):
-        dovecot.add_section(document, "protocol", "imap {", ())
+        dovecot.section("protocol", "imap {", ())
 
 
 @pytest.mark.timeout(10)

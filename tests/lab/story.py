@@ -133,14 +133,14 @@ def scene(
     return Scene(lab, net, mail, beside.client if beside else lab.client(net, "client"))
 
 
-def desk(on: Scene) -> Host:
+def desk(on: Scene, system: str = "workstation") -> Host:
     """A workstation that reaches the mail host by ssh, as root, by the name of `mailhost`."""
-    return desk_of(on.lab, on.net, on.mail)
+    return desk_of(on.lab, on.net, on.mail, system)
 
 
-def desk_of(lab: Lab, net: Network, mail: Host) -> Host:
+def desk_of(lab: Lab, net: Network, mail: Host, system: str = "workstation") -> Host:
     """The same for a mail host of any kind."""
-    host = lab.host("desk", system="workstation", network=net, binds={ROOT: "/srv/mailseal"})
+    host = lab.host("desk", system=system, network=net, binds={ROOT: "/srv/mailseal"})
     host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
     names = f"{mail.ipv4} {NAME}\n{mail.ipv6} {NAME}\n".encode()
     host.write("/etc/hosts", host.read("/etc/hosts") + names)

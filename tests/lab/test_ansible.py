@@ -26,6 +26,7 @@ from mailseal.workflow.plans import read_file
 from tests.export.programs import environment
 from tests.lab.story import (
     NAME,
+    ROOT,
     Ran,
     Scene,
     State,
@@ -44,6 +45,8 @@ from tests.lab.test_export import _CERTIFICATE, MAIL, comparable
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 TARGET = f"{NAME}:109"
+PAGE = (ROOT / "docs/howto/seal-a-fleet-with-ansible.md").read_text()
+"""Its playbooks are run here as it says."""
 GOOD = CheckConfiguration(("echo", "ssl  =   required"), ("ssl = required",))
 BAD = CheckConfiguration(("echo", "ssl = no"), ("ssl = required",))
 ODD = "[{{ 7 * 7 }}]\r\n\u00e9\u20ac\U0001f600 {% raw %} \\ ' \" old {# no end".encode()
@@ -70,6 +73,11 @@ class Fleet:
         """Runs a playbook, which must do what it says but for the hosts that are named; what it
         counted for each host, and said.
         """
+        if "--limit" not in words:
+            assert (
+                " ".join(("$ ansible-playbook -i fleet/inventory.yml fleet/" + book, *words))
+                in PAGE
+            )
         done = self._run(book, *words)
         found = {
             host: {key: int(count) for key, count in re.findall(r"(\w+)=(\d+)", line)}

@@ -91,7 +91,7 @@ def _all_die(lab: Lab, chosen: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.lab
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_killed_between_all_ops_and_at_a_sample_of_the_other_points(lab, capsys):
     _all_die(lab, "sample", capsys)
 

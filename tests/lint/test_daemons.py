@@ -1,4 +1,4 @@
-"""Where a login in cleartext begins: inetd, xinetd, systemd, Dovecot and Postfix."""
+"""Where a login in cleartext begins: super-servers, systemd and the daemons' own files."""
 
 import pytest
 
@@ -103,6 +103,105 @@ def test_services_of_postfix(more: str, count: int):
 
 
 @pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("smtpd_sasl_auth_enable = yes", 1),
+        ("smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = yes", 0),
+        ("smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no", 1),
+        ("smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = $unknown", 0),
+        ("smtpd_sasl_auth_enable = yes\nsmtpd_tls_security_level = encrypt", 0),
+        ("smtpd_tls_auth_only = no\nsmtpd_tls_security_level = encrypt", 0),
+        ("smtpd_sasl_auth_enable = no", 0),
+    ],
+)
+def test_settings_of_postfix(text: str, count: int):
+    assert len(said("/etc/postfix/main.cf", text + "\n")) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("allowplaintext: 1", 1), ("imap_allowplaintext: on", 1), ("AllowPlainText: t", 1),
+        ("allowplaintext: no", 0), ("xallowplaintext: yes", 0), ("allowplaintext: off", 0),
+    ],
+)  # fmt: skip
+def test_options_of_cyrus(text: str, count: int):
+    assert len(said("/etc/imapd.conf", text + "\n")) == count
+
+
+@pytest.mark.parametrize(
+    ("service", "count"),
+    [
+        ('cmd="imapd -p 2" listen="imap"', 1), ('cmd="imapd -p128" listen="0.0.0.0:imap"', 1),
+        ('cmd="imapd -p 1" listen="imap"', 0), ('cmd="imapd -p x" listen="imap"', 0),
+        ('cmd="imapd -p 2" listen="127.0.0.1:1143"', 0), ('cmd="imapd -p 2" listen="/run/x"', 0),
+        ('cmd="imapd -p 2" listen="[::1]:1143"', 0), ('cmd="imapd -p" listen="imap"', 0),
+        ('cmd="imapd -p ' + "9" * 5000 + '" listen="imap"', 0), ("prefork=0", 0),
+    ],
+)  # fmt: skip
+def test_services_of_cyrus(service: str, count: int):
+    assert len(said("/etc/cyrus.conf", f"SERVICES {{\n  imap {service}\n}}\n")) == count
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("IMAP_TLS_REQUIRED=0", 1), ("POP3_TLS_REQUIRED=''", 1), ("IMAP_TLS_REQUIRED=1", 0),
+        ("IMAP_TLS_REQUIRED=$X", 0), ("IMAP_TLS_REQUIRED=0\nIMAP_TLS_REQUIRED=1", 0), ("X=0", 0),
+    ],
+)  # fmt: skip
+def test_variables_of_courier(line: str, count: int):
+    assert len(said("/etc/courier/imapd-ssl", line + "\n")) == count
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "count"),
+    [
+        ("exim4.conf.localmacros", "AUTH_SERVER_ALLOW_NOTLS_PASSWORDS = false", 1),
+        ("exim4.conf.localmacros", "# AUTH_SERVER_ALLOW_NOTLS_PASSWORDS = yes", 0),
+        ("exim4.conf.template", ".ifndef AUTH_SERVER_ALLOW_NOTLS_PASSWORDS", 0),
+        ("exim4/conf.d/main/000_local", "x = y\nAUTH_SERVER_ALLOW_NOTLS_PASSWORDS=1", 1),
+        ("exim4/conf.d/auth/x", "AUTH_SERVER_ALLOW_NOTLS_PASSWORDS=1", 0),
+    ],
+)
+def test_macros_of_exim(path: str, text: str, count: int):
+    assert len(said(f"/etc/{path}", text + "\n")) == count
+
+
+@pytest.mark.parametrize(
+    ("command", "count"),
+    [
+        ("/usr/sbin/dovecot -F -o disable_plaintext_auth=no", 1),
+        ("-/usr/sbin/dovecot -oauth_allow_cleartext=yes", 1),
+        ("/usr/sbin/dovecot -F", 0),
+        ("/usr/bin/socat TCP-LISTEN:110,fork,reuseaddr TCP:192.0.2.7:110", 1),
+        ("/usr/bin/socat TCP4-L:143,bind=0.0.0.0 EXEC:x", 1),
+        ("/usr/bin/socat TCP6-LISTEN:143,bind=[::1],fork EXEC:x", 0),
+        ("/usr/bin/socat OPENSSL-LISTEN:110,fork TCP:x:110", 0),
+        ("/usr/bin/ncat -l 109 --exec /x", 1),
+        ("/usr/bin/ncat --ssl -l 109", 0),
+        ("/usr/bin/ncat -l 127.0.0.1 109", 0),
+        ("/usr/bin/ncat mail.example 109", 0),
+        ('/usr/sbin/dovecot "open', 0),
+    ],
+)
+def test_commands_of_a_service_unit(command: str, count: int):
+    assert len(said("mail.service", f"[Service]\nExecStart={command}\n")) == count
+
+
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ("", 1), ("Restart=no\n", 1), ("Restart=always\n", 0), ("Restart=always\nRestart=\n", 1),
+        ("Type=oneshot\n", 0),
+    ],
+)  # fmt: skip
+def test_a_unit_of_stunnel_starts_it_again(more: str, count: int):
+    text = f"[Service]\nExecStart=/usr/bin/stunnel4 /etc/stunnel/x.conf\n{more}"
+    assert len(said("x.service", text)) == count
+
+
+@pytest.mark.parametrize(
     ("path", "text"),
     [
         ("inetd.conf", " # indented\npop2 stream\n"),
@@ -110,6 +209,11 @@ def test_services_of_postfix(more: str, count: int):
         ("mail.socket", "[Socket\n"),
         ("dovecot.conf", "what\n"),
         ("master.cf", "smtp inet\n"),
+        ("main.cf", "hello\n"),
+        ("imapd.conf", "hello\n"),
+        ("cyrus.conf", "hello\n"),
+        ("courier/imapd-ssl", "$(x)\n"),
+        ("mail.service", "[Service\n"),
     ],
 )
 def test_what_cannot_be_read_is_not_clean(path: str, text: str):

@@ -42,8 +42,13 @@ def test_the_hook_runs_a_command_that_is_there():
     [
         "stunnel.conf", "files/stunnel-pop2.conf", "etc/stunnel/pop2.conf", "stunnel4/a/b.conf",
         "inetd.conf", "etc/xinetd.d/pop3", "xinetd.conf", "units/mail.socket", "dovecot.conf",
-        "dovecot/conf.d/10-auth.conf", "postfix/master.cf",
-        "readme.md", "my.conf", "xinetd.d/pop3.bak", "main.cf", "stunnel.conf.bak",
+        "dovecot/conf.d/10-auth.conf", "postfix/master.cf", "main.cf", "etc/imapd.conf",
+        "cyrus.conf", "courier/imapd-ssl", "exim4/exim4.conf.localmacros", "exim4/conf.d/main/00_x",
+        "units/x.service", "roles/mail/tasks/main.yml", "compose.yaml", "Dockerfile",
+        "docker/Dockerfile.mail", "mail.dockerfile", "templates/stunnel.conf.j2", "main.cf.j2",
+        "readme.md", "my.conf", "xinetd.d/pop3.bak", "stunnel.conf.bak", "courier/imapd",
+        "tmpfiles.d/stunnel.conf", "filter.d/dovecot.conf",
+        "exim4/conf.d/acl/x", "stunnel.conf.j2.orig",
     ],
 )  # fmt: skip
 def test_the_hook_is_for_the_names_that_have_a_kind(path: str):

@@ -29,6 +29,14 @@ PATHS = {
     "socket": "mail.socket",
     "dovecot": "dovecot.conf",
     "postfix": "master.cf",
+    "postfix-main": "main.cf",
+    "service": "mail.service",
+    "cyrus": "imapd.conf",
+    "cyrus-services": "cyrus.conf",
+    "courier": "courier/imapd-ssl",
+    "exim": "exim4.conf.localmacros",
+    "yaml": "compose.yaml",
+    "dockerfile": "Dockerfile",
 }
 ids = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 kinds = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
@@ -55,9 +63,16 @@ def broken(path: str, data: bytes) -> list[str]:
     return [fault.rule for fault in lint(path, data).faults]
 
 
+SHARED = {
+    "--init--", "base", "catalogue", "included", "kinds", "mail", "postfix-services", "sections",
+    "templates", "traced",
+}  # fmt: skip
+"""What the rules stand on."""
+
+
 def test_every_file_is_a_rule_and_every_id_is_its_file():
     files = {path.stem.replace("_", "-") for path in (PACKAGE / "lint").glob("*.py")}
-    assert files - {"--init--", "base", "kinds", "sections", "mail"} == set(BY_ID)
+    assert files - SHARED == set(BY_ID)
     assert [rule for rule, count in Counter(rule.id for rule in RULES).items() if count > 1] == []
 
 
@@ -221,9 +236,16 @@ def test_what_a_rule_of_stunnel_is_about_and_what_not(accept, connect, more, rul
         ("/etc/postfix/master.cf", b"", "postfix"),
         ("/etc/stunnel/x.conf", b"", "stunnel"),
         ("roles/mail/files/tls", b"[pop2]\naccept = 109\n", "stunnel"),
+        ("x", b"\xef\xbb\xbf; x\r\n\r\n {# y #}\nsetuid = mail\n[a]\nconnect = /x\n", "stunnel"),
+        ("stunnel.html", b"<?xml version='1.0'?>\n<pre>\n[pop2]\naccept = 109\n", ""),
+        ("stunnel.md", b"# stunnel\n\nWrite:\n\n    [pop2]\n    accept = 109\n", ""),
         ("/etc/my.cnf", b"[client]\nport = 1\n", ""),
         ("notes.txt", b"accept = 1", ""),
-        ("stunnel/templates/a.conf", b"[{{ name }}]\naccept = {{ port }}\n", ""),
+        ("stunnel/templates/a.conf", b"[{{ name }}]\naccept = {{ port }}\n", "stunnel"),
+        ("templates/main.cf.j2", b"", "postfix-main"),
+        ("stunnel.conf", b"[x]\n<% if x %>\n", ""),
+        ("playbook.yml", b"- hosts: <% x %>\n", "yaml"),
+        ("docker/Dockerfile.pop2", b"", "dockerfile"),
     ],
 )
 def test_kinds_by_name_and_content(path, data, kind):
@@ -257,6 +279,7 @@ def test_stunnel_does_not_start_without_the_folder_of_its_pid_file(tmp_path, cer
 STUNNEL = [rule for rule in RULES if rule.kind == "stunnel"]
 UNTRIED = {
     "stunnel-port-name": "whether it starts is up to /etc/services of the host",
+    "stunnel-compression": "whether it starts is up to how OpenSSL was built",
     "stunnel-foreground": "the process that is started ends, and its daemon would be nobody's",
 }
 """Rules whose bad file is not started here, and why."""

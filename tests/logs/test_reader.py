@@ -258,6 +258,16 @@ def test_a_starttls_of_cyrus_counts_for_one_login_that_failed():
     }  # fmt: skip
 
 
+def test_stunnel_in_the_foreground_has_a_moment_of_its_own_inside_the_journal_s_line():
+    line = b"2026-01-31T12:00:00+00:00 mail stunnel4[3]: 2026.01.31 12:00:00 LOG%d[1]: %s\n"
+    begins = b"Service [pop2-1] accepted connection from 192.0.2.9:4000"
+    (failure,) = failures(
+        line % (5, begins) + line % (3, b"SSL_accept: error:0A000102:SSL::unsupported protocol")
+    )
+    assert (failure.client, failure.protocol) == ("192.0.2.9", "pop2")
+    assert failure.reason == "too old a version of TLS"
+
+
 # -- behind stunnel --------------------------------------------------------------------------------
 
 POP2 = b"ipop2d[7]: Login user=alice host=localhost [127.0.0.1]"

@@ -7,6 +7,7 @@ import pytest
 from mailseal.configs import stunnel
 from mailseal.facts.gather import gather
 from mailseal.model import codec, ops
+from mailseal.model.excepted import Excepted
 from mailseal.model.host import FileFact, HostFacts
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import ClaimKind, Plan
@@ -126,6 +127,18 @@ def test_another_backend_is_not_mixed_up(stage: str, content: bytes):
         plan(replace(OFFER, stage=stage), standing(content))
 
 
+def test_cleartext_and_tls_to_one_place_are_two_ways():
+    inside = replace(INSIDE, places=(PLACE,))
+    there = next(
+        op.content
+        for op in plan(replace(OFFER, backend=inside)).ops
+        if isinstance(op, ops.WriteFile) and op.path.endswith(".conf")
+    )
+    assert plan(replace(ENFORCE, backend=inside), standing(there)).ops == ()
+    with pytest.raises(Cannot, match="by another way"):
+        plan(ENFORCE, standing(there))
+
+
 def test_a_port_of_somebody_else_stays_his():
     of = facts()
     other = listener("0.0.0.0", 110, process="dovecot", unit="dovecot.service")
@@ -162,5 +175,8 @@ def test_smtp_and_a_strategy_without_its_backend_are_refused():
         plan(replace(OFFER, backend=None))
     with pytest.raises(Cannot, match="go together"):
         plan(replace(OFFER, strategy="wrap"))
+    stay = Excepted("10.1.2.0/24", "2034-03-31", "postmaster", "old scanners")
+    with pytest.raises(Cannot, match="excepts nobody"):
+        plan(replace(ENFORCE, excepted=(stay,)))
     with pytest.raises(Cannot, match="not run by systemd"):
         plan(OFFER, replace(facts(), init="other"))

@@ -156,3 +156,26 @@ def test_the_offer_cuts_nobody_off():
     options = Options(strategy="wrap", stage="offer", name="mail.example")
     made = make(facts("inetd"), 109, "pop2", options, Seen(SINCE, (login(),), quiet=SINCE))
     assert made.stage == "offer"
+
+
+def test_who_comes_from_an_excepted_network_is_still_served():
+    seen = Seen(SINCE, (login("alice", client="10.1.2.3"), login("bob", client="192.0.2.7")), True)
+    told = lines(seen, False, ["10.1.2.0/24"], True)
+    assert told[0] == f"1 user logged in without TLS here since {DAY}:"
+    assert told[1].startswith("  bob: ")
+    assert told[2] == "Still served without TLS, from excepted networks: 1 user"
+    assert told[3].startswith("  alice: ")
+    assert told[4] == (
+        "To let them stay for a while: --except 192.0.2.0/24 --until DAY --owner NAME --reason TEXT"
+    )
+    told = lines(seen, False, ["10.1.2.0/24", "192.0.2.0/24"], True)
+    assert told[0].startswith("Nobody else was seen to log in without TLS here")
+    assert not any("--except" in line for line in told)
+    quiet = Seen(SINCE, seen.logins, True, quiet=SINCE)
+    assert "bob" in noise(quiet, False, ["10.1.2.0/24"])
+    assert noise(quiet, False, ["10.1.2.0/24", "192.0.2.0/24"]) == ""
+
+
+def test_a_client_that_is_hidden_suggests_no_network():
+    seen = Seen(SINCE, (login("alice", client="client-1"), login("eve", client="")), True)
+    assert not any("--except" in line for line in lines(seen, suggest=True))

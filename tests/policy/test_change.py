@@ -65,7 +65,7 @@ def test_an_empty_file_asks_for_one_approval_by_somebody_else():
         ("expires-hours = inf", "expires-hours: hours from 0"),
         ('zone = "Europe/Nowhere"', "zone: a time zone as Europe/Berlin is wanted"),
         ('zone = "../../etc/passwd"', "zone: a time zone"),
-        ("window = []", "window: an empty list would let nobody in"),
+        ("window = []", "window: an empty list is no time at all"),
         ("window = 3", r"under a line \[\[window\]\]"),
         ('[[window]]\nfrom = "22:00"', "window 1, to is missing"),
         ('[[window]]\nfrom = "22:00"\nto = "22:00"', "00:00 to 24:00"),

@@ -17,7 +17,8 @@ from tests.project.tree import PACKAGE, dotted, modules
 NETWORK = {"socket", "ssl", "select", "selectors", "asyncio", "socketserver", "http"}
 PROCESS = {"subprocess", "pty", "multiprocessing", "ctypes"}
 DOORS = (
-    (NETWORK | {"urllib.request"}, {"probe", "system", "capture", "demo"}),
+    # Looks go through `probe` alone; `watch` sends notices and answers who asks for metrics.
+    (NETWORK | {"urllib.request"}, {"probe", "system", "capture", "watch", "demo"}),
     # The demo brings a machine of its own, whose init it is.
     (PROCESS, {"system", "demo"}),
 )
@@ -79,6 +80,7 @@ def test_everybody_uses_the_doors(path: Path):
         ("workflow", "def f():\n    from subprocess import run"),
         ("probe", "import subprocess"),
         ("apply", "import urllib.request"),
+        ("watch", "import subprocess"),
         ("rules", "from pathlib import Path"),
         ("assess", "open('x')"),
         ("protocols", "import time"),
@@ -96,6 +98,7 @@ def test_what_is_refused(room: str, source: str):
     [
         ("probe", "import socket, ssl, time"),
         ("system", "import subprocess"),
+        ("watch", "import http.client"),
         ("plan", "from pathlib import PurePosixPath"),
         ("model", "from datetime import datetime, timezone"),
         ("report", "from urllib.parse import quote"),

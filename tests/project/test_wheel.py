@@ -1,5 +1,5 @@
-"""What is installed is whole: pages of the rules and the role for Ansible are data, and they
-travel with the program.
+"""What is installed is whole: pages of the rules, the role for Ansible, what exports for scanners
+share and units are data, and they travel with the program.
 """
 
 import subprocess
@@ -9,11 +9,12 @@ from pathlib import Path
 
 from mailseal import lint
 from mailseal.rules import RULES
-from mailseal.workflow.export import role
+from mailseal.watch.units import NAMES
+from mailseal.workflow.export import KIT, kit, role
 from tests.project.tree import ROOT
 
 
-def test_a_wheel_has_the_pages_of_the_rules_and_the_role(tmp_path: Path):
+def test_a_wheel_has_the_pages_of_the_rules_the_role_and_the_units(tmp_path: Path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
     (wheel,) = tmp_path.glob("*.whl")
@@ -29,3 +30,7 @@ def test_a_wheel_has_the_pages_of_the_rules_and_the_role(tmp_path: Path):
         for each in role():
             name = each.name.replace("roles/mailseal/", "mailseal/export/role/")
             assert packed.read(name) == each.content
+        for file, content in kit().items():
+            assert packed.read(f"mailseal/export/{KIT}/{file}") == content
+        for unit in (*NAMES, "common"):
+            packed.read(f"mailseal/watch/units/{unit}")

@@ -2,8 +2,18 @@
 
 import pytest
 
-from mailseal.model.look import Observation, Outcome, Reach, StartTls, Upgrade, Vantage
-from mailseal.model.plan import ClaimKind, Result
+from mailseal.model.look import (
+    Endpoint,
+    Errand,
+    Observation,
+    Outcome,
+    Reach,
+    StartTls,
+    Upgrade,
+    Vantage,
+)
+from mailseal.model.plan import Claim, ClaimKind, Result
+from mailseal.probe.transport import EOF
 from mailseal.prove import prover
 from mailseal.system.memory import MemorySystem
 from tests.plan.hosts import inetd
@@ -123,6 +133,15 @@ def test_of_a_certificate_that_was_there_it_counts_that_it_is_the_same(seen, cer
     assert proof.result is result
 
 
+@pytest.mark.parametrize(("port", "result"), [(25, PASS), (587, FAIL)])
+def test_where_mail_is_handed_over_nobody_needs_a_login(port: int, result: Result):
+    tried = Errand("dummy-login", Outcome.REFUSED, ("AUTH is not available",))
+    seen = look(tls=looks.tls(), protocol="smtp", errands=(tried,))
+    wanted = Claim(ClaimKind.LOGIN_REJECTED, Endpoint("192.0.2.10", port), Vantage.REMOTE, {})
+    (proof,) = prover({Vantage.REMOTE: Looker(seen)}, read, None, lambda: 0.0)([wanted])
+    assert proof.result is result
+
+
 @pytest.mark.parametrize(
     ("listening", "result"), [("0.0.0.0:109", PASS), ("0.0.0.0:109 [::]:25", FAIL)]
 )
@@ -131,3 +150,35 @@ def test_the_services_beside_it_still_listen(listening: str, result: Result):
     (proof,) = prover({}, read, inetd(), lambda: 0.0)([wanted])
     assert proof.result is result
     assert ("[::]:25" in proof.evidence[0]) is (result is FAIL)
+
+
+NETWORKS = "192.0.2.0/28 2001:db8::/32"
+INSIDE, OUTSIDE = "192.0.2.7", "192.0.2.77"
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "source", "result"),
+    [
+        (REFUSED, SEALED, OUTSIDE, PASS),
+        (REFUSED, CLEARTEXT, OUTSIDE, FAIL),
+        (REFUSED, CLEARTEXT, INSIDE, UNKNOWN),
+        (REFUSED, SEALED, INSIDE, UNKNOWN),
+        (REFUSED, CLEARTEXT, "", UNKNOWN),
+        (REFUSED, look(gaps=("clear: " + EOF.reason,)), OUTSIDE, PASS),
+        (REFUSED, SILENT, OUTSIDE, UNKNOWN),
+        (SERVED, CLEARTEXT, INSIDE, PASS),
+        (SERVED, SEALED, INSIDE, FAIL),
+        (SERVED, SEALED, OUTSIDE, UNKNOWN),
+        (SERVED, CLEARTEXT, "", UNKNOWN),
+    ],
+)
+def test_of_excepted_networks_a_look_tells_what_its_own_address_can(kind, seen, source, result):
+    prove = prover(
+        {Vantage.REMOTE: Looker(seen)},
+        read,
+        None,
+        lambda: 0.0,
+        sources={Vantage.REMOTE: lambda endpoint: source},
+    )
+    (proof,) = prove([claim(kind, networks=NETWORKS, name="mail.example")])
+    assert proof.result is result, proof.evidence

@@ -19,6 +19,7 @@ from mailseal.model.known import (
 )
 from mailseal.model.login import JudgedLogin, Meaning
 from mailseal.model.look import Endpoint
+from mailseal.model.policy import Exemption
 from mailseal.report.assets import Ranked
 from mailseal.report.logins import Logins
 from mailseal.report.result import Reference
@@ -105,6 +106,7 @@ def status(text: str = "x", **changes) -> Status:
             Reference(rule.id, rule.cvss, rule.cwe, rule.standards, rule.scanners, rule.page),
         ),
         hidden=("Users stand under pseudonyms.",),
+        exceptions=(Exemption((text,), text, (text,), (text,), GONE[:10], text, text),),
         changes=ChangeHistory((line,), (text,), text),
     )
     return replace(made, **changes)

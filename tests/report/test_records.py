@@ -32,11 +32,15 @@ from mailseal.model.local import (
     Source,
 )
 from mailseal.model.login import JudgedLogin, Login, TlsFailure
-from mailseal.model.look import Attempt, Endpoint, Observation, StartTls, TlsFacts
+from mailseal.model.look import Attempt, Endpoint, Errand, Observation, StartTls, TlsFacts
 from mailseal.model.plan import Claim, Plan, PlanFile, Proof, Receipt
+from mailseal.model.policy import Deviation, Exemption
 from mailseal.model.reported import Reported
+from mailseal.model.verification import NotAsked, Verification
+from mailseal.model.watching import Notice
 from mailseal.report import records
 from mailseal.report.assets import Assets
+from mailseal.report.check import Check
 from mailseal.report.local import Local
 from mailseal.report.logins import Logins
 from mailseal.report.result import Origin, Reference, Scan, ScanResult
@@ -46,14 +50,15 @@ from tests.report.make import mixed, result, written
 PAGE = (ROOT / "docs/reference/records.md").read_text()
 DOCUMENTED = (
     Scan, ScanResult, Origin, Endpoint, Assessment, Finding, Reference, Observation, StartTls,
-    Attempt, TlsFacts, Reported,
+    Attempt, TlsFacts, Errand, Reported,
     Local, LocalHost, LocalListener, Holder, Program, Source, Software, Package,
     Assets, Asset, Product, Support, PendingUpdate, Review,
     KnownFindings, KnownFinding, FindingHistory, Appearance, VerdictPeriod, LookPeriod,
     ReportPeriod, KnownLogin, Logins, JudgedLogin, Login, TlsFailure,
     HostFacts, FileFact, Listener, UnitFact, AddressFact, PlanFile, Approval, Actor, Plan, Claim,
     Proof, Receipt, ChangeLine,
-    LintReport, Linted, Fault, LintReference,
+    LintReport, Linted, Fault, LintReference, Verification, NotAsked,
+    Notice, Check, Deviation, Exemption,
 )  # fmt: skip
 
 

@@ -117,6 +117,7 @@ def test_both_forms_have_every_part(form):
     for words in (
         "1 endpoint takes passwords in cleartext",
         "Open now", "Could not tell", "Who still logs in in cleartext", "Fixed since 2026-01-14",
+        "Exceptions", "(over)",
         "Change record", "Rules and standards", "RFC 8314", "CWE-319", "Before", "After",
         "Made 2026-01-24 12:00 UTC by mailseal 0.1.0", "Users stand under pseudonyms.",
         "1 appeared and 1 were fixed", "3 more findings not listed here", "4 high, 1 low",
@@ -125,9 +126,20 @@ def test_both_forms_have_every_part(form):
 
 
 def test_what_is_not_known_is_left_out():
-    page = html(status(changes=None, intervals=(), references=()))
-    for words in ("Change record", "Progress", "Rules and standards", '<svg viewBox="0 0 1000'):
+    page = html(status(changes=None, exceptions=None, intervals=(), references=()))
+    for words in (
+        "Exceptions",
+        "Change record",
+        "Progress",
+        "Rules and standards",
+        '<svg viewBox="0 0 1000',
+    ):
         assert words not in page
+
+
+@pytest.mark.parametrize("form", [html, markdown])
+def test_a_policy_without_exceptions_is_told_as_that(form):
+    assert "The policy lets nothing pass." in form(status(exceptions=()))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ import pytest
 
 from mailseal import starters
 from mailseal.configs import systemd
+from mailseal.configs import xinetd as xinetd_config
+from mailseal.configs.text import apply_splices
 from mailseal.facts.gather import gather
+from mailseal.model.excepted import Excepted
 from mailseal.model.host import HostFacts, Server
 from mailseal.model.ops import EditFile, MakeDirectory, WriteFile
-from mailseal.starters.base import Start
+from mailseal.starters.base import Admission, Start
+from mailseal.system.memory import MemorySystem
 from tests.plan import hosts
-from tests.plan.hosts import INETD, UNIT, XINETD, facts
+from tests.plan.hosts import INETD, UNIT, XINETD, facts, inetd, xinetd
 
 
 def found(starter: str, config: bytes) -> Start:
@@ -238,3 +242,55 @@ def test_the_name_by_which_access_rules_know_the_service(
     start = starters.find(gather(system), 109)
     assert start is not None
     assert start.guarded == name
+
+
+def admitted(system: MemorySystem) -> Admission:
+    start = starters.find(gather(system), 109)
+    assert start is not None
+    assert start.admission is not None
+    return start.admission
+
+
+def test_xinetd_lets_networks_in_by_a_block_of_our_own():
+    conf = XINETD.replace(b"\tonly_from = 192.0.2.0/24\n", b"")
+    system = xinetd(conf)
+    admission = admitted(system)
+    assert admission.problems == ()
+    network = Excepted("2001:db8::7/128", "2027-03-31", "alice", "scanners")
+    text = admission.door.listing([network]).decode()
+    block = xinetd_config.parse(text.encode()).services[0]
+    values = xinetd_config.effective(block, None)
+    assert values["only_from"] == ("127.0.0.0/8", "::1", "2001:db8::7")
+    assert values["server"] == ("/usr/sbin/ipop2d",)
+    system.put("/etc/xinetd.d/pop2", conf.replace(b"disable = no", b"disable = yes"))
+    system.put(admission.door.path, text.encode())
+    again = admitted(system)
+    assert again.edit == ()
+    assert again.door == admission.door
+
+
+def test_what_keeps_a_super_server_from_a_list_of_networks():
+    asked = admitted(xinetd()).problems
+    assert any("only_from says already" in each for each in asked)
+    problems = admitted(inetd()).problems
+    assert any("does not ask hosts_access(5)" in each for each in problems)
+
+
+def test_inetd_lets_networks_in_by_hosts_allow():
+    conf = INETD.replace(b"/usr/sbin/ipop2d\tipop2d", b"/usr/sbin/tcpd\t/usr/sbin/ipop2d")
+    system = inetd(conf)
+    system.put("/etc/hosts.allow", b"# rules\n")
+    admission = admitted(system)
+    assert admission.problems == ()
+    (change,) = admission.edit
+    assert isinstance(change, EditFile)
+    changed = apply_splices(b"# rules\n", change.splices)
+    assert changed.splitlines()[1:3] == [
+        b"ipop2d: 127.0.0.0/255.0.0.0 [::1]/128 /etc/hosts.mailseal-109",
+        b"ipop2d: ALL: DENY",
+    ]
+    system.put("/etc/hosts.allow", changed)
+    assert admitted(system).edit == ()
+    system.put("/etc/hosts.allow", b"ipop2d: .example\n")
+    problems = admitted(system).problems
+    assert any("have rules already" in each for each in problems)

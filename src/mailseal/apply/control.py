@@ -109,7 +109,7 @@ def _closed(policy: ChangePolicy, now: float) -> List[str]:
     except ValueError as error:
         return ["%s on this host: install tzdata." % error]
     local = datetime.datetime.fromtimestamp(now, zone)
-    if any(_open(window, local) for window in policy.windows):
+    if any(window.holds(local) for window in policy.windows):
         return []
     clock = "%s %s" % (DAYS[local.weekday()], local.strftime("%H:%M"))
     times = "; ".join(map(wording, policy.windows))
@@ -126,14 +126,6 @@ def zone_of(name: str) -> datetime.tzinfo:
     # A directory of the database is read as a file, and a path is no key.
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("the time zone %r is not known" % name) from None
-
-
-def _open(window: Window, local: datetime.datetime) -> bool:
-    minute, today = 60 * local.hour + local.minute, local.weekday()
-    if window.start < window.end:
-        return today in window.days and window.start <= minute < window.end
-    evening = today in window.days and minute >= window.start
-    return evening or ((today - 1) % 7 in window.days and minute < window.end)
 
 
 def wording(window: Window) -> str:

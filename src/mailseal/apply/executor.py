@@ -218,6 +218,7 @@ class _Forward:
             deadline=None,
             started=moment,
             ended=moment,
+            excepted=self.plan.excepted,
             declared=self.plan.declared,
         )
 

@@ -113,7 +113,7 @@ def _write_file(context: Context, op: ops.WriteFile) -> str:
 
 
 def _remove_written(context: Context, op: ops.WriteFile, undo: Undo) -> str:
-    return _remove_if(context, op.path, sha256(op.content))
+    return _remove_if(context, op.path, sha256(op.content), *op.later)
 
 
 def _copy_before(context: Context, op: ops.CopyFile, index: int) -> Undo:
@@ -237,7 +237,7 @@ def _restore_file(context: Context, op: ops.EditFile, undo: Undo) -> str:
     if sha256(data) != op.before:
         raise UndoRefused("the backup %s is damaged" % undo["backup"])
     otherwise = "the bytes before are in " + undo["backup"]
-    kept = "" if found == op.after else _keep_aside(context, op.path, otherwise)
+    kept = "" if found in (op.after, *op.later) else _keep_aside(context, op.path, otherwise)
     context.system.write(op.path, data, _meta_from(undo["meta"]))
     return "restored %s%s" % (op.path, kept)
 

@@ -63,6 +63,7 @@ def told_by(system: System, directory: str, journal: Journal) -> Receipt:
         deadline=rfc3339(held["deadline"]) if held and state is RunState.HELD else None,
         started=rfc3339(begin.get("at", 0.0)),
         ended=rfc3339(last.get("at", 0.0)),
+        excepted=plan.excepted,
     )
 
 

@@ -11,6 +11,7 @@ import click
 from mailseal import __version__
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.output import ReaderGone, opened, output_options
+from mailseal.cli.policyoption import policy_option
 from mailseal.cli.redactoption import redaction, redaction_options
 from mailseal.cli.storeoption import store_option
 from mailseal.model.finding import Severity
@@ -62,6 +63,7 @@ says that an update is overdue or that nobody mends a product any more, 3 that i
 @click.option("--logins", is_flag=True, help="Who logs in, in place of findings.")
 @click.option("--assets", is_flag=True, help="Software and updates, in place of findings.")
 @click.option("--reviewed", is_flag=True, help="Note that the endpoint of ID was looked over.")
+@policy_option
 @redaction_options
 @store_option
 @output_options("text", "json", "ndjson")
@@ -75,6 +77,7 @@ def command(
     logins: bool,
     assets: bool,
     reviewed: bool,
+    policy: str | None,
     redact_users: bool,
     redact_clients: bool,
     **options: Any,
@@ -86,7 +89,7 @@ def command(
     from mailseal.report.known import WRITERS, Run, Sum
     from mailseal.report.known import history as shown
     from mailseal.report.logins import FORMS
-    from mailseal.workflow import BadInput, findings
+    from mailseal.workflow import BadInput, findings, policies
 
     request = findings.Request(severity=Severity(severity), **options)
     redact = redaction(redact_users, redact_clients)
@@ -99,6 +102,7 @@ def command(
         raise Stop(Exit.USAGE, "--reviewed is of one finding: name its id")
     live = output is None and sys.stdout.isatty()
     try:
+        terms = policies.terms(policy)
         with findings.opened(store, os.environ) as there:
             for note in there.notes:
                 click.echo(f"mailseal: {harmless(note)}", err=True)
@@ -106,7 +110,7 @@ def command(
                 findings.review(there, finding or "")
             total: Sum | AssetSum
             if assets:
-                total, software = findings.assets(there, request)
+                total, software = findings.assets(there, request, terms)
                 with opened(output, overwrite) as out:
                     for line in assetlist.FORMS[form](software, total, out.style):
                         out.line(line)
@@ -123,7 +127,7 @@ def command(
                         writer.add(known)
                     writer.end(total)
             else:
-                history, total = findings.shown(there, finding)
+                history, total = findings.shown(there, finding, terms)
                 with opened(output, overwrite) as out:
                     hidden = redact.history(history)
                     text = shown(hidden, out.style)

@@ -108,6 +108,21 @@ _PLAN_OPTIONS = (
         show_default=True,
         help="TLS beside cleartext on another port, or instead of it.",
     ),
+    click.option(
+        "--except",
+        "networks",
+        multiple=True,
+        metavar="NETWORK",
+        help="Clients of this network may go on in cleartext: 10.1.2.0/24. May be repeated.",
+    ),
+    click.option(
+        "--until",
+        multiple=True,
+        metavar="DAY",
+        help="Last day of an exception, which ends then by itself. Once for all, or once for each.",
+    ),
+    click.option("--owner", multiple=True, metavar="NAME", help="Who answers for it; as --until."),
+    click.option("--reason", multiple=True, metavar="TEXT", help="Why it is; as --until."),
     click.option("--name", metavar="NAME", default="", help="Host name for the certificate."),
     click.option("--cert", metavar="FILE", default="", help="Certificate with chain, on the host."),
     click.option("--key", metavar="FILE", default="", help="Its key, on the host."),
@@ -151,16 +166,16 @@ _PLAN_OPTIONS = (
 )
 
 
-def _far(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+def far(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Another host is never named in a way that could mean this one."""
     if value is not None and not value.startswith("ssh://"):
         raise click.BadParameter("write it as ssh://%s" % value)
     return value
 
 
-far_argument = click.argument("target", required=False, metavar="[ssh://HOST]", callback=_far)
+far_argument = click.argument("target", required=False, metavar="[ssh://HOST]", callback=far)
 far_option = click.option(
-    "--on", "target", metavar="ssh://HOST", callback=_far, help="Another host than this one."
+    "--on", "target", metavar="ssh://HOST", callback=far, help="Another host than this one."
 )
 
 
@@ -169,6 +184,7 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
     Raises Stop, BadInput.
     """
     from mailseal.plan import Given, Options
+    from mailseal.workflow.excepted import excepted
     from mailseal.workflow.gateway import backend
     from mailseal.workflow.plans import Wish
 
@@ -186,6 +202,10 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
             raise Stop(Exit.USAGE, str(error)) from None
     elif options["ca"]:
         raise Stop(Exit.USAGE, "--ca says who signed --cert or --certbot: give that too")
+    words = (options[each] for each in ("networks", "until", "owner", "reason"))
+    exceptions = excepted(*words)
+    if exceptions and options["stage"] != "enforce":
+        raise Stop(Exit.USAGE, "--except is for stage enforce: stage offer cuts nobody off")
     return Wish(
         port,
         Options(
@@ -194,6 +214,7 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
             name=options["name"] or name,
             given=given,
             tls_port=options["tls_port"] or 0,
+            excepted=exceptions,
             backend=backend(
                 options["backend"],
                 options["backend_tls"],

@@ -88,6 +88,7 @@ nothing is but something is undecided, 2 that a file could not be read to its en
 )
 @recording_options
 @output_options(*FORMS)
+@exits.for_readers
 def command(
     form: str,
     output: str | None,

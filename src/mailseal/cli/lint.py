@@ -21,10 +21,13 @@ Examples:
   mailseal lint --fix stunnel.conf                 make the safe fixes; shows them and asks
   mailseal lint --format sarif -o lint.sarif .     for code scanning
 
-Reads stunnel.conf, inetd.conf, the files of xinetd.d, systemd socket units, dovecot.conf and
-Postfix's master.cf; docs/lint has a page for each rule. What kind a file is, its name says, or its
-content. In folders, files of no known kind are passed over, and links are not followed. Exit code
-1: faults; 3: no faults, but a file that could not be read or understood; 0: neither.
+Reads stunnel.conf and what it includes, inetd.conf, the files of xinetd.d, systemd sockets and
+services, dovecot.conf, Postfix's main.cf and master.cf, imapd.conf and cyrus.conf, Courier's
+imapd-ssl and pop3d-ssl, Exim's main section; and the same in tasks of Ansible, compose files and
+Dockerfiles, and as templates of Jinja. docs/lint has a page for each rule. What kind a file is, its
+name says, or its content. In folders, files of no known kind are passed over, and links are not
+followed. Exit code 1: faults; 3: no faults, but a file that could not be read or understood; 0:
+neither.
 """,
 )
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)

@@ -12,6 +12,7 @@ from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.hostcommon import far_argument, host_errors, host_of
 from mailseal.cli.output import Output, ReaderGone, opened, output_options
+from mailseal.cli.policyoption import policy_option
 from mailseal.cli.storeoption import recording_options
 from mailseal.report import records, text
 from mailseal.report.local import Local
@@ -77,6 +78,7 @@ found; with --look it is that of a scan.
     help="Patience of --look for each answer.",
 )
 @click.option("--site", default="default", show_default=True, help="Name of the network.")
+@policy_option
 @recording_options
 @output_options("text", "json", "ndjson")
 def command(
@@ -86,6 +88,7 @@ def command(
     look: bool,
     timeout: float,
     site: str,
+    policy: str | None,
     store: str | None,
     no_store: bool,
     form: str,
@@ -99,17 +102,18 @@ def command(
     as configured, not listening.
     """
     from mailseal.report.result import ScanResult, Tally
-    from mailseal.workflow import BadInput
+    from mailseal.workflow import BadInput, policies
     from mailseal.workflow.assets import keeping, of_host
     from mailseal.workflow.local import local, look_at, not_far
 
     try:
+        terms = policies.terms(policy)
         if look:
             not_far(target)
         with keeping(not no_store, store, os.environ) as kept:
             with host_errors(), host_of(target) as host:
                 found = local(host, ports, every)
-            software, failed = of_host(found, kept, site)
+            software, failed = of_host(found, kept, site, terms)
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None
     if failed:

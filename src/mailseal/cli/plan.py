@@ -32,6 +32,8 @@ Examples:
   mailseal plan --stage offer ssh://mailhost       TLS beside cleartext, nobody is cut off
   mailseal plan --strategy retire ssh://mailhost   turn the service off
   sudo mailseal plan 192.0.2.10:587 --strategy native  the daemon enforces TLS itself
+  sudo mailseal plan mail.example:143 --except 10.1.2.0/24 --until 2034-03-31 \\
+      --owner NAME --reason TEXT                   for everyone else, until that day is over
 
 Without root the plan is a draft that names what it could not read; `apply` refuses drafts. Its
 first lines name who would be cut off: who was seen to log in, by the commands `wire` and `logs`.

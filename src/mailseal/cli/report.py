@@ -9,6 +9,7 @@ import click
 
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.output import ReaderGone, opened, output_options
+from mailseal.cli.policyoption import policy_option
 from mailseal.cli.redactoption import redaction, redaction_options
 from mailseal.cli.storeoption import store_option
 from mailseal.report.style import harmless
@@ -43,11 +44,13 @@ whatever it says; 2 that there is no store, or an input cannot be used.
     metavar="FILE",
     help="The record of changes too, as `receipts --format ndjson` gives it; - is stdin.",
 )
+@policy_option
 @redaction_options
 @store_option
 @output_options("html", "markdown")
 def command(
     store: str | None,
+    policy: str | None,
     form: str,
     output: str | None,
     overwrite: bool,
@@ -57,15 +60,16 @@ def command(
 ) -> Exit:
     """How it stands: exposed, fixed, undecided, who uses cleartext."""
     from mailseal.report import statushtml, statusmarkdown
-    from mailseal.workflow import BadInput, findings, report
+    from mailseal.workflow import BadInput, findings, policies, report
 
     forms = {"html": statushtml.lines, "markdown": statusmarkdown.lines}
     redact = redaction(redact_users, redact_clients)
     try:
+        given = None if policy is None else policies.load(policy)
         with findings.opened(store, os.environ) as there:
             for note in there.notes:
                 click.echo(f"mailseal: {harmless(note)}", err=True)
-            made = report.report(there, report.Request(**options), redact)
+            made = report.report(there, report.Request(**options), redact, policy=given)
         with opened(output, overwrite) as out:
             for line in forms[form](made):
                 out.line(line)

@@ -56,7 +56,8 @@ Examples:
   mailseal scan --ca ca.pem --name mail.example '[2001:db8::7]:109'
 
 The look sends no password and no name of a user, unless --prove or --user asks for it. Exit code 1
-says that something is exposed, 3 that nothing is but something is undecided, 0 that all is clear.
+says that something is exposed, 3 that nothing is but something is undecided, 0 that all is clear;
+with --format nagios the codes are those of monitoring plugins: 0, 2 (exposed), 3 (could not tell).
 """,
 )
 @click.argument("targets", nargs=-1, metavar="TARGET...")
@@ -199,6 +200,7 @@ says that something is exposed, 3 that nothing is but something is undecided, 0 
 )
 @recording_options
 @output_options(*FORMS)
+@exits.for_readers
 def command(
     form: str,
     output: str | None,

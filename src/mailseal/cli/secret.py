@@ -23,7 +23,7 @@ def password(user: str, descriptor: int | None) -> str:
     variable, else asked for. Raises Stop. Octets that are no UTF-8 are kept as such.
     """
     if descriptor is not None:
-        return _first_line(descriptor)
+        return _first_line(descriptor, f"--password-fd {descriptor}")
     if VARIABLE in os.environ:
         return os.environ[VARIABLE]
     if sys.stdin is None or not sys.stdin.isatty():
@@ -33,7 +33,21 @@ def password(user: str, descriptor: int | None) -> str:
     return answer
 
 
-def _first_line(descriptor: int) -> str:
+def password_file(path: str) -> str:
+    """The password in the first line of a file; `-` is stdin. Raises Stop."""
+    if path == "-":
+        return _first_line(0, "standard input")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return _first_line(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _first_line(descriptor: int, source: str) -> str:
     read = b""
     try:
         while b"\n" not in read and len(read) <= LIMIT:
@@ -42,10 +56,10 @@ def _first_line(descriptor: int) -> str:
                 break
             read += data
     except OSError as error:
-        words = f"--password-fd {descriptor} cannot be read: {error.strerror}"
+        words = f"{source} cannot be read: {error.strerror}"
         raise Stop(Exit.USAGE, words) from None
     line = read.partition(b"\n")[0].removesuffix(b"\r")
     if not line or len(line) > LIMIT:
-        words = f"--password-fd {descriptor} holds no password in its first line"
+        words = f"{source} holds no password in its first line"
         raise Stop(Exit.USAGE, words)
     return line.decode("utf-8", "surrogateescape")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Iterator, List, Tuple, Union
+from typing import Iterator, List, Sequence, Tuple, Union
 
 from mailseal.configs import text
 from mailseal.configs.text import Malformed, Span, Splice, Trivia, Word
@@ -152,18 +152,26 @@ def set_value(document: Document, setting: Setting, value: str) -> Tuple[Splice,
     return (splice,) if splice.old != splice.new else ()
 
 
-def add_section(
-    document: Document, kind: str, name: str, settings: Tuple[Tuple[str, str], ...]
-) -> Tuple[Splice, ...]:
-    """A section at the end of the file, where it counts over what stands before."""
+def section(kind: str, name: str, settings: Tuple[Tuple[str, str], ...]) -> List[str]:
+    """The lines of a section. Raises ValueError for what is not one word."""
+    lines = ["%s %s {" % (_word(kind).decode(), _word(name).decode())]
+    lines += ["  " + setting(key, value) for key, value in settings]
+    return [*lines, "}"]
+
+
+def setting(key: str, value: str) -> str:
+    """The line of a setting. Raises ValueError for what is not one word."""
+    return "%s = %s" % (_word(key).decode(), _word(value).decode())
+
+
+def add_lines(document: Document, lines: Sequence[str]) -> Tuple[Splice, ...]:
+    """Lines at the end of the file, where they count over what stands before."""
     newline = text.newline_of(document.data)
-    lines = [b"%s %s {" % (_word(kind), _word(name))]
-    lines += [b"  %s = %s" % (_word(key), _word(value)) for key, value in settings]
-    block = newline.join([*lines, b"}"])
+    block = newline.join(line.encode() for line in lines)
     return (text.insert_line(document.data, len(document.data), block, newline),)
 
 
 def _word(value: str) -> bytes:
-    if not re.fullmatch(r"[\w.:/-]+", value):
+    if not re.fullmatch(r"!?[\w.:/-]+", value):
         raise ValueError(f"not one word: {value!r}")
     return value.encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mailseal.configs import text
@@ -61,20 +62,23 @@ class Document(text.Document[Items]):
     @property
     def globals(self) -> Tuple[Option, ...]:
         """The options before the first service."""
-        return self._sections()[0][1]
+        return self._sections[0]
 
     @property
     def services(self) -> Tuple[Service, ...]:
-        return tuple(Service(head, options) for head, options in self._sections() if head)
+        return self._sections[1]
 
-    def _sections(self) -> List[Tuple[Optional[Section], Tuple[Option, ...]]]:
-        found: List[Tuple[Optional[Section], List[Option]]] = [(None, [])]
+    # Asked for by every rule of `lint`, of files with tens of thousands of sections.
+    @cached_property
+    def _sections(self) -> Tuple[Tuple[Option, ...], Tuple[Service, ...]]:
+        above: List[Option] = []
+        found: List[Tuple[Section, List[Option]]] = []
         for item in self.items:
             if isinstance(item, Section):
                 found.append((item, []))
             elif isinstance(item, Option):
-                found[-1][1].append(item)
-        return [(head, tuple(options)) for head, options in found]
+                (found[-1][1] if found else above).append(item)
+        return tuple(above), tuple(Service(head, tuple(options)) for head, options in found)
 
 
 def parse(data: bytes) -> Document:

@@ -29,6 +29,7 @@ from typing import (
 
 from mailseal.configs.inetd import parse_services
 from mailseal.daemons.dialect import Dialect
+from mailseal.model.excepted import Door
 from mailseal.model.host import FileFact, HostFacts
 from mailseal.model.local import Declared, Source
 from mailseal.model.look import Outcome, Vantage
@@ -76,7 +77,8 @@ class Enforcement:
     configuration does so. `splices` are by path, `checks` ask its own tools for the value in
     effect, `after` asks it once more when the daemon has taken the files. `ports` are all ports
     where cleartext logins end, `certificate` is the PEM file that it shows (empty: not known),
-    `told` are lines for people, `paths` what all this rests on.
+    `told` are lines for people, `paths` what all this rests on. `door` is how exceptions are told,
+    where the files leave room for them, or are to.
     """
 
     problems: Tuple[str, ...] = ()
@@ -89,6 +91,7 @@ class Enforcement:
     told: Tuple[str, ...] = ()
     risks: Tuple[str, ...] = ()
     paths: Tuple[str, ...] = ()
+    door: Optional[Door] = None
 
 
 class Taken(NamedTuple):
@@ -123,13 +126,16 @@ RESTART = Effect(
 class Native:
     """A daemon that can enforce TLS itself. `units` are those of systemd that run its usual
     instance, to whose files `take` and `enforce` look; `enforce` is asked for a port and protocol.
-    `effect` is how the unit takes its files.
+    `effect` is how the unit takes its files. `excepting` is asked instead where networks are to be
+    excepted; None: the daemon has no such setting, and `no_door` says so.
     """
 
     units: Tuple[str, ...]
     take: Callable[["Reader"], Taken]
     enforce: Callable[[HostFacts, int, str], Enforcement]
     effect: Effect = RELOAD
+    excepting: Optional[Callable[[HostFacts, int, str], Enforcement]] = None
+    no_door: str = ""
 
 
 @dataclass(frozen=True)

@@ -222,5 +222,11 @@ DAEMON = Daemon(
         Sign(("pop3",), text(r"^\+OK Hello there\.$")),
     ),
     logs=(_LOGS,),
-    native=Native(tuple(kind.unit for kind in _KINDS.values()), _take, _enforce, RESTART),
+    native=Native(
+        tuple(kind.unit for kind in _KINDS.values()),
+        _take,
+        _enforce,
+        RESTART,
+        no_door="IMAP_TLS_REQUIRED and POP3_TLS_REQUIRED have one value for all clients",
+    ),
 )

@@ -372,5 +372,11 @@ DAEMON = Daemon(
             unlisted=True,
         ),
     ),
-    native=Native(("cyrus-imapd.service",), _take, _enforce, RESTART),
+    native=Native(
+        ("cyrus-imapd.service",),
+        _take,
+        _enforce,
+        RESTART,
+        no_door="allowplaintext and tls_required have one value for all clients",
+    ),
 )

@@ -57,6 +57,7 @@ from mailseal.daemons.base import (
     text,
 )
 from mailseal.daemons.dialect import Dialect, Line, Says, octets, services
+from mailseal.model.excepted import Door
 from mailseal.model.host import HostFacts
 from mailseal.model.local import Declared, Source
 from mailseal.model.login import LoginOutcome
@@ -250,7 +251,7 @@ def _certificate(places: Iterable[Place]) -> str:
     return found
 
 
-def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
+def _enforce(facts: HostFacts, port: int, protocol: str, excepting: bool = False) -> Enforcement:
     name = _NAMES.get(protocol, "")
     version = facts.answers.get(" ".join(_VERSION), "").strip()
     release = _release(version)
@@ -265,30 +266,129 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
     mine = [each for each in opened if each.protocol == name]
     clear = tuple(dict.fromkeys(each.declared.port for each in mine if not each.implicit))
     values = pairs(facts.answers.get(" ".join(_asked(name, release)), ""))
+    door = _door(name, release)
+    there = door.path in seen
     problems = [problem for problem in (editable(facts, path) for path in seen) if problem]
     problems += ["%s: %s" % item for item in unread.items()]
     problems += _malformed(places)
-    problems += _problems(places, values, name, release)
+    problems += _problems(places, values, name, release, door.path)
     if port not in clear:
         problems.append(
             "no listener of %s without TLS has port %d in Dovecot's files" % (name, port)
         )
+    enforced = all(values.get(key) == value for key, value in _WANTED[release])
+    if excepting and not enforced:
+        problems += _no_exception(facts, places, name, release)
     if problems:
         return Enforcement(tuple(problems))
     wanted = _WANTED[release]
-    if all(values.get(key) == value for key, value in wanted):
-        return Enforcement(already="Dovecot takes no login before TLS on port %d already" % port)
-    asked = _asked(name, release)
-    effect = CheckConfiguration(asked, tuple("%s = %s" % pair for pair in wanted))
+    already = "Dovecot takes no login before TLS on port %d already" % port
+    if enforced and excepting and not there:
+        return Enforcement((already + ": mailseal rollback, then plan with --except",))
+    if enforced and not there:
+        return Enforcement(already=already)
+    checks = [CheckConfiguration(("doveconf", "-n"), ())]
+    checks += _effective(name, release, wanted)
+    splices: Tuple[Tuple[str, Tuple[Splice, ...]], ...] = ()
+    if excepting and not enforced and release in _CONFLICTS:
+        others = _others(facts, name, release)
+        lines = _outside(name, wanted, tuple(others[0].items()), door.path)
+        splices = ((CONFIG, conf.add_lines(_main(places), lines)),)
+        for each in _NAMES.values():
+            checks += _effective(each, release, tuple(others[0].items())) if each != name else []
+    elif not enforced:
+        splices = _splices(places, name, wanted, [_ROOM % door.path] if excepting else [])
     return Enforcement(
-        splices=_splices(places, name, wanted),
-        checks=(CheckConfiguration(("doveconf", "-n"), ()), effect),
+        already=already if enforced else "",
+        splices=splices,
+        checks=tuple(checks),
         ports=(port, *(each for each in clear if each != port)),
         certificate=public(facts, _certificate(places)),
         told=_told(opened, name, clear, port),
         risks=_risks(values),
         paths=tuple(seen),
+        door=door if there or excepting else None,
     )
+
+
+def _effective(
+    name: str, release: str, wanted: Sequence[Tuple[str, str]]
+) -> List[CheckConfiguration]:
+    """That these are a protocol's values, whatever else the files say."""
+    lines = tuple("%s = %s" % pair for pair in wanted)
+    return [CheckConfiguration(_asked(name, release), lines)]
+
+
+# -- exceptions by network -------------------------------------------------------------------------
+
+_ALLOWED = {
+    "2.3": (("ssl", "yes"), ("disable_plaintext_auth", "no")),
+    "2.4": (("ssl", "yes"), ("auth_allow_cleartext", "yes")),
+}
+_CONFLICTS = ("2.3",)
+"""Releases that take a setting of `remote` for a conflict with one of the protocol
+(config-filter.c, config_filter_is_superset). There the setting for everybody stands outside, and
+the other protocols keep theirs in `protocol !imap` (tried with 2.3.19). 2.4 lets `remote` win
+(tried with 2.4.1).
+"""
+_ROOM = "!include_try %s"
+
+
+def _door(name: str, release: str) -> Door:
+    inner = conf.section("protocol", name, _ALLOWED.get(release, ()))
+    each = ["remote %s {", *("  " + line for line in inner), "}", ""]
+    return Door(
+        path="/etc/dovecot/mailseal-%s.conf" % name,
+        head="# Made by mailseal: who may log in without TLS, each to the end of its day.\n",
+        each="\n".join(each),
+        tail="",
+        unit="dovecot.service",
+    )
+
+
+def _outside(
+    name: str,
+    wanted: Sequence[Tuple[str, str]],
+    others: Tuple[Tuple[str, str], ...],
+    path: str,
+) -> List[str]:
+    """The lines that enforce TLS where a protocol's own section would not do."""
+    settings = [conf.setting(*pair) for pair in wanted]
+    return [*settings, *conf.section("protocol", "!" + name, others), _ROOM % path]
+
+
+def _others(facts: HostFacts, name: str, release: str) -> List[Dict[str, str]]:
+    """What the other protocols have of the settings: the different answers."""
+    keys = [key for key, _ in _WANTED[release]]
+    found: List[Dict[str, str]] = []
+    for each in _NAMES.values():
+        said = pairs(facts.answers.get(" ".join(_asked(each, release)), ""))
+        values = {key: said.get(key, "") for key in keys}
+        if each != name and values not in found:
+            found.append(values)
+    return found
+
+
+def _no_exception(
+    facts: HostFacts, places: Sequence[Place], name: str, release: str
+) -> Iterator[str]:
+    """Why no network can be excepted, and what to do first."""
+    if release not in _ALLOWED:
+        yield "no network can be excepted with Dovecot %s: this is known of 2.3 and 2.4" % release
+    if release not in _CONFLICTS:
+        return
+    keys = [key for key, _ in _WANTED[release]]
+    for setting in _settings(places):
+        if setting.key in keys and "protocol" in {kind for kind, _ in setting.sections}:
+            where = setting.source
+            words = (
+                "%s line %d sets %s for a protocol, beside which Dovecot %s takes no exception: "
+            )
+            yield words % (where.file, where.line, setting.key, release) + "take it out first"
+    others = _others(facts, name, release)
+    if len(others) > 1 or not all(others[0].values()):
+        words = "Dovecot's other protocols differ in %s, or do not tell: make them alike first"
+        yield words % " and ".join(keys)
 
 
 def _malformed(places: Sequence[Place]) -> List[str]:
@@ -300,9 +400,9 @@ def _malformed(places: Sequence[Place]) -> List[str]:
 
 
 def _problems(
-    places: Sequence[Place], values: Mapping[str, str], name: str, release: str
+    places: Sequence[Place], values: Mapping[str, str], name: str, release: str, ours: str
 ) -> Iterator[str]:
-    """Why TLS cannot be enforced, and what to do first."""
+    """Why TLS cannot be enforced, and what to do first. `ours` is the file of exceptions."""
     if not values:
         yield "doveconf gave no answer: run as root, and see that `doveconf -n` works"
         return
@@ -311,7 +411,8 @@ def _problems(
     for setting in _settings(places):
         certificate = certificate or setting.key in (*_CERTIFICATES, "cert_file")
         kinds = [kind for kind, _ in setting.sections]
-        if setting.key in keys and {"local", "remote", "local_name"} & set(kinds):
+        apart = {"local", "remote", "local_name"} & set(kinds)
+        if setting.key in keys and apart and setting.source.file != ours:
             words = "%s line %d says otherwise for some addresses (%s in %s): settle that first"
             where = setting.source
             yield words % (where.file, where.line, setting.key, " ".join(kinds))
@@ -329,11 +430,15 @@ _HOW = {
 }
 
 
+def _main(places: Sequence[Place]) -> conf.Document:
+    return next(place.document for place in places if place.path == CONFIG)
+
+
 def _splices(
-    places: Sequence[Place], name: str, wanted: Sequence[Tuple[str, str]]
+    places: Sequence[Place], name: str, wanted: Sequence[Tuple[str, str]], more: Sequence[str]
 ) -> Tuple[Tuple[str, Tuple[Splice, ...]], ...]:
     """What the protocol's own sections say is changed where it stands. What they do not say is
-    added at the end of the main file, where it counts over all before.
+    added at the end of the main file, where it counts over all before; so are the lines `more`.
     """
     edits: Dict[str, List[Splice]] = {}
     missing = dict(wanted)
@@ -345,10 +450,10 @@ def _splices(
             new = dict(wanted)[item.key.text]
             edits.setdefault(place.path, []).extend(conf.set_value(place.document, item, new))
             missing.pop(item.key.text, None)
-    if missing:
-        main = next(place.document for place in places if place.path == CONFIG)
-        section = conf.add_section(main, "protocol", name, tuple(missing.items()))
-        edits.setdefault(CONFIG, []).extend(section)
+    lines = conf.section("protocol", name, tuple(missing.items())) if missing else []
+    if lines or more:
+        added = conf.add_lines(_main(places), [*lines, *more])
+        edits.setdefault(CONFIG, []).extend(added)
     return tuple((path, tuple(splices)) for path, splices in edits.items() if splices)
 
 
@@ -447,5 +552,10 @@ DAEMON = Daemon(
     ),
     traps={Vantage.SELF: "Dovecot trusts its own address: a stranger is treated otherwise"},
     logs=(_LOGS,),
-    native=Native(("dovecot.service",), _take, _enforce),
+    native=Native(
+        ("dovecot.service",),
+        _take,
+        _enforce,
+        excepting=functools.partial(_enforce, excepting=True),
+    ),
 )

@@ -402,6 +402,12 @@ DAEMON = Daemon(
     declares=_declares,
     signs=(Sign(("smtp",), text(r"\bExim (?P<version>\d[\w.]*)")),),
     logs=(_LOGS,),
-    native=Native((_UNIT,), _take, _enforce, REOPEN),
+    native=Native(
+        (_UNIT,),
+        _take,
+        _enforce,
+        REOPEN,
+        no_door="no list of its hosts is made here; auth_advertise_hosts could name them by hand",
+    ),
     traps={Vantage.SELF: "Exim's auth_advertise_hosts may hold for other addresses than this"},
 )

@@ -237,5 +237,10 @@ DAEMON = Daemon(
     declares=_declares,
     signs=(Sign(("smtp",), text(r"\bESMTP Postfix\b( \((?P<version>\d[\d.]*)\))?")),),
     logs=(_LOGS,),
-    native=Native(("postfix@-.service", "postfix.service"), _take, _enforce),
+    native=Native(
+        ("postfix@-.service", "postfix.service"),
+        _take,
+        _enforce,
+        no_door="smtpd_tls_auth_only has one value for all clients",
+    ),
 )

@@ -1,7 +1,8 @@
 """stunnel: the `accept` of each service, in the file that it was started with (stunnel(8)).
 
 To the daemon behind it every client comes from the host itself; its log has who it was, from the
-level notice (5, the default) on. "LOG5[12]" is the level and the connection's number (log.c).
+level notice (5, the default) on. "LOG5[12]" is the level and the connection's number (log.c). In
+the foreground it writes a moment of its own to stderr, which journald takes for a part of the line.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _file(reader: Reader, path: str) -> Iterator[Declared]:
             yield Declared(where.host or "0.0.0.0", port, source(path, item.span.line, line))
 
 
-_LOG = rb"(?:LOG\d\[(?P<session>[\w:.-]*)\]:\ )?"
+_LOG = rb"(?:\d{4}(?:\.\d\d){2}\ \d\d(?::\d\d){2}\ )?(?:LOG\d\[(?P<session>[\w:.-]*)\]:\ )?"
 _LOGS = Dialect(
     anchors=(
         b" accepted connection from ",

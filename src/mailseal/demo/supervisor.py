@@ -5,7 +5,7 @@ ExecStart's program is looked up in a table of the toy's programs, which gives t
 systemd it knows what the plans use: simple services, templates, sockets with `Accept=yes`, links in
 `*.wants`, a transient timer. Programs do not outlive us (PR_SET_PDEATHSIG), whatever becomes of us.
 Left out, and so not shown by the demo: restarts, dependencies, hardening other than user and
-capabilities.
+capabilities, what runs to its end (oneshot) and the timers that start it day by day.
 """
 
 from __future__ import annotations
@@ -197,6 +197,8 @@ class Supervisor:
         if self._active(unit) == "active":
             return _answer(argv)
         options = self._definition(unit) or {}
+        if unit.endswith(".timer") or _last(options.get("Service", {}), "Type", "") == "oneshot":
+            return _answer(argv)
         if unit.endswith(".socket"):
             command, ready = self._listening(unit, options["Socket"]), True
         else:

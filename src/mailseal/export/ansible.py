@@ -14,13 +14,12 @@ import base64
 import ipaddress
 import math
 import posixpath
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mailseal.export import steps
-from mailseal.export.base import CannotExport, File, Source, plain, row
+from mailseal.export.base import HOST, CannotExport, File, Source, plain, row
 from mailseal.export.shell import GOODBYE
 from mailseal.model import ops
 from mailseal.model.ops import Listening, Op
@@ -31,8 +30,6 @@ Values = dict[str, Any]
 """Of dict, list, str, int and bool, as YAML holds them."""
 
 _GROUP = "mailseal_hosts"
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
-"""What is safe as the name of a file, and no pattern in an inventory."""
 _TAKEN = {"all", "ungrouped", _GROUP}
 _INVENTORY = f"""\
 ---
@@ -63,7 +60,7 @@ def export(sources: Sequence[Source]) -> tuple[File, ...]:
     hosts: dict[str, File] = {}
     for source in sources:
         host = source.plan.host
-        if not _HOST.fullmatch(host) or host in _TAKEN:
+        if not HOST.fullmatch(host) or host in _TAKEN:
             raise CannotExport("%s cannot be a name in an inventory" % plain(repr(host)))
         if host in hosts:
             raise CannotExport(

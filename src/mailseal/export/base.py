@@ -8,14 +8,20 @@ plan may come from elsewhere (names of users stand in log files), so everything 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mailseal.model.ops import Op
 from mailseal.model.plan import Plan
 
 T = TypeVar("T")
+
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+"""What is safe as the name of a host: of a file, in an inventory, in a monitor's configuration."""
+SERVER = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
+"""What is safe as a name or address that a certificate is for."""
 
 
 class CannotExport(Exception):
@@ -35,7 +41,8 @@ class File:
 class Source:
     """A plan, the hash of its payload, and what it does not hold: `authority` is the PEM file that
     clients are to trust (empty: not given), `configurations` gives openssl.cnf(5) for the CA
-    ("ca.cnf") and the certificate ("leaf.cnf") of these names, `role` is the role for Ansible.
+    ("ca.cnf") and the certificate ("leaf.cnf") of these names, `role` is the role for Ansible,
+    `kit` has by name the files that are the same for every plan in the forms for scanners.
     """
 
     plan: Plan
@@ -43,6 +50,7 @@ class Source:
     configurations: Callable[[tuple[str, ...]], Mapping[str, str]]
     authority: bytes = b""
     role: tuple[File, ...] = ()
+    kit: Mapping[str, bytes] = field(default_factory=dict)
 
 
 Exporter = Callable[[Source], tuple[File, ...]]

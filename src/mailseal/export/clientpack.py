@@ -12,7 +12,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from mailseal.export.base import CannotExport, File, Source
+from mailseal.export.base import SERVER, CannotExport, File, Source
 from mailseal.model.plan import ClaimKind, Plan
 
 LOCAL = "127.0.0.1"
@@ -36,7 +36,7 @@ def export(source: Source) -> tuple[File, ...]:
     where there is no TLS after the plan, or the CA was not given.
     """
     server = _server(source.plan)
-    authority = _certificates(source.authority)
+    authority = certificates(source.authority)
     words = {
         "PROTOCOL": server.protocol.upper(),
         "WORD": server.protocol,
@@ -76,14 +76,14 @@ def _server(plan: Plan) -> _Server:
         )
     found.sort(key=lambda claim: claim.endpoint.port != plan.endpoint.port)
     name = found[0].expected.get("name", "")
-    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,255}", name):
+    if not SERVER.fullmatch(name):
         raise CannotExport("the plan names no host that clients could verify: plan with --name")
     if not re.fullmatch(r"[a-z0-9]{1,20}", plan.protocol):
         raise CannotExport("the plan names no protocol")
     return _Server(plan.protocol, name, found[0].endpoint.port, plan.endpoint.port)
 
 
-def _certificates(pem: bytes) -> bytes:
+def certificates(pem: bytes) -> bytes:
     """The certificates of a PEM file, and nothing else that may lie in it."""
     if not pem:
         raise CannotExport(

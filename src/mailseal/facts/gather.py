@@ -19,6 +19,7 @@ from mailseal.daemons.base import MAX_LINKS, Native
 from mailseal.daemons.behind import PATHS
 from mailseal.facts import addresses
 from mailseal.model import moment
+from mailseal.model.excepted import HOSTS
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
 from mailseal.system import packages, units
 from mailseal.system.base import Completed, System
@@ -91,6 +92,7 @@ class _Gathering:
         paths += [
             *more,
             *self._behind(listeners, ports),
+            *(HOSTS % port for port in ports),
             *(place for each in taken for path in each.paths for place in self._way(path)),
         ]
         if systemd:

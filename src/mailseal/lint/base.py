@@ -46,10 +46,18 @@ class Here(NamedTuple):
     there: There
 
 
+class With(NamedTuple):
+    """A document beside the one that the same daemon reads with it, where that is at hand."""
+
+    document: Any
+    other: Any
+
+
 class Rule(NamedTuple):
     """`kind` is the format of `lint.kinds` that the rule reads; with `-here` behind it the rule
-    reads a `Here`, and is asked on the host alone that the configuration is for. `stops`: the
-    program does not start with such a file.
+    reads a `Here`, and is asked on the host alone that the configuration is for. Kinds with a
+    neighbour give a `With`. `stops`: the program does not start with such a file. `whole`: it
+    concludes from what is not there, and is not asked of a part of a file or a template.
     """
 
     id: str
@@ -60,6 +68,7 @@ class Rule(NamedTuple):
     fix: str
     check: Callable[[Any], Iterator[Hit]]
     stops: bool = False
+    whole: bool = False
 
     @property
     def page(self) -> str:

@@ -24,6 +24,14 @@ LOGIN = frozenset({"pop2", "pop3", "imap", "managesieve"})
 """What a client begins with a login. SMTP on port 25 is for other servers, mostly."""
 
 
+CLEAR = {
+    number: protocol
+    for number, protocol in PORTS.items()
+    if protocol in LOGIN and number not in IMPLICIT
+}
+"""Ports where logins begin in cleartext, and what speaks there."""
+
+
 def loopback(host: str | None, bare: bool) -> bool:
     """Whether an address is this host's own; `bare`: what a port without an address means."""
     if host is None or host == "":
@@ -43,5 +51,4 @@ def mail(port: int | None) -> str:
 
 def login_in_clear(port: int | None) -> str:
     """The protocol whose logins begin in cleartext on a port; empty where there is none."""
-    protocol = mail(port)
-    return protocol if protocol in LOGIN and port not in IMPLICIT else ""
+    return CLEAR.get(port or 0, "")

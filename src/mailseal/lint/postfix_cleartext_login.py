@@ -1,39 +1,42 @@
-"""A service of master.cf that takes back `smtpd_tls_auth_only`.
+"""A service of master.cf that offers AUTH before TLS by its own settings.
 
-A service whose own settings force TLS (postconf(5)) is not told. main.cf is not read.
+It takes back `smtpd_tls_auth_only`, or it enables AUTH where main.cf, which must be at hand for
+that, does not ask for TLS. A service that forces TLS (postconf(5)) is not told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mailseal.configs import postfix
-from mailseal.lint.base import Hit, Rule
+from mailseal.lint.base import Hit, Rule, With
+from mailseal.lint.postfix_services import effective, forced, in_clear, outside, settings
 from mailseal.model.finding import Severity
 
-FORCED = (("smtpd_tls_wrappermode", "yes"), ("smtpd_tls_security_level", "encrypt"))
 
-
-def check(document: postfix.Document) -> Iterator[Hit]:
-    for service in document.services:
-        own = {each.name: each.value for each in service.overrides}
-        only = own.get("smtpd_tls_auth_only")
-        forced = any(name in own and own[name].text == value for name, value in FORCED)
-        if only and only.text.lower() == "no" and not forced:
-            yield Hit(only.span, f"smtpd_tls_auth_only=no for the service {service.name}")
+def check(read: With) -> Iterator[Hit]:
+    main = settings(read.other)
+    for service in read.document.services:
+        values = effective(service, main)
+        only = service.override("smtpd_tls_auth_only")
+        auth = service.override("smtpd_sasl_auth_enable")
+        if only and only.value.text.lower() == "no" and not forced(values):
+            yield Hit(only.value.span, f"smtpd_tls_auth_only=no for the service {service.name}")
+        elif auth and read.other and outside(service) and in_clear(values):
+            said = f"smtpd_sasl_auth_enable=yes for {service.name}, and main.cf asks for no TLS"
+            yield Hit(auth.value.span, said)
 
 
 RULE = Rule(
     id="postfix-cleartext-login",
-    title="Postfix offers AUTH before TLS",
+    title="A service of Postfix offers AUTH before TLS",
     severity=Severity.HIGH,
     kind="postfix",
     why=(
         "smtpd_tls_auth_only = no on a service lets a client send its password before STARTTLS, "
-        "whatever main.cf says."
+        "whatever main.cf says; smtpd_sasl_auth_enable = yes does where main.cf leaves it at no."
     ),
     fix=(
-        "Remove the line, or write -o smtpd_tls_auth_only=yes. For submission, -o "
+        "Write -o smtpd_tls_auth_only=yes for the service. For submission, -o "
         "smtpd_tls_security_level=encrypt asks for TLS before anything else."
     ),
     check=check,

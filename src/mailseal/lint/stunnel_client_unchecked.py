@@ -41,4 +41,5 @@ RULE = Rule(
         "verifyPeer = yes and CAfile."
     ),
     check=check,
+    whole=True,
 )

@@ -36,4 +36,5 @@ RULE = Rule(
         "starts stunnel."
     ),
     check=check,
+    whole=True,
 )

@@ -37,4 +37,5 @@ RULE = Rule(
     fix="Write cert = FILE and key = FILE into the section.",
     check=check,
     stops=True,
+    whole=True,
 )

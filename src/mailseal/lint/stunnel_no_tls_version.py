@@ -6,7 +6,7 @@ is for both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mailseal.configs import stunnel
 from mailseal.lint.base import Hit, Rule
@@ -17,11 +17,12 @@ VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
 def check(document: stunnel.Document) -> Iterator[Hit]:
+    everywhere = _off(document.globals)
     for part in parts(document):
         low, high = (part.value(key) for key in ("sslversionmin", "sslversionmax"))
         first = VERSIONS.index(low) if low in VERSIONS else 0
         last = VERSIONS.index(high) if high in VERSIONS else len(VERSIONS) - 1
-        off = {text.upper() for text in part.texts("options")}
+        off = everywhere | _off(part.service.options) if part.service else everywhere
         left = [
             each
             for each in VERSIONS[first : last + 1]
@@ -33,6 +34,10 @@ def check(document: stunnel.Document) -> Iterator[Hit]:
             option = part.last(key) or part.last("sslversionmax")
             if option:
                 yield Hit(option.key.span, "no version of TLS is left to agree on")
+
+
+def _off(options: Iterable[stunnel.Option]) -> set[str]:
+    return {each.value.text.upper() for each in options if each.key.text.lower() == "options"}
 
 
 RULE = Rule(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Optional, Tuple
 
 from mailseal.model.look import Endpoint
@@ -61,6 +62,14 @@ class Window:
     days: Tuple[int, ...]
     start: int
     end: int
+
+    def holds(self, local: datetime) -> bool:
+        """Whether a moment of its zone lies in it."""
+        minute, today = 60 * local.hour + local.minute, local.weekday()
+        if self.start < self.end:
+            return today in self.days and self.start <= minute < self.end
+        evening = today in self.days and minute >= self.start
+        return evening or ((today - 1) % 7 in self.days and minute < self.end)
 
 
 @dataclass(frozen=True)

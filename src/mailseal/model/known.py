@@ -113,6 +113,20 @@ class Undecided:
 
 
 @dataclass(frozen=True)
+class KnownEndpoint:
+    """What is or was known of an endpoint at a moment: the newest verdict and look, the findings
+    that were open, and the rules of those that had been fixed. `name` is as in Undecided.
+    """
+
+    endpoint: Endpoint
+    name: str
+    verdict: Optional[VerdictPeriod]
+    look: Optional[LookPeriod]
+    findings: Tuple[Finding, ...]
+    fixed: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FindingHistory:
     """One finding, and all that is known of its endpoint; newest first in every list. `conflicts`
     are those between the newest look and the logins. `asset` is the endpoint's software.

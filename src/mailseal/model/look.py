@@ -96,7 +96,8 @@ class TlsFacts:
     """What the TLS handshake showed. `chain` is DER, leaf first (only the leaf where the
     library gives no more). `trust` is OpenSSL's verdict: empty where the chain leads to a trusted
     root and the name fits, else its words; `name_checked` is the name it was asked to fit.
-    `versions` maps each version that was tried by a bare ClientHello to yes or no.
+    `accepted` and `rejected` are the versions that were tried by a bare ClientHello, `suites` the
+    weak cipher suites that were taken of the classes `asked` (`protocols.tlshello.WEAK`).
     """
 
     version: str
@@ -107,6 +108,8 @@ class TlsFacts:
     name_checked: str
     accepted: Tuple[str, ...] = ()
     rejected: Tuple[str, ...] = ()
+    suites: Tuple[str, ...] = ()
+    asked: Tuple[str, ...] = ()
 
 
 class Upgrade(str, enum.Enum):
@@ -126,13 +129,26 @@ class Upgrade(str, enum.Enum):
 class StartTls:
     """The upgrade of a session to TLS. `advertised`: the server lists it among its capabilities.
     `injection`: what a command in the same segment behind it was answered inside TLS, which must
-    not be (empty: not answered, or not asked).
+    not be (empty: not answered, or not asked: `injected` tells).
     """
 
     advertised: bool
     outcome: Upgrade
     reason: str = ""
     injection: str = ""
+    injected: bool = False
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What was tried in a session of its own, inside TLS where there is any. `what`: dummy-login
+    (nobody's name and password), login (a real account), relay (mail from nobody to elsewhere).
+    `outcome` is how that was taken; of a login `accepted` means that it was looked at and rejected.
+    """
+
+    what: str
+    outcome: Outcome
+    lines: Tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -160,5 +176,6 @@ class Observation:
     """The name the address was found by, if any: what a certificate is checked against."""
     starttls: Optional[StartTls] = None
     preauth: bool = False
+    errands: Tuple[Errand, ...] = ()
 
     RECORD: ClassVar[str] = "Observation"

@@ -59,13 +59,16 @@ class MakeDirectory:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """Create a file that is not there; undo removes it."""
+    """Create a file that is not there; undo removes it. `later` are hashes (SHA-256) of what a
+    timer of the plan may make of it meanwhile: undo takes that for ours.
+    """
 
     path: str
     content: bytes
     owner: str
     group: str
     mode: int
+    later: Tuple[str, ...] = ()
     KIND: ClassVar[str] = "write-file"
 
 
@@ -86,13 +89,14 @@ class CopyFile:
 @dataclass(frozen=True)
 class EditFile:
     """Change an existing file by splices; hashes (SHA-256) say what it must be before and after.
-    Owner, mode and extended attributes stay.
+    Owner, mode and extended attributes stay. `later` as of WriteFile.
     """
 
     path: str
     before: str
     after: str
     splices: Tuple[Splice, ...]
+    later: Tuple[str, ...] = ()
     KIND: ClassVar[str] = "edit-file"
 
 

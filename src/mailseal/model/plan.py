@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Mapping, Optional, Tuple
 
 from mailseal.model.change import Approval
+from mailseal.model.excepted import Excepted
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op
 
@@ -26,6 +27,45 @@ class ClaimKind(str, enum.Enum):
     """The backend's socket can be reached by the terminator's group and root alone."""
     NEIGHBOURS_KEPT = "neighbours-kept"
     """The other services of the host still listen."""
+    # What `mailseal verify` asks besides; a plan promises none of these.
+    ALL_ADDRESSES = "all-addresses"
+    """Every address of the name, and of the host's listeners, was looked at."""
+    TLS_ALONE = "tls-alone"
+    """The port refuses connections, or speaks TLS; in cleartext no more than the way to it."""
+    TLS_VERSIONS = "tls-versions"
+    """TLS 1.2 or newer alone (RFC 8997, RFC 9325 section 3.1)."""
+    TLS_CIPHERS = "tls-ciphers"
+    """No weak cipher suite is taken (RFC 9325 section 4)."""
+    CERTIFICATE_CHAIN = "certificate-chain"
+    """It leads to a trusted root."""
+    CERTIFICATE_NAME = "certificate-name"
+    """It is for the name that clients use (RFC 7817)."""
+    CERTIFICATE_DATES = "certificate-dates"
+    """It is valid now, and for some time to come."""
+    CERTIFICATE_KEY = "certificate-key"
+    """Its key and signature are strong (RFC 9325 section 4.5)."""
+    CERTIFICATE_PLANNED = "certificate-planned"
+    """The served certificate is the one of the file."""
+    BACKEND_ANSWERS = "backend-answers"
+    """The service's own greeting is read inside TLS."""
+    LOGIN_REJECTED = "login-rejected"
+    """A made-up login is rejected inside TLS, by the backend."""
+    LOGIN_WORKS = "login-works"
+    """A real account can use its mailbox, or send, inside TLS."""
+    INJECTION_IGNORED = "injection-ignored"
+    """What is sent behind STARTTLS before TLS begins is not run inside it."""
+    RELAY_REFUSED = "relay-refused"
+    """Mail of strangers for elsewhere is not taken."""
+    WIRE_UNREADABLE = "wire-unreadable"
+    """An eavesdropper does not read our login."""
+    ENABLED_AT_BOOT = "enabled-at-boot"
+    """What serves the port starts by itself."""
+    RELOAD_SURVIVED = "reload-survived"
+    """After a reload the service is there, and sealed."""
+    LIMITS_FIT = "limits-fit"
+    """No limit for one address counts the whole site as one client."""
+    SCANNER_CLOSES = "scanner-closes"
+    """The scanner's own check will no longer report it."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +131,8 @@ class Plan:
     claims: Tuple[Claim, ...]
     before: Tuple[Claim, ...]
     draft: Tuple[str, ...] = ()
+    excepted: Tuple[Excepted, ...] = ()
+    """Who may go on in cleartext for a while: what the ops put in place, for people."""
     declared: Tuple[str, ...] = ()
 
 
@@ -138,4 +180,5 @@ class Receipt:
     deadline: Optional[str]
     started: str
     ended: str
+    excepted: Tuple[Excepted, ...] = ()
     declared: Tuple[str, ...] = ()

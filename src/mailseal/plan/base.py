@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mailseal.daemons.behind import Behind, behind
+from mailseal.model.excepted import Excepted
 from mailseal.model.host import HostFacts, Listener, Server
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.ops import Op
@@ -65,7 +66,8 @@ class Options:
     """What the operator decides. `strategy` is empty where the plan shall choose. `stage`: offer or
     enforce. `name`: the host name that clients use,
     for the certificate (`also`: more of them). `tls_port` is where TLS is served besides the port
-    itself; 0: where clients of the protocol look for it. `backend`: for strategy gateway.
+    itself; 0: where clients of the protocol look for it. `excepted` go on in cleartext in stage
+    enforce. `backend`: for strategy gateway.
     """
 
     strategy: str = ""
@@ -76,6 +78,7 @@ class Options:
     tls_port: int = 0
     backend: Backend | None = None
     days: int = 825
+    excepted: tuple[Excepted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Request:
 class Steps:
     """A strategy's answer. `paths` are the files it rests on, besides those it edits. `before` are
     the claims that hold again after a rollback (None: cleartext is served at every address).
-    `declared` is what the operator answers for.
+    `excepts`: networks can be excepted. `declared` is what the operator answers for.
     """
 
     headline: tuple[str, ...]
@@ -122,6 +125,7 @@ class Steps:
     paths: tuple[str, ...]
     ports: tuple[int, ...]
     before: tuple[Claim, ...] | None = None
+    excepts: bool = False
     declared: tuple[str, ...] = ()
 
 

@@ -64,6 +64,11 @@ def steps(request: Request) -> Steps:
     assert backend is not None
     if request.facts.init != "systemd":
         raise Cannot("this host is not run by systemd, and stunnel's unit needs it: take another")
+    if request.options.excepted:
+        raise Cannot(
+            "a gateway excepts nobody: leave --except out. Where its firewall lets others in "
+            "as well, stage offer is as far as this goes"
+        )
     wrap.check(request)
     _check(request, backend)
     standing = request.start.listeners[0].unit
@@ -139,8 +144,9 @@ def _standing(request: Request, backend: Backend, unit: str) -> Steps:
     document = config.parse((fact.content if fact else None) or b"")
     connect = _connect(backend)
     wanted = connect.options() if isinstance(connect, Leg) else (("connect", connect),)
-    found = [{o.key.text: o.value.text for o in each.options} for each in document.services]
-    if not any(all(each.get(key) == value for key, value in wanted) for each in found):
+    options = [[(o.key.text, o.value.text) for o in each.options] for each in document.services]
+    # Exactly so: cleartext to the same place is another way than TLS.
+    if not any([each for each in one if each[0] != "accept"] == [*wanted] for one in options):
         raise Cannot(
             "port %d is served by %s already, in front of something else or by another way: undo "
             "that first (mailseal rollback)" % (request.port, unit)

@@ -10,7 +10,7 @@ from mailseal.facts.scope import digest
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint
 from mailseal.model.plan import STAGED, ClaimKind, Plan, Scope
-from mailseal.plan import gateway, native, retire, wrap
+from mailseal.plan import admit, gateway, native, retire, wrap
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -25,7 +25,7 @@ from mailseal.plan.seen import Seen, lines, noise
 from mailseal.starters.base import Start
 
 _STRATEGIES: dict[str, Callable[[Request], Steps]] = {
-    "wrap": wrap.steps,
+    "wrap": admit.steps,
     "retire": retire.steps,
     "native": native.steps,
     "gateway": gateway.steps,
@@ -61,6 +61,8 @@ def make(
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
+    if options.excepted and options.strategy == "retire":
+        raise Cannot("a service that is turned off has no exceptions: leave --except out")
     if protocol == "smtp" and options.strategy in _NOT_SMTP:
         raise Cannot(_NOT_SMTP[options.strategy])
     if (options.strategy == "gateway") != bool(options.backend):
@@ -73,7 +75,8 @@ def make(
     everybody = options.strategy == "retire"
     steps = _STRATEGIES[options.strategy](Request(facts, start, port, protocol, options))
     stage = options.stage if options.strategy in STAGED else "enforce"
-    loud = noise(seen, everybody) if seen and stage == "enforce" else ""
+    networks = [each.network for each in options.excepted]
+    loud = noise(seen, everybody, networks) if seen and stage == "enforce" else ""
     if loud:
         raise Cannot("it is not quiet, which was required: " + loud)
     scope = Scope(
@@ -94,7 +97,7 @@ def make(
         headline=(
             *steps.headline,
             *((because,) if because else ()),
-            *(lines(seen, everybody) if seen else ()),
+            *(lines(seen, everybody, networks, steps.excepts) if seen else ()),
         ),
         gap=steps.gap,
         risks=steps.risks,
@@ -102,6 +105,7 @@ def make(
         claims=steps.claims + neighbours(facts, where, scope.ports),
         before=before if steps.before is None else steps.before,
         draft=_draft(facts),
+        excepted=options.excepted,
         declared=steps.declared,
     )
 

@@ -15,6 +15,7 @@ from mailseal.daemons.base import Daemon, Effect, Enforcement
 from mailseal.model.host import HostFacts
 from mailseal.model.ops import Listening, Op, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
+from mailseal.plan import excepted
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -36,8 +37,12 @@ def daemon_at(facts: HostFacts, port: int) -> Daemon | None:
     return daemon if daemon and daemon.native and alone else None
 
 
-def asked(facts: HostFacts, port: int, protocol: str) -> Enforcement | None:
-    """What it takes at a port; None where no daemon there can do it."""
+def asked(
+    facts: HostFacts, port: int, protocol: str, excepting: bool = False
+) -> Enforcement | None:
+    """What it takes at a port; None where no daemon there can do it. `excepting`: with room for
+    exceptions.
+    """
     daemon = daemon_at(facts, port)
     if daemon is None or daemon.native is None:
         return None
@@ -45,13 +50,20 @@ def asked(facts: HostFacts, port: int, protocol: str) -> Enforcement | None:
     if not units <= {*daemon.native.units}:
         words = "%s on port %d is run by %s, and not by its usual unit: its files are not known"
         return Enforcement((words % (daemon.title, port, ", ".join(sorted(units))),))
-    return daemon.native.enforce(facts, port, protocol)
+    if excepting and daemon.native.excepting is None:
+        words = "%s excepts no network: %s"
+        return Enforcement((words % (daemon.title, daemon.native.no_door),))
+    enforce = daemon.native.excepting if excepting else daemon.native.enforce
+    assert enforce is not None
+    return enforce(facts, port, protocol)
 
 
 def steps(request: Request) -> Steps:
     """The steps. Raises Cannot, AlreadySealed."""
     facts, port = request.facts, request.port
-    needed, daemon = asked(facts, port, request.protocol), daemon_at(facts, port)
+    exceptions = request.options.excepted
+    needed = asked(facts, port, request.protocol, bool(exceptions))
+    daemon = daemon_at(facts, port)
     if request.options.stage != "enforce":
         raise Cannot("native has no stage offer: the daemon offers TLS already")
     if request.options.given:
@@ -62,24 +74,34 @@ def steps(request: Request) -> Steps:
         raise Cannot("port %d is served by none of %s: native knows these" % (port, known))
     if needed.problems:
         raise Cannot("; ".join(needed.problems))
-    if needed.already:
+    placed = excepted.place(facts, port, needed.door, exceptions) if needed.door else excepted.NONE
+    if needed.already and not placed.first:
         raise AlreadySealed(needed.already)
     reached = {each: _reached(facts, each) for each in needed.ports}
     if not any(reached.values()):
         words = "port %d is served on loopback alone: no password crosses the network there"
         raise Cannot(words % port)
+    # Of a host that enforces already only the exceptions change, and TLS is there before and after.
+    before = (ClaimKind.CLEARTEXT_SERVED, _name(request))
+    if needed.already:
+        before = (ClaimKind.SERVICE_IN_TLS, _served(request, needed))
     return Steps(
-        headline=(*_headline(request, daemon, reached), *needed.told),
+        headline=(
+            *(() if needed.already else _headline(request, daemon, reached)),
+            *excepted.headline(exceptions, reached, bool(needed.already)),
+            *needed.told,
+        ),
         gap=native.effect.gap % daemon.title,
         risks=needed.risks,
-        ops=_ops(request, needed, native.effect),
+        ops=_ops(request, needed, native.effect, placed),
         claims=_claims(request, needed, reached),
-        paths=needed.paths,
+        paths=(*needed.paths, *placed.paths),
         ports=needed.ports,
+        excepts=native.excepting is not None,
         before=tuple(
             claim
             for each, addresses in reached.items()
-            for claim in claims((ClaimKind.CLEARTEXT_SERVED,), addresses, each, _name(request))
+            for claim in claims(before[:1], addresses, each, before[1])
         ),
     )
 
@@ -93,6 +115,16 @@ def _reached(facts: HostFacts, port: int) -> Sequence[str]:
     return [each for each in served(facts, listeners_at(facts, port)) if not loopback(each)]
 
 
+def _served(request: Request, needed: Enforcement) -> dict[str, str]:
+    """What a look at the service inside TLS is held against."""
+    return {
+        **_name(request),
+        "protocol": request.protocol,
+        "certificate": needed.certificate,
+        "pinned": "yes",
+    }
+
+
 def _headline(
     request: Request, daemon: Daemon, reached: dict[int, Sequence[str]]
 ) -> tuple[str, ...]:
@@ -104,7 +136,9 @@ def _headline(
     )
 
 
-def _ops(request: Request, needed: Enforcement, effect: Effect) -> tuple[Op, ...]:
+def _ops(
+    request: Request, needed: Enforcement, effect: Effect, placed: excepted.Placed
+) -> tuple[Op, ...]:
     unit = request.start.unit
     # Where they are new ones, whoever looks sooner is answered by the old daemon, or by nobody.
     sockets = tuple(
@@ -122,24 +156,21 @@ def _ops(request: Request, needed: Enforcement, effect: Effect) -> tuple[Op, ...
     return (
         UnitAction(unit, "", effect.word, after_undo=sockets),
         *edits,
+        *placed.first,
         *needed.checks,
         UnitAction(unit, effect.word, "", after_do=sockets),
         *needed.after,
+        *placed.last,
     )
 
 
 def _claims(
     request: Request, needed: Enforcement, reached: dict[int, Sequence[str]]
 ) -> tuple[Claim, ...]:
-    expected = {
-        **_name(request),
-        "protocol": request.protocol,
-        "certificate": needed.certificate,
-        "pinned": "yes",
-    }
-    kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
-    return tuple(
-        claim
-        for port, addresses in reached.items()
-        for claim in claims(kinds, addresses, port, expected)
-    )
+    expected = _served(request, needed)
+    found: list[Claim] = []
+    for port, addresses in reached.items():
+        refused = claims((ClaimKind.CLEARTEXT_REFUSED,), addresses, port, expected)
+        found += excepted.promised(request.options.excepted, refused, _name(request))
+        found += claims((ClaimKind.SERVICE_IN_TLS,), addresses, port, expected)
+    return tuple(found)

@@ -8,10 +8,12 @@ That nobody looked is said as plainly as who was seen, and never worded as "nobo
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mailseal.model.excepted import within
 from mailseal.model.login import Login, LoginOutcome
 from mailseal.model.look import Channel
 
@@ -37,8 +39,16 @@ class Seen:
     quiet: str = ""
 
 
-def lines(seen: Seen, everybody: bool = False) -> tuple[str, ...]:
-    """For people, before anything is changed; `everybody`: those inside TLS are cut off too."""
+NETWORKS = 8
+"""Networks that are suggested for an exception."""
+
+
+def lines(
+    seen: Seen, everybody: bool = False, networks: Sequence[str] = (), suggest: bool = False
+) -> tuple[str, ...]:
+    """For people, before anything is changed; `everybody`: those inside TLS are cut off too. Who
+    comes from `networks` is excepted. `suggest`: an exception can be made.
+    """
     day = seen.since[:10]
     if seen.unread:
         return ("Who logs in here could not be looked up: %s" % seen.unread,)
@@ -46,8 +56,12 @@ def lines(seen: Seen, everybody: bool = False) -> tuple[str, ...]:
         return ("Nobody looked at who logs in here: `mailseal wire` and `mailseal logs` tell.",)
     if not seen.logins:
         return ("Nobody was seen to log in here since %s." % day,)
-    named, tried, untold = _cut_off(seen.logins, everybody)
+    excepted, others = _parted(seen.logins, networks)
+    kept = _kept(excepted)
+    named, tried, untold = _cut_off(others, everybody)
     how = "" if everybody else " without TLS"
+    if kept and not (named or tried or untold):
+        return ("Nobody else was seen to log in%s here since %s." % (how, day), *kept)
     if not (named or tried or untold):
         count = _number(sum(login.count for login in seen.logins), "login")
         return ("Nobody was seen to log in%s here since %s, of %s in all." % (how, day, count),)
@@ -67,12 +81,61 @@ def lines(seen: Seen, everybody: bool = False) -> tuple[str, ...]:
         words = "%s tried%s since %s and never let in."
         count = "1 name was" if len(tried) == 1 else "%d names were" % len(tried)
         told.append(words % (count, how, day))
+    told += kept
+    if suggest:
+        told += _suggestion([each for logins in named.values() for each in logins])
     return tuple(told)
 
 
-def noise(seen: Seen, everybody: bool = False) -> str:
+def _parted(
+    logins: Sequence[Login], networks: Sequence[str]
+) -> tuple[tuple[Login, ...], tuple[Login, ...]]:
+    """Those from the networks, and the others."""
+    parts: tuple[list[Login], list[Login]] = ([], [])
+    for each in logins:
+        parts[0 if within(each.client, networks) else 1].append(each)
+    return tuple(parts[0]), tuple(parts[1])
+
+
+def _kept(excepted: Sequence[Login]) -> tuple[str, ...]:
+    """Who is still served in cleartext, from the excepted networks."""
+    named, _, untold = _cut_off(excepted, False)
+    users = {**named, **untold}
+    if not users:
+        return ()
+    words = "Still served without TLS, from excepted networks: %s"
+    return (
+        words % _number(len(users), "user"),
+        *("  %s: %s" % (user, _words(logins)) for user, logins in _first(users)),
+        *(("  and %d more" % (len(users) - USERS),) if len(users) > USERS else ()),
+    )
+
+
+def _suggestion(logins: Sequence[Login]) -> tuple[str, ...]:
+    """The networks of those who would be cut off, as options; what is redacted is no address."""
+    found = list(dict.fromkeys(filter(None, (_network(each.client) for each in logins))))
+    if not found:
+        return ()
+    options = " ".join("--except " + each for each in found[:NETWORKS])
+    more = " (and %d networks more)" % (len(found) - NETWORKS) if len(found) > NETWORKS else ""
+    words = "To let them stay for a while: %s --until DAY --owner NAME --reason TEXT%s"
+    return (words % (options, more),)
+
+
+def _network(client: str) -> str:
+    """The /24 or /64 of a client; empty for what is no address."""
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return ""
+    length = 24 if address.version == 4 else 64
+    return str(ipaddress.ip_network("%s/%d" % (address, length), strict=False))
+
+
+def noise(seen: Seen, everybody: bool = False, networks: Sequence[str] = ()) -> str:
     """Why it cannot be said that nobody whom the plan cuts off came since `seen.quiet`; empty where
-    it can, or nobody asks. A login of any kind shows that somebody looked.
+    it can, or nobody asks. A login of any kind shows that somebody looked. Who comes from
+    `networks` is not cut off.
     """
     if not seen.quiet:
         return ""
@@ -85,7 +148,7 @@ def noise(seen: Seen, everybody: bool = False) -> str:
             "nothing is known of logins here since %s, not even of one inside TLS: look first "
             "(`mailseal logs`, `mailseal wire`)" % day
         )
-    named, _, untold = _cut_off(recent, everybody)
+    named, _, untold = _cut_off(_parted(recent, networks)[1], everybody)
     users = [*named, *untold]
     if not users:
         return ""

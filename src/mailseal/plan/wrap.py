@@ -92,7 +92,7 @@ def sealed_already(facts: HostFacts, port: int) -> str:
 
 def offered_already(facts: HostFacts, port: int) -> str:
     """What of ours offers TLS beside this port, in words; empty where nothing does."""
-    units = ", ".join(each.unit for each in _offering(facts, port))
+    units = ", ".join(each.unit for each in offering(facts, port))
     return "TLS is offered beside port %d by %s already" % (port, units) if units else ""
 
 
@@ -147,7 +147,7 @@ def front_of(request: Request, port: int) -> Front:
         )
         source = Copied(given.certificate, given.key, given.authority)
         return Front(name, port, certificate, key, given.authority, copies, source)
-    authority, offered = stunnel.DIRECTORY + "/ca.crt", _offering(facts, request.port)
+    authority, offered = stunnel.DIRECTORY + "/ca.crt", offering(facts, request.port)
     if facts.file(authority) is not None and offered:
         shown, private = offered[0].value("cert"), offered[0].value("key")
         return Front(name, port, shown, private, authority, ())
@@ -173,7 +173,7 @@ def _offer(request: Request) -> Steps:
         )
     addresses = served(request.facts, request.start.listeners)
     front = front_of(request, port)
-    connect = _today(request)
+    connect = answers_at(request)
     accepts = [(address, port) for address in addresses]
     words = [stunnel.accept(address, port) for address in addresses]
     ops = (
@@ -199,7 +199,7 @@ def _offer(request: Request) -> Steps:
     )
 
 
-def _today(request: Request) -> str:
+def answers_at(request: Request) -> str:
     """Where the service answers now, for stunnel's `connect`: on loopback if it can be had."""
     addresses = served(request.facts, request.start.listeners)
     return stunnel.accept(addresses[-1], request.port)
@@ -235,7 +235,7 @@ def _enforce(request: Request) -> Steps:
     risks = (*_risks(request), *told)
     if server is None:
         assert start.isolated is not None
-        change, trial_connect = start.isolated, _today(request)
+        change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
         risks += (_ALONE % start.unit,)
     ops = (
@@ -252,7 +252,7 @@ def _enforce(request: Request) -> Steps:
     promised: tuple[Claim, ...] = ()
     for port in ports:
         promised += claims(kinds, addresses, port, expected_of(request, front))
-    for terminator in _offering(request.facts, request.port):
+    for terminator in offering(request.facts, request.port):
         expected = {**expected_of(request, front), "certificate": terminator.value("cert")}
         for listener in terminator.listeners:
             promised += claims(kinds, [listener.address], listener.port, expected)
@@ -263,8 +263,9 @@ def _enforce(request: Request) -> Steps:
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
-        paths=(*_paths(request, front), *_offered_paths(request)),
+        paths=(*_paths(request, front), *offered_paths(request)),
         ports=beside,
+        excepts=start.admission is not None and not start.admission.problems,
     )
 
 
@@ -275,7 +276,7 @@ def tls_beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
     wished = request.options.tls_port
     port = wished or _BESIDE.get((request.protocol, request.port), 0)
     holders = listeners_at(request.facts, port)
-    offered = [each for one in _offering(request.facts, request.port) for each in one.listeners]
+    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
     if not port or port == request.port or (holders and all(each in offered for each in holders)):
         return (), ()
     who = ", ".join(sorted({each.process or "an unseen process" for each in holders}))
@@ -360,7 +361,7 @@ def _risks(request: Request) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Offering:
+class Offering:
     """A terminator of ours in front of the port: its unit, listeners and configuration."""
 
     unit: str
@@ -373,8 +374,14 @@ class _Offering:
         services = self.document.services
         return stunnel_config.effective(self.document, services[0])[key][-1].value.text
 
+    @property
+    def guarded(self) -> bool:
+        """Whether it asks hosts_access(5)."""
+        services = self.document.services
+        return "libwrap" in stunnel_config.effective(self.document, services[0])
 
-def _offering(facts: HostFacts, port: int) -> list[_Offering]:
+
+def offering(facts: HostFacts, port: int) -> list[Offering]:
     """The terminators of ours whose `connect` is that port, by unit."""
     found = []
     for unit in sorted({listener.unit for listener in facts.listeners}):
@@ -385,12 +392,12 @@ def _offering(facts: HostFacts, port: int) -> list[_Offering]:
         if re.search(rb"(?m)^connect *=.*:%d$" % port, fact.content):
             listeners = tuple(each for each in facts.listeners if each.unit == unit)
             document = stunnel_config.parse(fact.content)
-            found.append(_Offering(unit, listeners, fact.path, document))
+            found.append(Offering(unit, listeners, fact.path, document))
     return found
 
 
-def _offered_paths(request: Request) -> tuple[str, ...]:
-    return tuple(each.path for each in _offering(request.facts, request.port))
+def offered_paths(request: Request) -> tuple[str, ...]:
+    return tuple(each.path for each in offering(request.facts, request.port))
 
 
 def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
@@ -398,7 +405,7 @@ def _repoint(request: Request, connect: str) -> tuple[Op, ...]:
     backend instead. A reload, so that the sessions in it live on.
     """
     ops: list[Op] = []
-    for each in _offering(request.facts, request.port):
+    for each in offering(request.facts, request.port):
         splices = [
             splice
             for service in each.document.services

@@ -12,6 +12,7 @@ import time
 from mailseal.model.look import Endpoint, Observation, Reach
 from mailseal.model.moment import Clock
 from mailseal.probe import tls, transport
+from mailseal.probe.errands import whole
 from mailseal.probe.look import (
     RAW_OCTETS,
     Call,
@@ -19,7 +20,6 @@ from mailseal.probe.look import (
     Layer,
     Limits,
     Question,
-    look,
     raw_complete,
     refused,
 )
@@ -54,7 +54,7 @@ def observe(question: Question, *, authority: str = "", now: Clock = time.time) 
     """
     authority = authority or question.authority
     tls.check_authority(authority)
-    steps = look(question, now)
+    steps = whole(question, now)
     dial = next(steps)
     while True:
         try:
@@ -62,6 +62,21 @@ def observe(question: Question, *, authority: str = "", now: Clock = time.time) 
         except StopIteration as stop:
             observation: Observation = stop.value
             return observation
+
+
+def source(endpoint: Endpoint) -> str:
+    """The address of this host from which it reaches an endpoint, by its routes; empty where none
+    leads there. No packet is sent.
+    """
+    address, _, zone = endpoint.address.partition("%")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        scope = (0, socket.if_nametoindex(zone)) if zone else ()
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, endpoint.port, *scope))
+            return str(sock.getsockname()[0])
+    except OSError:
+        return ""
 
 
 def exchange(endpoint: Endpoint, data: bytes, limits: Limits = Limits()) -> Call:  # noqa: B008

@@ -31,7 +31,7 @@ from mailseal.protocols import answers
 from mailseal.protocols.base import Answer, Credentials, End, Reply, Task, printable
 from mailseal.protocols.conversation import DIALOGUES, Conversation, transcript_digest
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS, is_tls, recognise
-from mailseal.protocols.tlshello import VERSIONS, accepts, client_hello
+from mailseal.protocols.tlshello import SERVER_HELLO, VERSIONS, accepts, client_hello
 
 
 class Layer(enum.Enum):
@@ -67,7 +67,10 @@ class Question:
     user. Where there is TLS at all, `eager` also talks in cleartext at once, and `versions` asks
     for old TLS versions. `implicit` begins with TLS: for a port of our own, where a cleartext
     client's wait for a greeting would only cost time. `intrusive` also sends a command in the same
-    segment behind STARTTLS, to see whether it is answered inside TLS.
+    segment behind STARTTLS, to see whether it is answered inside TLS. The rest is for
+    `probe.errands`: `suites` asks for weak cipher suites, `relay` whether mail of strangers is
+    taken for elsewhere, `dummy` is a made-up login that is tried inside TLS, `account` a real one
+    that is used there, and nowhere else.
     """
 
     endpoint: Endpoint
@@ -80,6 +83,10 @@ class Question:
     eager: bool = False
     implicit: bool = False
     intrusive: bool = False
+    suites: bool = False
+    relay: bool = False
+    dummy: Optional[Credentials] = None
+    account: Optional[Credentials] = None
     limits: Limits = Limits()
 
     @property
@@ -129,9 +136,13 @@ RAW_OCTETS = 512
 
 
 def raw_complete(answer: bytes) -> bool:
-    """Enough of a raw answer to tell what it is: a TLS record's head, or a line."""
+    """Enough of a raw answer to tell what it is: a ServerHello up to its cipher suite, the head of
+    another TLS record, or a line.
+    """
     if is_tls(answer):
-        return answer[0] == 0x15 or len(answer) >= 11
+        return answer[0] == 0x15 or len(answer) >= min(
+            SERVER_HELLO, 5 + int.from_bytes(answer[3:5], "big")
+        )
     return b"\n" in answer or len(answer) >= RAW_OCTETS
 
 
@@ -402,9 +413,9 @@ def _inject(notes: _Notes, protocol: Optional[str]) -> Generator[Dial, Call, Non
     yield Dial(Layer.TLS_ANY, listening, before=before)
     notes.quote(before, "clear, to TLS, with a command behind it")
     notes.quote(listening, "TLS, nothing said")
-    if listening.injected:
-        said = "answered inside TLS: " + listening.transcript[-1]
-        notes.starttls = dataclasses.replace(notes.starttls, injection=said)
+    said = "answered inside TLS: " + listening.transcript[-1] if listening.injected else ""
+    # A server that takes the command for the beginning of the handshake has not run it.
+    notes.starttls = dataclasses.replace(notes.starttls, injection=said, injected=before.sealed)
 
 
 @dataclass

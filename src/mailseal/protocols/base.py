@@ -12,9 +12,22 @@ import base64
 import enum
 import re
 from dataclasses import dataclass, field
-from typing import Generator, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Generator,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
 from mailseal.model.look import Attempt, Channel, Outcome
+
+if TYPE_CHECKING:
+    from mailseal.protocols.session import TextSession
 
 LINE_LIMIT = 4096
 """Octets in a line, its end included. RFC 937 sets no limit, RFC 5321 4.5.3.1 sets 512 and 1000;
@@ -136,7 +149,8 @@ class Task:
 
     `mechanisms`: try these alone (empty: all that the protocol has). `login`: log in, with the one
     mechanism named. `upgrade`: begin TLS and stop there, with `injected` behind the command in the
-    same segment. `inside`: the session goes on inside TLS after an upgrade.
+    same segment. `inside`: the session goes on inside TLS after an upgrade. `then`: what is done
+    before the goodbye, after the login or (SMTP) without one.
     """
 
     mechanisms: Tuple[str, ...] = ()
@@ -144,6 +158,7 @@ class Task:
     upgrade: bool = False
     injected: bytes = b""
     inside: bool = False
+    then: Optional[Callable[["TextSession"], Client]] = None
 
 
 @dataclass(frozen=True)

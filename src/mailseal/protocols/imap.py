@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Callable, Generator, Tuple
+from typing import Callable, Generator, Optional, Tuple
 
 from mailseal.model.look import Outcome
 from mailseal.protocols import answers, sasl
@@ -56,6 +56,7 @@ KNOWN = frozenset((b"CAPABILITY", b"LOGIN", b"AUTHENTICATE", b"STARTTLS", b"LOGO
 _CAPABILITY = re.compile(
     rb"\* CAPABILITY (.*)|\* (?:OK|PREAUTH) \[CAPABILITY ([^\]]*)\]", re.IGNORECASE
 )
+_EXISTS = re.compile(rb"\* (\d{1,10}) EXISTS\Z", re.IGNORECASE)
 _TAG = re.compile(rb'[^\s"(){%*\\+]+\Z')
 _CODE = re.compile(rb"\w+ \[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
 
@@ -65,7 +66,11 @@ class Session(LiteralSession):
 
     STARTTLS = b"STARTTLS"
 
-    __slots__ = ()
+    __slots__ = ("messages",)
+
+    def __init__(self, inside: bool = False) -> None:
+        super().__init__(inside)
+        self.messages: Optional[int] = None
 
     def _keeps(self, side: Side, line: bytes) -> bool:
         """Of all literals those of LOGIN, and of ID, alone."""
@@ -106,6 +111,9 @@ class Session(LiteralSession):
         # Behind a login it is what the client may do from then on.
         if found is not None and not (waiting is not None and waiting.mechanism):
             self._capable(found.group(1) or found.group(2) or b"")
+        exists = _EXISTS.match(line)
+        if exists is not None:
+            self.messages = int(exists.group(1))
         if not self.greeted:
             word = line[2:].split(b" ", 1)[0].upper()
             self.preauth = word == b"PREAUTH"
@@ -209,6 +217,8 @@ def client(session: TextSession, task: Task) -> Client:
         return
     if task.login is not None:
         yield from _login(write, task.mechanisms[0], task.login)
+        if task.then is not None:
+            yield from task.then(session)
     else:
         mechanisms = sasl.to_try(task.mechanisms, session.offers)
         yield from sasl.careful(mechanisms, lambda name: write(_authenticate(name)))

@@ -179,6 +179,8 @@ def client(session: TextSession, task: Task) -> Client:
     greeting = yield HEAR
     if greeting.line.startswith(b"+"):
         yield _HELO if task.login is None else _login(task.login)
+        if task.then is not None:
+            yield from task.then(session)
         # The server may have said goodbye and closed already (UW does, after any "-").
         yield _QUIT
 

@@ -168,6 +168,8 @@ def client(session: TextSession, task: Task) -> Client:
         return
     if task.login is not None:
         yield from _login(task.mechanisms[0], task.login)
+        if task.then is not None:
+            yield from task.then(session)
     else:
         if not task.mechanisms or "USER" in task.mechanisms:
             yield _USER

@@ -169,7 +169,9 @@ def client(session: TextSession, task: Task) -> Client:
         return
     if task.login is not None:
         yield from sasl.login(task.mechanisms[0], task.login, _begin)
-    else:
+    if task.then is not None:
+        yield from task.then(session)
+    elif task.login is None:
         yield from sasl.careful(sasl.to_try(task.mechanisms, session.offers), _begin)
         if not task.inside and not session.tls_offered:
             yield _STARTTLS

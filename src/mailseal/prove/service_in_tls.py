@@ -5,13 +5,9 @@ A handshake alone proves nothing: a terminator whose backend is dead completes i
 
 from __future__ import annotations
 
-import base64
-import re
-from typing import Optional
-
 from mailseal.model.look import Observation, Reach
 from mailseal.model.plan import Claim, Result
-from mailseal.prove.base import Evidence, Read, unreachable
+from mailseal.prove.base import Evidence, Read, leaf_of, unreachable
 
 
 def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
@@ -23,7 +19,7 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
         return unreachable(seen)
     if seen.tls is None:
         return Evidence(Result.FAIL, ("no TLS there", *seen.gaps))
-    planned = _leaf(read, claim.expected.get("certificate", ""))
+    planned = leaf_of(read, claim.expected.get("certificate", ""))
     pinned = claim.expected.get("pinned") == "yes"
     if seen.tls.trust and not pinned:
         return Evidence(Result.FAIL, ("the certificate does not verify: " + seen.tls.trust,))
@@ -41,15 +37,3 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     name = seen.tls.name_checked
     line = words % (claim.expected["protocol"].upper(), seen.tls.version, name, seen.banner)
     return Evidence(Result.PASS, (line,))
-
-
-def _leaf(read: Read, path: str) -> Optional[bytes]:
-    """The first certificate of a PEM file as DER; None where it is not here to be read."""
-    if not path:
-        return None
-    try:
-        pem = read(path)
-    except OSError:
-        return None
-    body = re.search(rb"-----BEGIN CERTIFICATE-----(.*?)-----END", pem, re.DOTALL)
-    return base64.b64decode(body.group(1)) if body else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mailseal.report import junit, markdown, records, sarif, table, text
+from mailseal.report import junit, markdown, nagios, records, sarif, table, text
 from mailseal.report.writer import Run, Writer
 
 FORMS: dict[str, Callable[[Run], Writer]] = {
@@ -19,4 +19,5 @@ FORMS: dict[str, Callable[[Run], Writer]] = {
     "markdown": markdown.Summary,
     "sarif": sarif.Log,
     "junit": junit.Suites,
+    "nagios": nagios.Line,
 }

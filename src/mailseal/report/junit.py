@@ -25,7 +25,8 @@ def escaped(words: str) -> str:
     return html.escape(harmless(words)).encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
-def _attributes(**values: str) -> str:
+def attributes(**values: str) -> str:
+    """Attributes of an element, each with a blank before it."""
     return "".join(f' {name}="{escaped(value)}"' for name, value in values.items())
 
 
@@ -59,19 +60,19 @@ class Suites:
         place = str(found.endpoint) if found.endpoint else found.asked
         site = found.endpoint.site if found.endpoint else "default"
         by_name = found.endpoint is not None and found.asked != found.endpoint.address
-        counts = _attributes(
+        counts = attributes(
             tests="1", failures=str(int(element == "failure")), errors=str(int(element == "error"))
         )
         seen = found.observations[0].start if found.observations else ""
-        moment = _attributes(timestamp=seen) if seen else ""
-        self._out(f"<testsuite{_attributes(name=place)}{counts}{moment}>")
-        pairs = [_attributes(name=name, value=value) for name, value in _properties(found)]
+        moment = attributes(timestamp=seen) if seen else ""
+        self._out(f"<testsuite{attributes(name=place)}{counts}{moment}>")
+        pairs = [attributes(name=name, value=value) for name, value in _properties(found)]
         for line in ("<properties>", *(f"<property{pair}/>" for pair in pairs), "</properties>"):
             self._out(line)
         name = f"{place} ({found.asked})" if by_name else place
-        self._out(f"<testcase{_attributes(classname='mailseal.' + site, name=name)}>")
+        self._out(f"<testcase{attributes(classname='mailseal.' + site, name=name)}>")
         if element:
-            said = _attributes(type=kind, message="; ".join(found.reasons)) if kind else ""
+            said = attributes(type=kind, message="; ".join(found.reasons)) if kind else ""
             self._out(f"<{element}{said}>")
             for line in filter(None, block):
                 self._out(escaped(line))

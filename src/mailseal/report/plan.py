@@ -119,6 +119,8 @@ def receipt(made: Receipt, style: Style = PLAIN) -> Iterator[str]:
         yield "  reason    " + harmless(made.reason)
     if made.deadline:
         yield "  until     %s, then it is undone" % made.deadline
+    for excepted in made.excepted:
+        yield "  cleartext " + harmless(str(excepted))
     for line in made.declared:
         yield "  declared  " + harmless(line)
     for name in made.exceptions:

@@ -15,8 +15,9 @@ name an account. `helpUri` must be absolute, so the page of a rule travels insid
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -40,7 +41,7 @@ LEVELS = {
 }
 UNDECIDED = "inconclusive"
 """The rule id of what could not be decided."""
-_UNDECIDED_RULE = {
+UNDECIDED_RULE = {
     "id": UNDECIDED,
     "name": "Inconclusive",
     "shortDescription": {"text": "It could not be decided whether logins in cleartext are taken"},
@@ -62,8 +63,8 @@ def plain(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-class Log:
-    """A log of one run."""
+class Results:
+    """The results of one run, each written as it comes, and the rules that they name after them."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -77,22 +78,15 @@ class Log:
         )
         self._results = Array(run.line, [*head, '"results": ['])
 
-    def add(self, found: ScanResult) -> None:
-        references = {reference.rule: reference for reference in found.references}
-        for finding in found.findings:
-            if finding.rule not in self._rules:
-                reference = references.get(finding.rule)
-                self._rules[finding.rule] = _rule(finding, reference, self._run.page(finding.rule))
-            words = (
-                f"{finding.title}: {_place(found)}. {_sentence(finding.evidence)}{finding.advice}"
-            )
-            self._add(found, finding.rule, "fail", LEVELS[finding.severity], words, finding.id)
-        if found.verdict is Verdict.INCONCLUSIVE:
-            self._rules.setdefault(UNDECIDED, _UNDECIDED_RULE)
-            words = f"It could not be decided: {_place(found)}. {_sentence(found.reasons)}"
-            self._add(found, UNDECIDED, "open", "none", words, _undecided_id(found))
+    def add(self, rule: str, described: Callable[[], Mapping[str, Any]], result: Any) -> None:
+        """Writes a result of a rule, which is described where it is named for the first time."""
+        if rule not in self._rules:
+            self._rules[rule] = described()
+        index = list(self._rules).index(rule)
+        self._results.add({"ruleId": harmless(rule), "ruleIndex": index, **result})
 
-    def end(self, tally: Tally, code: int) -> None:
+    def end(self, counts: Mapping[str, int], code: int) -> None:
+        """Writes what comes after the last."""
         self._results.end()
         invocation = {
             "executionSuccessful": code in DECIDED,
@@ -101,42 +95,70 @@ class Log:
             "endTimeUtc": rfc3339(self._run.now()),
         }
         rest = ("],", member("invocations", [invocation]) + ",")
-        counts = member("properties", {"counts": tally.counts()}) + ","
+        properties = member("properties", {"counts": counts}) + ","
         driver = ('"tool": {"driver": {', member("name", "mailseal") + ",")
         version = member("version", self._run.version) + ","
-        for line in (*rest, counts, *driver, version, '"rules": ['):
+        for line in (*rest, properties, *driver, version, '"rules": ['):
             self._run.line(line)
         for index, rule in enumerate(self._rules.values(), 1):
             self._run.line(compact(rule) + ("," if index < len(self._rules) else ""))
         for line in ("]", "}}", "}]", "}"):
             self._run.line(line)
 
-    def _add(
-        self, found: ScanResult, rule: str, kind: str, level: str, words: str, fingerprint: str
-    ) -> None:
-        assessment = found.assessment
-        properties: dict[str, Any] = {"verdict": found.verdict.value}
-        if assessment:
-            properties["grade"] = assessment.grade.value if assessment.grade else None
-            properties["protocol"] = assessment.protocol and harmless(assessment.protocol)
-            properties["vantages"] = [vantage.value for vantage in assessment.vantages]
-        if found.recheck:
-            properties["recheck"] = found.recheck.value
-        result = {
-            "ruleId": harmless(rule),
-            "ruleIndex": list(self._rules).index(rule),
-            "kind": kind,
-            "level": level,
-            "message": {"text": plain(words).rstrip()},
-            "locations": [_location(found)],
-            # The second name is the one that code scanning of GitHub knows a result again by.
-            "partialFingerprints": {
-                "findingId/v1": fingerprint,
-                "primaryLocationLineHash": f"{fingerprint}:1",
-            },
-            "properties": properties,
-        }
-        self._results.add(result)
+
+class Log:
+    """A log of one run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._results = Results(run)
+
+    def add(self, found: ScanResult) -> None:
+        references = {reference.rule: reference for reference in found.references}
+        for finding in found.findings:
+            words = (
+                f"{finding.title}: {_place(found)}. {_sentence(finding.evidence)}{finding.advice}"
+            )
+            self._results.add(
+                finding.rule,
+                functools.partial(
+                    _rule, finding, references.get(finding.rule), self._run.page(finding.rule)
+                ),
+                _result(found, "fail", LEVELS[finding.severity], words, finding.id),
+            )
+        if found.verdict is Verdict.INCONCLUSIVE:
+            words = f"It could not be decided: {_place(found)}. {_sentence(found.reasons)}"
+            result = _result(found, "open", "none", words, _undecided_id(found))
+            self._results.add(UNDECIDED, lambda: UNDECIDED_RULE, result)
+
+    def end(self, tally: Tally, code: int) -> None:
+        self._results.end(tally.counts(), code)
+
+
+def _result(
+    found: ScanResult, kind: str, level: str, words: str, fingerprint: str
+) -> dict[str, Any]:
+    assessment = found.assessment
+    properties: dict[str, Any] = {"verdict": found.verdict.value}
+    if assessment:
+        properties["grade"] = assessment.grade.value if assessment.grade else None
+        properties["protocol"] = assessment.protocol and harmless(assessment.protocol)
+        properties["vantages"] = [vantage.value for vantage in assessment.vantages]
+    if found.recheck:
+        properties["recheck"] = found.recheck.value
+    return {
+        "kind": kind,
+        "level": level,
+        "message": {"text": plain(words).rstrip()},
+        "locations": [_location(found)],
+        "partialFingerprints": fingerprints(fingerprint),
+        "properties": properties,
+    }
+
+
+def fingerprints(id_: str) -> dict[str, str]:
+    """The second name is the one that code scanning of GitHub knows a result again by."""
+    return {"findingId/v1": id_, "primaryLocationLineHash": f"{id_}:1"}
 
 
 def _place(found: ScanResult) -> str:
@@ -187,7 +209,7 @@ def _rule(finding: Finding, reference: Reference | None, page: str) -> dict[str,
         "id": harmless(finding.rule),
         "name": "".join(word.capitalize() for word in harmless(finding.rule).split("-")),
         "shortDescription": {"text": plain(finding.title)},
-        "fullDescription": {"text": _first_words(page) or plain(finding.title)},
+        "fullDescription": {"text": first_words(page) or plain(finding.title)},
         "help": {"text": page, "markdown": page} if page else {"text": plain(finding.title)},
         "defaultConfiguration": {"level": LEVELS[finding.severity]},
     }
@@ -203,7 +225,7 @@ def _rule(finding: Finding, reference: Reference | None, page: str) -> dict[str,
     return rule
 
 
-def _first_words(page: str) -> str:
+def first_words(page: str) -> str:
     """The first paragraph below the page's first heading of the second order."""
     below = page.partition("\n## ")[2].partition("\n\n")[2]
     return " ".join(below.partition("\n\n")[0].split())

@@ -16,6 +16,7 @@ from mailseal.model.change import ChangeHistory, ChangeLine
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import FindingHistory, Interval, KnownFinding, LookPeriod, Undecided
 from mailseal.model.moment import rfc3339, seconds
+from mailseal.model.policy import Exemption
 from mailseal.report.assets import Ranked
 from mailseal.report.change import approval
 from mailseal.report.chart import Step, steps
@@ -72,7 +73,7 @@ class Status:
     """The whole. Moments are RFC 3339 UTC: it was `made` of what is known by then; what was fixed
     and who logged in is told from `since` on. `looked` are the first and the newest look, empty
     where there is none. `exposed` counts endpoints, `open_by` findings. `hidden` says what was
-    redacted. `changes` is None where no record was given.
+    redacted. `exceptions` are those of the policy, None where none was given; so are `changes`.
     """
 
     mailseal: str
@@ -92,6 +93,7 @@ class Status:
     software: Ranked
     references: tuple[Reference, ...]
     hidden: tuple[str, ...]
+    exceptions: tuple[Exemption, ...] | None
     changes: ChangeHistory | None
 
 
@@ -375,6 +377,19 @@ def people_rows(status: Status) -> Iterator[tuple[str, ...]]:
 
 
 # -- changes ---------------------------------------------------------------------------------------
+
+NO_EXCEPTIONS = "The policy lets nothing pass."
+EXCEPTIONS = ("Until", "Where", "Rules", "Owner", "Reason")
+
+
+def exception_rows(told: Status) -> Iterator[tuple[str, ...]]:
+    """As EXCEPTIONS, the first to end first."""
+    for each in sorted(told.exceptions or (), key=lambda one: one.until):
+        over = " (over)" if each.until < day(told.made) else ""
+        site = f" in {each.site}" if each.site else ""
+        where = ", ".join((*each.targets, *each.files)) + site
+        yield (each.until + over, where, ", ".join(each.rules), each.owner, each.reason)
+
 
 CHANGES = ("When", "What", "Endpoint", "By", "Approved", "Plan", "Run")
 

@@ -98,6 +98,7 @@ def _sections(told: Status) -> Iterator[Element | None]:
     yield _people(told)
     yield _software(told)
     yield _fixed(told)
+    yield _exceptions(told)
     yield _changes(told)
     yield _rules(told)
     yield _about(told)
@@ -255,6 +256,18 @@ def _software(told: Status) -> Element:
         _table(assets.TABLE, map(assets.row, told.software.listed))
         if told.software.listed
         else None,
+    )
+
+
+def _exceptions(told: Status) -> Element | None:
+    if told.exceptions is None:
+        return None
+    return _section(
+        "exceptions",
+        "Exceptions",
+        _table(status.EXCEPTIONS, status.exception_rows(told))
+        if told.exceptions
+        else e("p", status.NO_EXCEPTIONS),
     )
 
 

@@ -46,6 +46,10 @@ def lines(told: Status, style: Style = PLAIN) -> Iterator[str]:
     yield from _table(assets.TABLE, map(assets.row, told.software.listed))
     yield from ("", f"## Fixed since {day(told.since)}", "")
     yield from _findings(told.fixed, status.fixed_facts, _both)
+    if told.exceptions is not None:
+        yield from ("", "## Exceptions", "")
+        yield from () if told.exceptions else (status.NO_EXCEPTIONS,)
+        yield from _table(status.EXCEPTIONS, status.exception_rows(told))
     if told.changes is not None:
         yield from ("", "## Change record", "")
         yield from (code(words) for words in status.change_words(told.changes))

@@ -27,9 +27,10 @@ def check(observations: Sequence[Observation], assessment: Assessment) -> tuple[
 
 
 def kept(observations: Sequence[Observation], assessment: Assessment, name: str) -> bool:
-    """A look does not say whether it asked: only a server without the upgrade is safe for sure."""
+    """Only where it was asked, or a server has not the upgrade."""
     return any(
-        look.starttls is not None and look.starttls.outcome is Upgrade.REFUSED
+        look.starttls is not None
+        and (look.starttls.injected or look.starttls.outcome is Upgrade.REFUSED)
         for look in observations
     )
 

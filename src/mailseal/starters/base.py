@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from mailseal.configs import text
+from mailseal.model.excepted import Door
 from mailseal.model.host import HostFacts, Listener, Server
 from mailseal.model.ops import EditFile, Listening, Op, Splice, UnitAction
 
@@ -38,6 +39,17 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Admission:
+    """How a starter lets some networks in and nobody else, besides the host itself. `edit` makes it
+    ask the list of `door`; empty where it does so already. `problems` are why it cannot.
+    """
+
+    door: Door
+    edit: Tuple[Op, ...] = ()
+    problems: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Start:
     """How a service is started today.
 
@@ -46,6 +58,7 @@ class Start:
     it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
     shares with the unit `companion` alone. `lost` is what a terminator in front takes away;
     `guarded` is the name by which hosts_access(5) knows the service, where its rules count.
+    `admission` is how it excepts networks, None where it cannot.
     `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a
     terminator, `tied` why it cannot be taken off the network at all.
     """
@@ -60,6 +73,7 @@ class Start:
     inside: str = ""
     companion: str = ""
     guarded: str = ""
+    admission: Optional[Admission] = None
     lost: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
     fixed: Tuple[str, ...] = ()

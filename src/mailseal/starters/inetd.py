@@ -7,13 +7,18 @@ reload: inetd closes the sockets of lines that are gone.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Optional, Tuple
 
 from mailseal.configs import inetd
+from mailseal.model.excepted import HOSTS, Door
 from mailseal.model.host import HostFacts, Server
+from mailseal.model.ops import Op, Splice, WriteFile
 from mailseal.starters.base import (
+    ACCESS,
     LOST,
+    Admission,
     Change,
     Start,
     content,
@@ -56,24 +61,67 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         files=(PATH, "/etc/services"),
         off=change,
         server=_server(entries[0]),
-        guarded=_guarded(facts, unit, entries[0]),
+        guarded=guarded(facts, _asked(facts, unit, entries[0])),
+        admission=_admission(facts, unit, port, document, entries),
         lost=LOST,
         problems=no_unit(unit, "inetd", UNITS),
         fixed=_fixed(entries),
     )
 
 
-def _guarded(facts: HostFacts, unit: str, entry: inetd.Entry) -> str:
-    """inetd asks hosts_access(5) through tcpd(8), or by itself where its unit starts it with -l
-    (Debian's openbsd-inetd).
+def _asked(facts: HostFacts, unit: str, entry: inetd.Entry) -> str:
+    """The program by whose name hosts_access(5) is asked, empty where it is not: through tcpd(8),
+    or by inetd itself where its unit starts it with -l (Debian's openbsd-inetd).
     """
     started = command(facts, unit)
     itself = started is not None and any(_ASKS.match(word) for word in started.argv[1:])
     asked = entry.wrapped_by_tcpd or itself
-    return guarded(facts, entry.argv[0]) if asked and entry.argv else ""
+    return entry.argv[0] if asked and entry.argv else ""
 
 
 _ASKS = re.compile(r"-[dEi]*l")
+
+
+def _admission(
+    facts: HostFacts,
+    unit: str,
+    port: int,
+    document: inetd.Document,
+    entries: Tuple[inetd.Entry, ...],
+) -> Admission:
+    """Two lines before all others of hosts.allow, by which the list is asked and nobody else let
+    in: the first that matches counts (hosts_access(5), hosts_options(5)).
+    """
+    door = Door(HOSTS % port, "", "%s\n", hosts=True)
+    name = posixpath.basename(_asked(facts, unit, entries[0]))
+    lines = _RULES % {"name": name, "path": door.path, "port": port}
+    before = content(facts, ALLOW)
+    if before is not None and lines.encode() in before:
+        return Admission(door)
+    problems = []
+    if not _NAME.fullmatch(name):
+        problems.append(
+            "inetd does not ask hosts_access(5) for it: put %s before the program in %s"
+            % ("/usr/sbin/tcpd", PATH)
+        )
+    others = [e for e in document.entries if e not in entries and e.argv]
+    if any(posixpath.basename(each.argv[0]) == name for each in others):
+        problems.append("other lines of %s start %s too, and would go with it" % (PATH, name))
+    if guarded(facts, name):
+        problems.append("hosts.allow and hosts.deny have rules already: name the networks there")
+    allow: Op = WriteFile(ALLOW, lines.encode(), "root", "root", 0o644)
+    if before is not None:
+        allow = edit(ALLOW, before, (Splice(0, b"", lines.encode()),))
+    return Admission(door, (allow,), tuple(problems))
+
+
+ALLOW = ACCESS[0]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RULES = """\
+# Made by mailseal: who may log in without TLS on port %(port)d; `mailseal rollback` removes it.
+%(name)s: 127.0.0.0/255.0.0.0 [::1]/128 %(path)s
+%(name)s: ALL: DENY
+"""
 
 
 def _server(entry: inetd.Entry) -> Server:

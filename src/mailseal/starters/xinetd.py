@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import Iterator, List, Optional, Tuple
 
-from mailseal.configs import xinetd
+from mailseal.configs import text, xinetd
 from mailseal.configs.inetd import parse_services
+from mailseal.model.excepted import Door
 from mailseal.model.host import HostFacts, Server
 from mailseal.starters.base import (
     LOST,
+    Admission,
     Change,
     Start,
     content,
@@ -72,10 +74,57 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         off=_off(found, unit),
         server=_server(attributes),
         guarded=_guarded(facts, attributes),
+        admission=_admission(port, unit, found, attributes, documents),
         lost=LOST + _lost(attributes),
         problems=no_unit(unit, "xinetd", UNITS),
         fixed=_fixed(found, attributes),
     )
+
+
+_HERE = "127.0.0.0/8 ::1"
+"""The host itself: what offers TLS beside the port comes from there."""
+
+
+def _admission(
+    port: int,
+    unit: str,
+    found: List[_Found],
+    attributes: xinetd.Attributes,
+    documents: List[Tuple[str, xinetd.Document]],
+) -> Admission:
+    """A block of our own in place of the one that is there, which is turned off: `only_from` in it
+    names the networks (xinetd.conf(5)), on a line for each.
+    """
+    path = "%smailseal-%d" % (DIRECTORY, port)
+    where, document, service = found[0]
+    if where == path:
+        before, mark, _ = text.decode(document.data).partition(_only_from(_HERE))
+        return Admission(_door(path, unit, before + mark))
+    problems = []
+    if len(found) > 1:
+        problems.append("several blocks of xinetd serve it: make them one first")
+    if "only_from" in attributes:
+        problems.append("xinetd's only_from says already who is let in: name the networks there")
+    main = next((each for name, each in documents if name == MAIN), None)
+    includes = main.directives if main else ()
+    if not any(each.path.text.rstrip("/") + "/" == DIRECTORY for each in includes):
+        problems.append(
+            "%s does not include %s: add `includedir %s`" % (MAIN, DIRECTORY, DIRECTORY)
+        )
+    lines = ["\t%s %s %s\n" % (a.name.text, a.operator, a.raw.text) for a in service.attributes]
+    head = _MADE + "service %s\n{\n%s%s" % (service.name, "".join(lines), _only_from(_HERE))
+    return Admission(_door(path, unit, head), _off(found, unit).edit, tuple(problems))
+
+
+_MADE = "# Made by mailseal: who may log in without TLS, each to the end of its day.\n"
+
+
+def _only_from(networks: str) -> str:
+    return "\tonly_from = %s\n" % networks
+
+
+def _door(path: str, unit: str, head: str) -> Door:
+    return Door(path, head, "\tonly_from += %s\n", "}\n", unit)
 
 
 def _off(found: List[_Found], unit: str) -> Change:

@@ -23,11 +23,18 @@ from typing import TypeVar
 
 from mailseal.model.asset import Installed, KnownSoftware, Review
 from mailseal.model.finding import Assessment, Finding
-from mailseal.model.known import FindingHistory, Interval, KnownFinding, KnownLogin, Undecided
+from mailseal.model.known import (
+    FindingHistory,
+    Interval,
+    KnownEndpoint,
+    KnownFinding,
+    KnownLogin,
+    Undecided,
+)
 from mailseal.model.login import JudgedLogin
-from mailseal.model.look import Observation
+from mailseal.model.look import Endpoint, Observation
 from mailseal.model.reported import Reported
-from mailseal.store import assets, logins, place, read, schema
+from mailseal.store import assets, logins, place, read, schema, standing
 from mailseal.store.entry import Entry, Kept, Network, entry, observed
 from mailseal.store.errors import StoreError, told
 from mailseal.store.errors import read as reading
@@ -288,6 +295,18 @@ class Store:
         self.flush()
         with reading(self._path):
             yield from read.undecided(self._connection, asked)
+
+    def standing(self, asked: Filter) -> Iterator[KnownEndpoint]:
+        """What is known of each endpoint, by address. Raises StoreError."""
+        self.flush()
+        with reading(self._path):
+            yield from standing.standing(self._connection, asked)
+
+    def stood(self, endpoint: Endpoint, at: str) -> KnownEndpoint | None:
+        """What was known of an endpoint before a moment, if anything. Raises StoreError."""
+        self.flush()
+        with reading(self._path):
+            return standing.of(self._connection, endpoint, at)
 
     def intervals(self, asked: Filter) -> Iterator[Interval]:
         """When the findings were there, open or fixed by now, oldest first. Raises StoreError."""

@@ -33,9 +33,9 @@ SEVERITIES = tuple(severity.value for severity in Severity)
 
 @dataclass(frozen=True)
 class Filter:
-    """What to list; empty means all. `fixed`: fixed ones too; `fixed_since`: those fixed at that
-    moment or later, and no others. `severity` is the least. `network` or `name` is where.
-    `logins_since` is the moment from which users are counted.
+    """What to list; empty (and port 0) means all. `fixed`: fixed ones too; `fixed_since`: those
+    fixed at that moment or later, and no others. `severity` is the least. `network` or `name` is
+    where. `logins_since` is the moment from which users are counted.
     """
 
     fixed: bool = False
@@ -46,6 +46,7 @@ class Filter:
     protocol: str = ""
     network: Network | None = None
     name: str = ""
+    port: int = 0
     logins_since: str = ""
 
 
@@ -58,6 +59,9 @@ def of_endpoint(asked: Filter) -> _Where:
     if asked.site:
         terms.append("endpoint.site = ?")
         values.append(plain(asked.site))
+    if asked.port:
+        terms.append("endpoint.port = ?")
+        values.append(asked.port)
     if asked.name:
         terms.append("endpoint.name = ?")
         values.append(plain(asked.name))

@@ -19,6 +19,7 @@ from mailseal.workflow import BadInput
 from mailseal.workflow.plans import read_file
 
 FORMS = (*exporters.EXPORTERS, *exporters.FLEETS)
+KIT = "kit"
 _ROLE = "role"
 
 
@@ -45,7 +46,12 @@ def _source(text: bytes, trusted: bytes) -> Source:
             "this plan is a draft, it could not read %s: make it again as root" % plan.draft[0]
         )
     digest = hashlib.sha256(payload).hexdigest()
-    return Source(plan, digest, openssl.configurations, trusted, role())
+    return Source(plan, digest, openssl.configurations, trusted, role(), kit())
+
+
+def kit() -> dict[str, bytes]:
+    """What the exports for scanners have in common, by name; it is data of the package."""
+    return dict(_within(resources.files(exporters).joinpath(KIT), ""))
 
 
 def role() -> tuple[File, ...]:

@@ -24,7 +24,7 @@ from mailseal.model import codec
 from mailseal.model.change import Actor, ChangeHistory, Control, PolicyText
 from mailseal.model.host import HostFacts
 from mailseal.model.local import LocalHost
-from mailseal.model.look import Observation, Vantage
+from mailseal.model.look import Endpoint, Observation, Vantage
 from mailseal.model.plan import Proof, Receipt
 from mailseal.probe import blocking
 from mailseal.probe.look import Observe, Question
@@ -78,6 +78,18 @@ class Host(Protocol):
         ...
 
 
+class Verifiable(Host, Protocol):
+    """What verifying asks of a mail host besides."""
+
+    def certificate(self, path: str) -> bytes:
+        """A public certificate there. Raises OSError where it cannot be read."""
+        ...
+
+    def reload(self, unit: str) -> str:
+        """Has the service manager reload a unit; what it said against it, or nothing."""
+        ...
+
+
 class Here:
     """This host. `actor` is who asks."""
 
@@ -96,6 +108,12 @@ class Here:
 
     def look(self, question: Question) -> Observation:
         return blocking.observe(question)
+
+    def certificate(self, path: str) -> bytes:
+        return self._system.read(path)
+
+    def reload(self, unit: str) -> str:
+        return agent.reload(self._system, unit)
 
     def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
         with agent.local_tools(self._system, tell, None, self._actor) as tools:
@@ -124,8 +142,8 @@ class Here:
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:
         with contextlib.ExitStack() as stack:
-            lookers = agent.own_lookers(self._system, stack)
-            yield prover(lookers, self._system.read, self._system)
+            lookers, sources = agent.own_lookers(self._system, stack)
+            yield prover(lookers, self._system.read, self._system, sources=sources)
 
 
 class Carried(abc.ABC):
@@ -144,6 +162,8 @@ class Carried(abc.ABC):
         self._tell = tell
         self._directory = ""
         self._python: tuple[str, ...] = ()
+        self._taken: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         done = self._run(["sh", "-c", _ARRIVE], data=bundle.build())
@@ -165,6 +185,10 @@ class Carried(abc.ABC):
     def _observe(self, question: Question) -> Observation:
         """A look at it from outside. The question's authority is a file of this machine's."""
         return blocking.observe(question)
+
+    def _source(self, endpoint: Endpoint) -> str:
+        """Where `_observe` looks from; empty where that is not known."""
+        return blocking.source(endpoint)
 
     def _arrival(self, done: Completed) -> str:
         words = "the agent cannot be put on %s: %s (python3, 3.9 or newer, and /tmp are needed)"
@@ -193,8 +217,32 @@ class Carried(abc.ABC):
         return codec.loads(LocalHost, done.out, lenient=True)
 
     def look(self, question: Question) -> Observation:
-        done = self._agent(["look"], codec.dumps(question).encode("ascii"))
+        """A look from there. The question's authority is a file of this machine's."""
+        asked = dataclasses.replace(question, authority=self._there(question.authority))
+        done = self._agent(["look"], codec.dumps(asked).encode("ascii"))
         return codec.loads(Observation, done.out, lenient=True)
+
+    def _there(self, path: str) -> str:
+        """A copy of a public file of ours in the agent's directory there."""
+        with self._lock:
+            if path and path not in self._taken:
+                copy = "%s/%d.pem" % (self._directory, len(self._taken))
+                with open(path, "rb") as file:
+                    done = self._run(["sh", "-c", 'cat >"$0"', copy], file.read())
+                if not done.ok:
+                    words = "%s cannot be put on %s: %s"
+                    raise HostUnreachable(words % (path, self._name, done.words()))
+                self._taken[path] = copy
+        return self._taken.get(path, "")
+
+    def certificate(self, path: str) -> bytes:
+        try:
+            return self._agent(["certificate", path]).out
+        except (HostUnreachable, Refused) as error:
+            raise OSError("%s of %s: %s" % (path, self._name, error)) from None
+
+    def reload(self, unit: str) -> str:
+        return self._agent(["reload", unit]).out.decode("utf-8", "replace").strip()
 
     def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
         # No JSON holds a NUL.
@@ -246,7 +294,7 @@ class Carried(abc.ABC):
                 return self._observe(asked)
 
             lookers: Mapping[Vantage, Observe] = {Vantage.REMOTE: observe}
-            yield prover(lookers, read, None)
+            yield prover(lookers, read, None, sources={Vantage.REMOTE: self._source})
 
 
 class OverSsh(Carried):
@@ -285,6 +333,9 @@ class InCopy(Carried):
     def _observe(self, question: Question) -> Observation:
         return agent.looker(LiveSystem(), self._copy.street, self._own)(question)
 
+    def _source(self, endpoint: Endpoint) -> str:
+        return ""
+
 
 _ARRIVE = (
     'umask 077; d=$(mktemp -d /tmp/mailseal-XXXXXXXX) && cat >"$d/mailseal.pyz" '
@@ -297,7 +348,7 @@ def _silent(line: str) -> None:
     pass
 
 
-def host(target: str | None, tell: Tell) -> contextlib.AbstractContextManager[Host]:
+def host(target: str | None, tell: Tell) -> contextlib.AbstractContextManager[Verifiable]:
     """The host of a target, for a `with`: `ssh://...`, else this one. Raises ValueError, and
     HostUnreachable in the `with`.
     """

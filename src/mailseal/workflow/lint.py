@@ -1,9 +1,9 @@
 """What `mailseal lint` does: files and folders to faults, and the safe fixes into the files.
 
-Strategy: a file that is named is always answered for; of a folder only what has a known kind is.
-Folders are walked in order and never through a link, so that no walk leaves what was named, and
-everything has a bound. A fix replaces the file as a whole, beside which the new one was written
-with the same owner and mode: whoever reads it meanwhile sees the one or the other.
+Strategy: a file that is named is always answered for; of a folder only what has a known kind is, by
+its name or by that of the place that another file copies it to. A fix replaces the file as a whole,
+beside which the new one was written with the same owner and mode: whoever reads it meanwhile sees
+the one or the other.
 """
 
 from __future__ import annotations
@@ -14,24 +14,18 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from mailseal import __version__
 from mailseal.certs import CertificateError, describe
-from mailseal.lint import RULES, lint, named, repaired
+from mailseal.lint import NO_KIND, RULES, look, named, repaired
 from mailseal.lint.base import Named
-from mailseal.lint.kinds import LEFTOVER
 from mailseal.model.lint import Linted, LintReference, LintReport
 from mailseal.model.moment import rfc3339
 from mailseal.workflow import BadInput
-
-LARGEST = 1 << 22
-"""Octets of a file. No configuration is so long."""
-MOST = 200_000
-"""Files and folders of one run."""
-PASSED_FOLDERS = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
-"""What holds no configuration of a service, and much else."""
+from mailseal.workflow.linttree import Tree, content, walked
 
 
 @dataclass(frozen=True)
@@ -53,25 +47,55 @@ def run(request: Request, agree: Agree) -> LintReport:
     """Looks at all that is named. Raises BadInput for what is not there, and for a fix that cannot
     be written.
     """
-    files: list[Linted] = []
-    passed = 0
-    for path, itself in _files(request.paths):
-        data = _content(path)
-        if isinstance(data, str):
-            files.append(Linted(path, "", (), data))
+    tree = Tree(request.paths)
+    files: dict[str, Linted] = {}
+    taken: dict[str, str] = {}
+    passed: set[str] = set()
+    for path, itself in walked(request.paths):
+        # What another file included was linted with that.
+        if os.path.realpath(path) in files:
             continue
-        there = _there(named(path, data)) if request.here else None
-        found = lint(path, data, there)
-        if not found.kind and not itself:
-            passed += 1
-            continue
-        if request.fix:
-            after = repaired(path, data)
-            if after != data and agree(path, data, after):
-                _replace(path, data, after)
-                found = lint(path, after, there)
-        files.append(found)
-    return LintReport(__version__, tuple(files), passed, _references(files))
+        looked, copies = _look(request, tree, path, path, agree)
+        taken.update(copies)
+        if looked[0].kind or looked[0].unread != NO_KIND or itself:
+            for each in looked:
+                # A file may include itself: what was said of it first counts.
+                if each is looked[0] or not os.path.samefile(each.path, path):
+                    files[os.path.realpath(each.path)] = each
+        else:
+            passed.add(path)
+    for path, name in taken.items():
+        # A file whose own name says nothing is what it is copied to.
+        if os.path.realpath(path) not in files:
+            looked, _ = _look(replace(request, fix=False), tree, path, name, agree)
+            if looked[0].kind:
+                files[os.path.realpath(path)] = looked[0]
+                passed.discard(path)
+    found = tuple(files.values())
+    return LintReport(__version__, found, len(passed), _references(found))
+
+
+def _look(
+    request: Request, tree: Tree, path: str, name: str, agree: Agree
+) -> tuple[tuple[Linted, ...], dict[str, str]]:
+    """What was found in the file at a path that is called `name` where it is used, and what it
+    copies: where each lies, and the path that it gets.
+    """
+    data = content(path)
+    if isinstance(data, str):
+        return (Linted(path, "", (), data),), {}
+    there = _there(named(name, data)) if request.here else None
+    beside = partial(tree.beside, path)
+    looked = look(name, data, there, beside)
+    if request.fix:
+        after = repaired(path, data)
+        if after != data and agree(path, data, after):
+            _replace(path, data, after)
+            looked = look(path, after, there, beside)
+    copies = {tree.find(path, each.sources): each.path for each in looked.taken}
+    copies.pop("", None)
+    files = (replace(looked.files[0], path=path), *looked.files[1:])
+    return files, copies
 
 
 def _references(files: Sequence[Linted]) -> tuple[LintReference, ...]:
@@ -81,48 +105,6 @@ def _references(files: Sequence[Linted]) -> tuple[LintReference, ...]:
         for rule in RULES
         if rule.id in broken
     )
-
-
-def _files(paths: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Each file once, and whether it was named itself."""
-    seen: set[str] = set()
-    count = 0
-    for path in paths:
-        if not os.path.exists(path):
-            raise BadInput(f"{path} is not there: name a file or a folder")
-        for each, itself in _walked(path) if os.path.isdir(path) else ((path, True),):
-            count += 1
-            if count > MOST:
-                raise BadInput(f"more than {MOST} files: name smaller folders")
-            if each not in seen:
-                seen.add(each)
-                yield each, itself
-
-
-def _walked(folder: str) -> Iterator[tuple[str, bool]]:
-    # A folder that cannot be read is answered for as a file that cannot.
-    shut: list[str] = []
-    for where, folders, names in os.walk(folder, onerror=lambda error: shut.append(error.filename)):
-        folders[:] = sorted(set(folders) - PASSED_FOLDERS)
-        for name in sorted(names):
-            path = os.path.join(where, name)
-            if not (LEFTOVER.search(name) or os.path.islink(path)) and os.path.isfile(path):
-                yield path, False
-    for path in shut:
-        yield path, True
-
-
-def _content(path: str) -> bytes | str:
-    """The octets of a file, or why there are none."""
-    try:
-        # A pipe without a writer would never answer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return "not a file"
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return data if len(data) <= LARGEST else f"longer than {LARGEST >> 20} MiB"
 
 
 def _there(paths: Sequence[str]) -> dict[str, Named | None]:
@@ -146,7 +128,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERT
 
 def _ended(path: str) -> str:
     """When the first certificate of a file expired; empty where it has not, or cannot be read."""
-    data = _content(path)
+    data = content(path)
     first = _PEM.search(data) if isinstance(data, bytes) else None
     try:
         after = describe(base64.b64decode(first[1])).not_after if first else ""
@@ -161,7 +143,7 @@ def _replace(path: str, before: bytes, after: bytes) -> None:
     """
     path = os.path.realpath(path)
     try:
-        if _content(path) != before:
+        if content(path) != before:
             raise BadInput(f"{path} has changed since it was read: run it again")
         there = os.stat(path)
         descriptor, beside = tempfile.mkstemp(prefix=".mailseal-", dir=os.path.dirname(path))

@@ -16,9 +16,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from mailseal import rules
 from mailseal.assess import assess, meaning
+from mailseal.model.finding import Assessment, Finding
 from mailseal.model.login import JudgedLogin, Login, Meaning
 from mailseal.model.look import Endpoint
 from mailseal.model.moment import Clock, rfc3339
@@ -84,18 +86,9 @@ class Recorder:
                 self._tell(f"not kept: {left_out} kinds of logins, for which the store has no room")
 
     def _observe(self, taken: Iterable[JudgedLogin]) -> None:
-        """Servers that were seen to take logins in cleartext."""
         assert self._store is not None
-        there: dict[Endpoint, list[Login]] = defaultdict(list)
-        for judged in taken:
-            login = judged.login
-            if login.endpoint and judged.meaning is Meaning.CLEARTEXT:
-                there[login.endpoint].append(login)
-        for logins in there.values():
-            assessment = assess((), (), logins)
-            moments = {min(each.first for each in logins), max(each.last for each in logins)}
-            found = rules.findings(assessment, ())
-            self._store.record_observed(assessment, found, sorted(moments))
+        for each in observed(taken):
+            self._store.record_observed(each.assessment, each.findings, each.moments)
 
     def finish(self) -> None:
         """Writes what is not written yet."""
@@ -137,6 +130,27 @@ class Recorder:
             self._store = None
             self.failed = True
             self._tell(f"{error}; what is found from here on is printed, and not recorded")
+
+
+class Observed(NamedTuple):
+    """A server that was seen to take logins in cleartext, at these moments."""
+
+    assessment: Assessment
+    findings: tuple[Finding, ...]
+    moments: list[str]
+
+
+def observed(logins: Iterable[JudgedLogin]) -> Iterator[Observed]:
+    """What logins say of the servers whose address is known."""
+    there: dict[Endpoint, list[Login]] = defaultdict(list)
+    for judged in logins:
+        login = judged.login
+        if login.endpoint and judged.meaning is Meaning.CLEARTEXT:
+            there[login.endpoint].append(login)
+    for seen in there.values():
+        assessment = assess((), (), seen)
+        moments = {min(each.first for each in seen), max(each.last for each in seen)}
+        yield Observed(assessment, rules.findings(assessment, ()), sorted(moments))
 
 
 def _kept(result: ScanResult, rule: str, name: str) -> bool:

@@ -23,6 +23,7 @@ from mailseal.model.finding import Severity, Verdict
 from mailseal.model.known import KnownFinding
 from mailseal.model.login import JudgedLogin, Meaning
 from mailseal.model.moment import Clock, rfc3339
+from mailseal.model.policy import SealPolicy
 from mailseal.report.assets import AssetSum, Ranked
 from mailseal.report.logins import Logins
 from mailseal.report.result import Reference
@@ -30,8 +31,9 @@ from mailseal.report.status import DETAILS, ROWS, Listed, People, Status
 from mailseal.rules import BY_ID
 from mailseal.store import Filter, LoginFilter, Store
 from mailseal.workflow import BadInput
-from mailseal.workflow.assets import TERMS, software
+from mailseal.workflow.assets import software
 from mailseal.workflow.opened import blocks, name_of
+from mailseal.workflow.policies import terms_of
 from mailseal.workflow.redact import NOTHING, Redaction
 from mailseal.workflow.words import ago
 
@@ -57,14 +59,16 @@ def report(
     request: Request,
     redact: Redaction = NOTHING,
     now: Clock = time.time,
-    terms: Terms = TERMS,
+    policy: SealPolicy | None = None,
 ) -> Status:
-    """The status of a store, all of it of one moment. Raises BadInput, StoreError."""
+    """The status of a store, all of it of one moment; `policy` says what is let pass, and when
+    updates are due. Raises BadInput, StoreError.
+    """
     made = now()
     since = ago(request.since, made)
     changes = _changes(request.receipts) if request.receipts else None
     with store.still():
-        return _status(store, request.site, since, made, changes, redact, terms)
+        return _status(store, request.site, since, made, changes, redact, policy)
 
 
 def _status(
@@ -74,7 +78,7 @@ def _status(
     made: float,
     changes: ChangeHistory | None,
     redact: Redaction,
-    terms: Terms,
+    policy: SealPolicy | None,
 ) -> Status:
     asked = Filter(site=site, logins_since=since)
     endpoints, undecided = store.endpoints(asked)
@@ -106,9 +110,10 @@ def _status(
         undecided_count=undecided,
         intervals=tuple(store.intervals(asked)),
         people=_people(store, site, since, redact),
-        software=_software(store, asked, terms, made),
+        software=_software(store, asked, terms_of(policy), made),
         references=_references((*now_open.known, *fixed.known)),
         hidden=_hidden(redact),
+        exceptions=None if policy is None else policy.exceptions,
         changes=changes,
     )
 

@@ -342,7 +342,7 @@ def _from_namespace(questions: Iterable[Question | Pause]) -> Iterator[list[Obse
 
     running: set[Future[Observation]] = set()
     with contextlib.ExitStack() as stack:
-        observe = agent.veth_looker(LiveSystem(), stack)
+        observe, _ = agent.veth_looker(LiveSystem(), stack)
         pool = stack.enter_context(ThreadPoolExecutor(_SIDE_BY_SIDE))
         for item in questions:
             patience = _SIDE_BY_SIDE_ROUND

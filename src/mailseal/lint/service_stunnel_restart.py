@@ -1,0 +1,39 @@
+"""A unit that starts stunnel and does not start it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mailseal.configs import systemd
+from mailseal.lint.base import Hit, Rule
+from mailseal.model.finding import Severity
+
+PROGRAMS = ("stunnel", "stunnel3", "stunnel4", "stunnel5")
+
+
+def check(document: systemd.Document) -> Iterator[Hit]:
+    values = systemd.effective([document]).get("Service", {})
+    if (values.get("Restart") or ("no",))[-1] != "no" or values.get("Type") == ("oneshot",):
+        return
+    for option in document.options("Service", "ExecStart"):
+        for command in systemd.split_exec(option.value.text) or ():
+            if command.path.rpartition("/")[2] in PROGRAMS:
+                yield Hit(option.value.span, f"{command.path} without Restart=")
+
+
+RULE = Rule(
+    id="service-stunnel-restart",
+    title="stunnel stays down when it ends",
+    severity=Severity.LOW,
+    kind="service",
+    why=(
+        "Without Restart= systemd leaves stunnel down when it ends. Nobody gets in then, and what "
+        "is done about it in a hurry is often the old cleartext port."
+    ),
+    fix=(
+        "Write Restart=on-failure into [Service], or into a drop-in: `systemctl edit UNIT`. A "
+        "drop-in that is there already is not seen here."
+    ),
+    check=check,
+    whole=True,
+)

@@ -1,0 +1,201 @@
+"""Enforced for everyone except named networks: who is inside still logs in in cleartext, who is
+outside does not, on both families; after the last day neither does, also where the host was off.
+The logins are the oracle's. The day comes by a `date` of the host's own: its clock is everybody's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+
+import pytest
+
+from lab import Client, Host, Lab
+from lab.daemons import DAEMONS, install
+from lab.pop2 import INSTALLED
+from tests.lab.story import (
+    NAME,
+    PROGRAM,
+    ROOT,
+    install_stunnel,
+    mailseal,
+    ran,
+    scene,
+    sealed,
+    wait_until,
+)
+
+PYTHON = str(ROOT / ".venv/bin/python")
+PAGE = ROOT / "docs/howto/let-a-network-stay.md"
+PORT = 143
+LIST = "/etc/dovecot/mailseal-imap.conf"
+ENDING = f"mailseal-except-{PORT}.service"
+WHO = ("--owner", "alice@example.org", "--reason", "scanners on the shop floor")
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A mail host, a client in the network that is excepted, and one outside it."""
+
+    lab: Lab
+    mail: Host
+    inside: Client
+    outside: Client
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return (f"{self.inside.ipv4}/32", f"{self.inside.ipv6}/128")
+
+    def logins(self, client: Client, how: str = "clear", port: int = PORT) -> list[bool | None]:
+        """What the account is told at both families, by each way to log in."""
+        secret = self.lab.account.password.encode() + b"\n"
+        protocol = "imap" if port == PORT else "pop3"
+        found: list[bool | None] = []
+        for address in (self.mail.ipv4, self.mail.ipv6):
+            words = [protocol, address, str(port), self.lab.account.user, how]
+            argv = [PYTHON, "-I", str(ROOT / "lab/login.py"), *words]
+            done = client.run(argv, input=secret, timeout=120)
+            found += json.loads(done.stdout).values()
+        return found
+
+    def check(self, *, excepted: bool) -> None:
+        """Who is outside is never let in in cleartext; who is inside, where it is excepted."""
+        assert self.logins(self.inside) == [excepted] * 6
+        assert self.logins(self.outside) == [False] * 6
+        assert all(self.logins(self.outside, "upgrade"))
+
+    def on_the_day(self, day: str) -> None:
+        """From now on the host's programs are told this date."""
+        self.mail.write("/usr/local/bin/date", f"#!/bin/sh\necho {day}\n".encode(), mode=0o755)
+
+
+def stage(lab: Lab, name: str) -> Stage:
+    net = lab.network()
+    mail = lab.host(
+        "mailhost", system=DAEMONS[name].system, network=net, binds={ROOT: "/srv/mailseal"}
+    )
+    mail.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
+    install(mail, DAEMONS[name], "permitted", ("192.0.2.99", "2001:db8:1::99"))
+    return Stage(lab, mail, lab.client(net, "inside"), lab.client(net, "outside"))
+
+
+def test_the_commands_of_the_page_work_as_typed(lab: Lab) -> None:
+    on = stage(lab, "dovecot-2.3")
+    mail = on.mail
+    names = f"{mail.ipv4} {NAME}\n{mail.ipv6} {NAME}\n".encode()
+    mail.write("/etc/hosts", mail.read("/etc/hosts") + names)
+    commands = re.findall(r"(?m)^\$ (.*)$", PAGE.read_text())
+    assert len(commands) == 4
+    listed = [None, 2, 1, 0]
+    for command, networks in zip(commands, listed, strict=True):
+        done = ran(mail, "sh", "-c", command)
+        assert done.code == 0, (command, done.said)
+        if networks is not None:
+            assert mail.read(LIST).count(b"remote ") == networks
+    assert on.logins(on.inside) == [False] * 6
+    for _ in range(3):
+        sealed(mail, "rollback")
+    assert all(on.logins(on.inside))
+
+
+@pytest.mark.parametrize(
+    "name", ["dovecot-2.3", pytest.param("dovecot-2.4", marks=pytest.mark.soak)]
+)
+def test_everyone_but_a_network_until_its_last_day(lab: Lab, name: str) -> None:
+    on = stage(lab, name)
+    mail, target = on.mail, f"{on.mail.ipv4}:{PORT}"
+    assert all(on.logins(on.inside) + on.logins(on.outside))
+    files = mail.snapshot(("/etc", "/usr"))
+    excepted = [word for network in on.networks for word in ("--except", network)]
+
+    out = sealed(mail, "seal", target, *excepted, "--until", "2035-03-31", *WHO, "--yes")
+    assert f"{on.networks[0]} until 2035-03-31, alice@example.org: scanners on the shop" in out
+    on.check(excepted=True)
+    assert all(on.logins(on.outside, port=110))
+    assert "2035-03-31, alice@example.org" in mail.read(LIST).decode()
+    told = ran(mail, "systemctl", "show", "-P", "NextElapseUSecRealtime", ENDING[:-7] + "timer")
+    assert "2035-04-01 00:00:00" in told.out
+    assert "already: nothing was changed" in sealed(
+        mail, "seal", target, *excepted, "--until", "2035-03-31", *WHO, "--yes"
+    )
+
+    # Nothing ends before its time, nor does anything that somebody changed meanwhile.
+    mail.run(["systemctl", "start", ENDING])
+    on.check(excepted=True)
+    on.on_the_day("20350401")
+    ours = mail.read(LIST)
+    mail.write(LIST, ours + b"# mine\n")
+    refused = ran(mail, "systemctl", "start", ENDING)
+    assert refused.code != 0
+    assert "was changed since mailseal made it" in ran(mail, "journalctl", "-u", ENDING).out
+    mail.write(LIST, ours)
+    mail.run(["systemctl", "reset-failed", ENDING])
+    mail.run(["systemctl", "start", ENDING])
+    wait_until(lambda: not any(on.logins(on.inside)))
+    on.check(excepted=False)
+
+    mail.run(["rm", "/usr/local/bin/date"])
+    sealed(mail, "rollback")
+    assert mail.snapshot(("/etc", "/usr")) == files
+    assert all(on.logins(on.inside) + on.logins(on.outside))
+
+
+OURS = ("/etc/mailseal", "/etc/systemd")
+FILES = {"inetd": "/etc/inetd.conf", "xinetd": "/etc/xinetd.d"}
+KINDS = [("bookworm", "inetd"), ("trixie", "xinetd")]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("system", "starter"), KINDS)
+def test_a_super_server_lets_in_a_network_until_its_last_day(
+    lab: Lab, system: str, starter: str
+) -> None:
+    on = scene(lab, system, starter)
+    mail, target = on.mail, f"{NAME}:109"
+    install_stunnel(mail)
+    if starter == "inetd":
+        mail.run(
+            ["sed", "-i", f"s,{INSTALLED}\tipop2d,/usr/sbin/tcpd\t{INSTALLED},", "/etc/inetd.conf"]
+        )
+        mail.run(["systemctl", "reload", "inetd"])
+        on.check_cleartext()
+    outside = replace(on, client=lab.client(on.net, "outside"))
+    networks = (f"{on.client.ipv4}/32", f"{on.client.ipv6}/128")
+    excepted = [word for network in networks for word in ("--except", network)]
+    wish = ("seal", target, *excepted, "--until", "2035-03-31", *WHO, "--yes")
+
+    refused = mailseal(mail, *wish)
+    assert (refused.code, "--stage offer first" in refused.err) == (6, True), refused.said
+    sealed(mail, "seal", target, "--stage", "offer", "--yes")
+    offered = mail.snapshot((*OURS, FILES[starter]))
+    out = sealed(mail, *wish)
+    assert f"{networks[1]} until 2035-03-31, alice@example.org" in out
+    on.check_cleartext()
+    assert outside.answered != outside.log_in("polite")
+    for said in outside.log_in("polite"):
+        assert said[0][0] == "!", said
+    for each in (on, outside):
+        assert each.log_in("tls", 1109, ca=on.ca()) == on.answered
+    assert "excepts just these already: nothing was changed" in sealed(mail, *wish)
+
+    # One network is taken away; the other stays.
+    sealed(mail, *wish[:2], *excepted[:2], *wish[2 + len(excepted) :])
+    assert on.log_in("polite")[0] == on.answered[0]
+    assert on.log_in("polite")[1][0][0] == "!"
+    sealed(mail, "rollback")
+    on.check_cleartext()
+
+    # The day comes while the host is off.
+    mail.write("/usr/local/bin/date", b"#!/bin/sh\necho 20350401\n", mode=0o755)
+    mail.reboot()
+    wait_until(lambda: 1109 in {each[2] for each in mail.listeners()})
+    for said in on.log_in("polite") + outside.log_in("polite"):
+        assert said[0][0] == "!", said
+    assert on.log_in("tls", 1109, ca=on.ca()) == on.answered
+    mail.run(["rm", "/usr/local/bin/date"])
+    sealed(mail, "rollback")
+    on.check_cleartext()
+    assert mail.snapshot((*OURS, FILES[starter])) == offered

@@ -1,0 +1,4 @@
+FROM debian:bookworm
+RUN apt-get update && apt-get install -y dovecot-pop3d
+EXPOSE 110 995
+CMD ["dovecot", "-F"]
