@@ -66,8 +66,8 @@ def steps(request: Request) -> Steps:
         raise Cannot("this host is not run by systemd, and stunnel's unit needs it: take another")
     if request.options.excepted:
         raise Cannot(
-            "a gateway excepts nobody: leave --except out. Where its firewall lets others in "
-            "as well, stage offer is as far as this goes"
+            "a gateway excepts nobody: leave --except out, and stop at stage offer while the "
+            "backend's firewall lets others in as well"
         )
     wrap.check(request)
     _check(request, backend)
