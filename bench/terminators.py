@@ -129,7 +129,7 @@ def _haproxy(port: int, backend: str, both: Path) -> str:
 
 
 def _stunnel(config: str) -> list[str]:
-    return [stunnel.PROGRAM, config]
+    return [stunnel.DEBIAN.program, config]
 
 
 TERMINATORS = {

@@ -18,6 +18,7 @@ ELSEWHERE = {
     "listen-on-the-wire": "cli/test_wire.py",
     "who-still-uses-cleartext": "cli/test_logs.py",
     "lint-configurations": "cli/test_lint.py",
+    "other-systems": "cli/test_runbook.py",
     # On other hosts than the one here.
     "approve-a-change": "lab/test_change_control.py",
     "enforce-in-the-daemon": "lab/test_native.py",

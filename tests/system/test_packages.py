@@ -15,7 +15,9 @@ from mailseal.system.packages import (
     installed,
     known,
     manager,
+    manager_name,
 )
+from tests.system.rocky import Rocky
 
 THEIRS = b"#!/bin/sh\n# the administrator's own\nexit 0\n"
 
@@ -186,3 +188,51 @@ def test_what_is_installed_later_can_be_fetched_first():
     assert fetch.endswith(" stunnel4 --download-only")
     assert again == "{ apt-get update -o DPkg::Lock::Timeout=60 && %s; }" % fetch
     assert fetching(replace(found, fetch=""), ["stunnel4"]) == ""
+
+
+# -- dnf and yum -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["dnf", "yum"])
+def test_rpm_s_world_is_asked_in_its_own_words(name: str):
+    system = Rocky(name)
+    system.manager.boot()
+    assert manager_name(system) == name
+    assert installed(system, "stunnel") == ""
+    assert known(system, ["stunnel4", "stunnel"]) == {}
+    assert install(system, "stunnel").done.ok
+    assert installed(system, "stunnel") == "5.71-2.el9"
+    assert known(system, ["stunnel4", "stunnel"]) == {"stunnel": "5.71-2.el9"}
+    assert system.asked[0][:3] == (name, "install", "--assumeyes")
+    assert len(system.asked) == 1
+    assert system.stat(GUARD) is None
+
+
+def test_a_package_of_two_architectures_has_one_version():
+    system = Rocky()
+    both = b"installed 5.71-2.el9\ninstalled 5.71-2.el9\n"
+    system.programs["rpm"] = lambda argv, data: Completed(argv, 0, both, b"")
+    assert installed(system, "stunnel") == "5.71-2.el9"
+
+
+def test_dnf_s_lists_are_fetched_once_where_they_do_not_know_the_package():
+    system = Rocky(stale=True)
+    system.manager.boot()
+    assert install(system, "stunnel").done.ok
+    assert [each[1] for each in system.asked] == ["install", "makecache", "install"]
+    done = install(system, "no-such").done
+    assert (done.code, "Unable to find a match" in done.words()) == (1, True)
+
+
+def test_what_a_preset_enables_is_disabled_again():
+    system = Rocky()
+    system.manager.boot()
+    assert install(system, "xinetd").enabled == ("xinetd.service",)
+    assert system.manager.active == {}
+
+
+def test_fetching_alone_has_its_option():
+    found = manager(Rocky())
+    assert found
+    assert "dnf install --assumeyes" in fetching(found, ["stunnel"])
+    assert "--downloadonly" in fetching(found, ["stunnel"])

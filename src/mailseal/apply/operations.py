@@ -284,10 +284,12 @@ def _keep_package(context: Context, op: ops.InstallPackage, undo: Undo) -> str:
     packages.forget_guard(context.system)
     if undo["version"] or not packages.installed(context.system, op.name):
         return "package %s is as before" % op.name
-    return "package %s stays installed (remove it with: apt-get remove %s)" % (op.name, op.name)
+    found = packages.manager(context.system)
+    remove = found.remove.replace("{}", op.name) if found else "?"
+    return "package %s stays installed (remove it with: %s)" % (op.name, remove)
 
 
-_INSTALLERS = (b"apt-get", b"dpkg")
+_INSTALLERS = (b"apt-get", b"dpkg", b"dnf", b"dnf5", b"yum", b"rpm")
 
 
 def _await_package_manager(system: System) -> None:

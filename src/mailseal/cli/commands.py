@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("plan", "Plan the fix and show it; changes nothing."),
     "approve": Entry("approve", "Sign off exactly this plan."),
     "export": Entry("export", "Turn a plan into a runbook, a change request, a client pack."),
+    "runbook": Entry("runbook", "The steps by hand, for systems that are not changed from here."),
     "rehearse": Entry("rehearse", "Try a plan on a throwaway copy of this host."),
     "apply": Entry("apply", "Apply a plan: journaled, proven, undone on any failure."),
     "verify": Entry("verify", "Prove that a service is sealed, line by line."),

@@ -334,8 +334,8 @@ def _install(source: Source, number: int, op: ops.InstallPackage) -> Lines:
     return _within(number, "install " + op.name, [
         "begin",
         "if [ -e \"$STATE/%d.enabled\" ] ||" % number,
-        "    ! dpkg-query -W -f='${db:Status-Status}\\n' %s 2>/dev/null | grep -qx installed; then"
-        % name,
+        "    ! { dpkg-query -W -f='${db:Status-Status}\\n' %s 2>/dev/null |" % name,
+        "        grep -qx installed || rpm -q %s >/dev/null 2>&1; }; then" % name,
         *_INSTALL.replace("PACKAGE", name).strip("\n").split("\n"),
         "fi",
     ])  # fmt: skip
@@ -344,8 +344,9 @@ def _install(source: Source, number: int, op: ops.InstallPackage) -> Lines:
 # invoke-rc.d asks policy-rc.d before it starts a service: 101 is "not allowed". An administrator's
 # own is not touched: then they know how to install a package.
 _INSTALL = r"""
-command -v apt-get >/dev/null || refuse "install the package "PACKAGE", its services neither" \
-    "started nor enabled, and run this again"
+manager=$(command -v apt-get || command -v dnf || command -v yum) ||
+    refuse "install the package "PACKAGE", its services neither" \
+        "started nor enabled, and run this again"
 guard=/usr/sbin/policy-rc.d
 gone $guard || grep -qs '^# mailseal runbook$' $guard || refuse "$guard is there: install the" \
     "package "PACKAGE", its services neither started nor enabled, and run this again"
@@ -365,10 +366,21 @@ exit 101
 END_OF_FILE
 export DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1
 get() {
-    apt-get install --yes --no-install-recommends --no-remove --no-upgrade \
-        -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=60 PACKAGE </dev/null
+    case $manager in
+    */apt-get)
+        apt-get install --yes --no-install-recommends --no-remove --no-upgrade \
+            -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=60 PACKAGE </dev/null ;;
+    */dnf) dnf install --assumeyes --setopt=install_weak_deps=False PACKAGE </dev/null ;;
+    */yum) yum install --assumeyes PACKAGE </dev/null ;;
+    esac
 }
-get || { apt-get update -o DPkg::Lock::Timeout=60 && get; }
+refresh() {
+    case $manager in
+    */apt-get) apt-get update -o DPkg::Lock::Timeout=60 ;;
+    *) "$manager" makecache ;;
+    esac
+}
+get || { refresh && get; }
 tidy
 tidy() { :; }
 enabled | comm -13 "$STATE/$STEP.enabled" - | while read -r unit; do

@@ -47,8 +47,8 @@ def issued(op: ops.IssueCertificate) -> tuple[str, str, str, str]:
 def _install(op: ops.InstallPackage) -> Step:
     return Step(
         "install package %s, with none of its services started or enabled" % op.name,
-        "dpkg-query -W %s" % quote(op.name),
-        "it stays; apt-get remove %s takes it away" % quote(op.name),
+        "dpkg-query -W %s || rpm -q %s" % (quote(op.name), quote(op.name)),
+        "it stays; apt-get remove %s (dnf remove, yum remove) takes it away" % quote(op.name),
     )
 
 

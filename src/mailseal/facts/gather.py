@@ -42,12 +42,14 @@ OUR_UNITS = ("mailseal-", "mailseal@")
 """Units of ours in UNITS, with their drop-ins."""
 
 KNOWN_UNITS = (
-    *("inetd.service", "openbsd-inetd.service", "xinetd.service", "stunnel4.service"),
+    *("inetd.service", "openbsd-inetd.service", "inetutils-inetd.service", "xinetd.service"),
+    "stunnel4.service",
     "stunnel.target",
 )
-PACKAGES = ("stunnel4", "openbsd-inetd", "inetutils-inetd", "xinetd")
+PACKAGES = ("stunnel4", "stunnel", "openbsd-inetd", "inetutils-inetd", "xinetd")
 TOOLS: Mapping[str, Tuple[str, ...]] = {
     "stunnel4": ("stunnel4", "-version"),
+    "stunnel": ("stunnel", "-version"),
     "openssl": ("openssl", "version"),
     "systemctl": ("systemctl", "--version"),
     "python3": ("python3", "--version"),
@@ -86,7 +88,7 @@ class _Gathering:
         owners = self._with_triggered(
             {each.unit for each in listeners if each.port in ports and each.unit}
         )
-        names = sorted({*KNOWN_UNITS, *owners, *self._our_units()}) if systemd else []
+        names = sorted({*KNOWN_UNITS, *owners, *self._our_units()}) if systemd else self._scripted()
         paths = [*FILES, *self._below(DIRECTORIES, 1), *self._below((OURS,), MAX_DEPTH)]
         taken = [native.take(self.reader) for native in self._natives(listeners, ports)]
         paths += [
@@ -111,6 +113,7 @@ class _Gathering:
             units=tuple(each for each in found if self._answered(each)),
             addresses=self._addresses(),
             packages=packages.known(system, PACKAGES),
+            manager=packages.manager_name(system),
             tools=self._tools(),
             firewall=self._firewall(),
             unread={**self.reader.unread, **self.unread},
@@ -225,6 +228,14 @@ class _Gathering:
         return match.group(1) if match else ""
 
     # -- units -------------------------------------------------------------------------------
+
+    def _scripted(self) -> Sequence[str]:
+        """What SysV init may run, by the names that systemd gives to its scripts."""
+        names = [each for each in KNOWN_UNITS if each.endswith(".service")]
+        if "/run/systemd/system" in self.unread:
+            return []
+        scripts = self._list("/etc/init.d")
+        return [each for each in names if each[: -len(".service")] in scripts]
 
     def _our_units(self) -> List[str]:
         names = [name for name in self._list(UNITS) if name.startswith(OUR_UNITS)]

@@ -77,7 +77,8 @@ class HostFacts:
     """Everything `plan` may know. `machine` is /etc/machine-id; `taken` RFC 3339 UTC; `packages`
     name to version (of those that matter, empty text: known to the package manager, not
     installed); `unread` is path-or-question to reason; `tools` name to first line of its version;
-    `answers` command line to what a daemon's own tool says of its configuration.
+    `answers` command line to what a daemon's own tool says of its configuration; `manager` is the
+    package manager (apt, dnf, yum; empty: none that is known).
     """
 
     host: str
@@ -95,6 +96,7 @@ class HostFacts:
     firewall: Tuple[str, ...]
     unread: Mapping[str, str]
     answers: Mapping[str, str] = field(default_factory=dict)
+    manager: str = ""
 
     def file(self, path: str) -> Optional[FileFact]:
         """The fact about `path`, None where it does not exist or was not looked for."""

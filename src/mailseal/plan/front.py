@@ -43,15 +43,18 @@ def prepare(
 ) -> tuple[Op, ...]:
     """What can be put in place before anything is switched."""
     facts = request.facts
+    package = stunnel.package(facts.manager)
     ops: list[Op] = []
-    if not facts.packages.get(stunnel.PACKAGE):
-        ops.append(InstallPackage(stunnel.PACKAGE))
+    if not facts.packages.get(package.name):
+        ops.append(InstallPackage(package.name))
     ops.append(UnitAction("", "", "daemon-reload"))
+    if not package.account and facts.file("/etc/systemd/system/" + stunnel.ACCOUNT) is None:
+        ops += stunnel.account()
     if facts.file(stunnel.DIRECTORY) is None:
         ops.append(MakeDirectory(stunnel.DIRECTORY, "root", stunnel.GROUP, 0o750))
     ops += front.ops
     if facts.file(stunnel.TEMPLATE) is None:
-        ops.append(stunnel.template())
+        ops.append(stunnel.template(package.program))
     content = stunnel.config(
         request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
     )

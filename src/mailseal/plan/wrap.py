@@ -49,7 +49,7 @@ from mailseal.plan.front import (
     trial,
 )
 from mailseal.starters.base import ACCESS, edit, listeners_at
-from mailseal.terminators import stunnel
+from mailseal.terminators import elsewhere, stunnel
 from mailseal.terminators.renewal import Copied, Issued
 
 _CUT = {
@@ -113,11 +113,14 @@ def check(request: Request) -> None:
         raise Cannot("there is no stage %r; there are: offer, enforce" % options.stage)
     if facts.init != "systemd":
         raise Cannot(
-            "this host is not run by systemd, and stunnel's unit needs it: use --strategy retire"
+            "this host is not run by systemd, and stunnel's unit needs it: `mailseal runbook %s "
+            "TARGET` has the steps by hand; --strategy retire turns the service off"
+            % elsewhere.named(facts.system)
         )
-    line = facts.tools.get(stunnel.PACKAGE, "")
+    package = stunnel.package(facts.manager).name
+    line = facts.tools.get(package, "")
     version = stunnel.version(line)
-    if facts.packages.get(stunnel.PACKAGE) and (version is None or version < stunnel.OLDEST):
+    if facts.packages.get(package) and (version is None or version < stunnel.OLDEST):
         raise Cannot("this stunnel is not known here: %r; install 5.50 or newer" % line)
     for path in (given.certificate, given.key, given.authority) if given else ():
         if path and not path.startswith("/"):
@@ -350,11 +353,20 @@ def _risks(request: Request) -> tuple[str, ...]:
     risks = ["Lost behind stunnel: " + words for words in lost.words(request)]
     risks += lost.carried(request)
     risks.append(renewal_told(request))
+    if not stunnel.package(request.facts.manager).account:
+        risks.append(_RED_HAT % stunnel.GROUP)
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
     if wild and any(link_local(fact.address) for fact in request.facts.addresses):
         risks.append("Link-local addresses (fe80::) were served and are not any more.")
     return tuple(risks)
+
+
+_RED_HAT = (
+    "The package of this distribution brings no account: %s is made for it, and stays after a "
+    "rollback. mailseal was tried here from recordings alone, and SELinux may refuse what it was "
+    "not told of (then the change is undone): rehearse the plan first."
+)
 
 
 # -- stage enforce after stage offer ---------------------------------------------------------------

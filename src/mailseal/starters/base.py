@@ -118,7 +118,8 @@ def no_unit(unit: str, starter: str, names: Sequence[str]) -> Tuple[str, ...]:
     """The problem that `unit_of` found none, if so."""
     if unit:
         return ()
-    return ("no active unit of systemd runs this %s (looked for %s)" % (starter, ", ".join(names)),)
+    words = "no active unit or init script runs this %s (looked for %s)"
+    return (words % (starter, ", ".join(names)),)
 
 
 LOST = (

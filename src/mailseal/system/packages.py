@@ -3,9 +3,9 @@
 Strategy: the words of each package manager are one row of MANAGERS. On Debian maintainer scripts
 ask /usr/sbin/policy-rc.d before they start a service; while we install, ours answers 101, "not
 allowed" (its specification is in Debian's invoke-rc.d). What the package enables for the next boot
-is disabled again, and told. All that takes to undo is on disk and not in memory, so that
-`forget_guard` can clean up after a run that was killed: an administrator's own policy-rc.d is set
-aside beside ours, and ours names the units that were enabled before.
+is disabled again, and told; rpm's may enable by presets. All that takes to undo is on disk and not
+in memory, so that `forget_guard` can clean up after a run that was killed: an administrator's own
+policy-rc.d is set aside beside ours, and ours names the units that were enabled before.
 """
 
 from __future__ import annotations
@@ -36,11 +36,20 @@ class Manager:
     install: Tuple[str, ...]
     refresh: Tuple[str, ...]
     known: Tuple[str, ...]
+    """Which packages there are, without fetching lists; empty where that cannot be asked."""
     stale: Tuple[bytes, ...]
     env: Mapping[str, str]
+    remove: str = ""
+    """What takes the package away, for people."""
     fetch: str = ""
     """What makes `install` fetch and do no more; empty where it cannot."""
 
+
+# rpm(8): one line for each that is installed (there may be one of each architecture), else words on
+# standard output and exit code 1.
+_RPM = ("rpm", "-q", "--queryformat", "installed %{VERSION}-%{RELEASE}\\n", "{}")
+# Of dnf 4 ("Error: Unable to find a match: ...") and dnf 5, both exit code 1.
+_UNKNOWN_TO_DNF = (b"No match for argument", b"Status code: 404")
 
 MANAGERS: Mapping[str, Manager] = {
     "apt": Manager(
@@ -62,9 +71,34 @@ MANAGERS: Mapping[str, Manager] = {
             "APT_LISTCHANGES_FRONTEND": "none",
             "NEEDRESTART_SUSPEND": "1",
         },
+        remove="apt-get remove {}",
         fetch="--download-only",
     ),
+    "dnf": Manager(
+        program="/usr/bin/dnf",
+        installed=_RPM,
+        # It waits for another run of itself. Without --allowerasing nothing is taken away for it.
+        install=("dnf", "install", "--assumeyes", "--setopt=install_weak_deps=False", "{}"),
+        refresh=("dnf", "makecache"),
+        known=(),
+        stale=_UNKNOWN_TO_DNF,
+        env={},
+        remove="dnf remove {}",
+        fetch="--downloadonly",
+    ),
+    "yum": Manager(
+        program="/usr/bin/yum",
+        installed=_RPM,
+        install=("yum", "install", "--assumeyes", "{}"),
+        refresh=("yum", "makecache"),
+        known=(),
+        stale=(b"No package", b"404"),
+        env={},
+        remove="yum remove {}",
+        fetch="--downloadonly",
+    ),
 }
+"""By name, in the order in which they are looked for: Debian may have dnf, and dnf brings a yum."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +113,12 @@ class Installation:
 
 def manager(system: System) -> Optional[Manager]:
     """The package manager of this host, None where we know none."""
-    return next((each for each in MANAGERS.values() if system.stat(each.program)), None)
+    return MANAGERS.get(manager_name(system))
+
+
+def manager_name(system: System) -> str:
+    """Which of MANAGERS this host has, empty where none. Raises OSError."""
+    return next((name for name, each in MANAGERS.items() if system.stat(each.program)), "")
 
 
 def installed(system: System, name: str) -> str:
@@ -87,17 +126,21 @@ def installed(system: System, name: str) -> str:
     found = manager(system)
     if not found:
         return ""
-    status, _, version = _say(system, found.installed, name).out.decode("utf-8").partition(" ")
+    said = _say(system, found.installed, name).out.decode("utf-8", "replace")
+    status, _, version = said.partition("\n")[0].partition(" ")
     return version.strip() if status == "installed" else ""
 
 
 def known(system: System, names: Iterable[str]) -> Mapping[str, str]:
     """Of these packages those that the package manager knows: name to installed version, empty
-    where it could be installed.
+    where it could be installed. A manager that would fetch lists for it tells the installed alone.
     """
     found = manager(system)
     if not found:
         return {}
+    if not found.known:
+        present = {name: installed(system, name) for name in names}
+        return {name: version for name, version in present.items() if version}
     out = system.run([*found.known, *names]).out.decode("utf-8", "replace")
     versions, candidates, name = {}, set(), ""
     for line in out.splitlines():

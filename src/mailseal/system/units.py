@@ -1,4 +1,5 @@
-"""systemctl: how the commands are worded and their answers read (systemctl(1)).
+"""systemctl: how the commands are worded and their answers read (systemctl(1)); without systemd,
+service(8) and the scripts in /etc/init.d, by the same names of units.
 
 Strategy: `show` with named properties is the one output systemd promises to keep; nothing here
 reads what is meant for people. An answer that did not come is an empty word, never a guess.
@@ -14,6 +15,8 @@ from mailseal.system.base import Completed, System
 
 WORDS = ("start", "stop", "restart", "reload", "daemon-reload")
 """What may be asked of the service manager."""
+
+SCRIPTS = "/etc/init.d/"
 
 # A job that starts or stops something may take systemd's own 90 s; then systemctl says so itself.
 SECONDS = 120.0
@@ -36,6 +39,8 @@ def state(system: System, unit: str) -> UnitFact:
     """How a unit is. A unit that does not exist is `not-found` and `inactive`; each word is empty
     where systemctl gave no answer.
     """
+    if not is_systemd(system):
+        return _script_state(system, unit)
     found = properties(system, unit, ("LoadState", "ActiveState", "UnitFileState"))
     return UnitFact(
         unit,
@@ -43,6 +48,24 @@ def state(system: System, unit: str) -> UnitFact:
         found.get("ActiveState", ""),
         found.get("UnitFileState", ""),
     )
+
+
+def _script(unit: str) -> str:
+    """The name of the init script; empty for a unit that SysV init has no word for."""
+    return unit[: -len(".service")] if unit.endswith(".service") else ""
+
+
+def _script_state(system: System, unit: str) -> UnitFact:
+    name = _script(unit)
+    if not name or system.stat(SCRIPTS + name) is None:
+        return UnitFact(unit, "not-found", "inactive", "")
+    # LSB 3.1, 20.2: 0 is running, 1 to 3 are not.
+    code = system.run(["service", name, "status"], timeout=SECONDS).code
+    active = {0: "active", 1: "inactive", 2: "inactive", 3: "inactive"}.get(code, "")
+    link = re.compile(r"S\d\d" + re.escape(name))
+    levels = ("/etc/rc%d.d" % level for level in (2, 3, 4, 5))
+    starts = any(link.fullmatch(each) for level in levels for each in system.listdir(level))
+    return UnitFact(unit, "loaded", active, "enabled" if starts else "disabled")
 
 
 def socket_units(system: System) -> Dict[Tuple[str, int], str]:
@@ -83,10 +106,15 @@ def last_words(system: System, unit: str) -> str:
 def act(system: System, unit: str, word: str) -> Completed:
     """Asks for one of WORDS (daemon-reload is for no unit) and waits until systemd has done it.
 
+    Without systemd the init script of that name is asked, and there is nothing to daemon-reload.
     Raises ValueError for another word. Success of `start` is not success of the daemon: of a
     service of Type=simple it says only that the process was made.
     """
     if word not in WORDS:
         raise ValueError("not a word for the service manager: %r" % word)
+    if not is_systemd(system):
+        if word == "daemon-reload":
+            return Completed((), 0, b"", b"")
+        return system.run(["service", _script(unit) or unit, word], timeout=SECONDS)
     target = [] if word == "daemon-reload" else ["--", unit]
     return system.run(["systemctl", word, *target], timeout=SECONDS)

@@ -15,17 +15,59 @@ from typing import NamedTuple, Optional, Sequence, Tuple, Union
 
 from mailseal.configs import stunnel, systemd
 from mailseal.model.host import Server
-from mailseal.model.ops import Op, TryTerminator, WriteFile
+from mailseal.model.ops import Op, TryTerminator, UnitAction, WriteFile
 
-PACKAGE = "stunnel4"
 GROUP = "stunnel4"
-PROGRAM = "/usr/bin/stunnel4"
+"""The account that runs it, of Debian's package; elsewhere `account` makes it."""
+
 PROXY = "/lib/systemd/systemd-socket-proxyd"
 DIRECTORY = "/etc/mailseal"
 TEMPLATE = "/etc/systemd/system/mailseal@.service"
 OLDEST = (5, 50)
 """The first version with sslVersionMin, Unix sockets in `connect` and IPv6 as used here is older;
 this is the oldest that was tried."""
+
+
+class Package(NamedTuple):
+    """How a distribution brings stunnel; `account`: with an account of its own."""
+
+    name: str
+    program: str
+    account: bool
+
+
+DEBIAN = Package("stunnel4", "/usr/bin/stunnel4", account=True)
+RED_HAT = Package("stunnel", "/usr/bin/stunnel", account=False)
+
+
+def package(manager: str) -> Package:
+    """What there is for this package manager (HostFacts.manager)."""
+    return RED_HAT if manager in ("dnf", "yum") else DEBIAN
+
+
+ACCOUNT = "mailseal-account.service"
+
+
+def account() -> Tuple[Op, ...]:
+    """Makes the account where the package brings none; one that is there already stays as it is
+    (sysusers.d(5)). A unit of ours does it, so that every executor can. It stays afterwards.
+    """
+    program = "/usr/bin/systemd-sysusers"
+    argv = (program, "--inline", "u %s - -" % GROUP)
+    line = systemd.join_exec((systemd.Command("", program, argv),))
+    body = systemd.compose(
+        (
+            ("Unit", (("Description", "mailseal: the account that stunnel has"),)),
+            ("Service", (("Type", "oneshot"), ("ExecStart", line))),
+        )
+    )
+    path = "/etc/systemd/system/" + ACCOUNT
+    head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
+    return (
+        WriteFile(path, head + body, "root", "root", 0o644),
+        UnitAction("", "daemon-reload", ""),
+        UnitAction(ACCOUNT, "start", ""),
+    )
 
 
 def version(first_line: str) -> Optional[Tuple[int, int]]:
@@ -69,6 +111,17 @@ class Rules(NamedTuple):
 
 NO_RULES = Rules()
 
+Options = Sequence[Tuple[str, str]]
+
+LINUX: Options = (
+    ("foreground", "yes"),
+    ("pid", ""),
+    ("syslog", "no"),
+    # An address may appear late at boot, and one that is gone must not keep the others down.
+    ("socket", "a:IP_FREEBIND=1"),
+)
+"""What hangs on the system that stunnel runs on; `terminators.elsewhere` has others."""
+
 
 class Leg(NamedTuple):
     """The way to a backend on another host, in TLS: `connect`, the name or address that its
@@ -105,22 +158,31 @@ def config(
     key: str,
     rules: Rules = NO_RULES,
 ) -> bytes:
+    """A configuration of ours on this system: see `body`."""
+    head = b"; Made by mailseal; `mailseal rollback` removes it.\n"
+    return head + body(protocol, accepts, connect, certificate, key, rules)
+
+
+def body(
+    protocol: str,
+    accepts: Sequence[str],
+    connect: Union[str, Leg],
+    certificate: str,
+    key: str,
+    rules: Rules = NO_RULES,
+    system: Options = LINUX,
+) -> bytes:
     """A whole configuration with one section for each `accept`. What stands before the first
     section counts for all of them (tried with 5.56 and 5.68).
     """
     options = (
-        ("foreground", "yes"),
-        ("pid", ""),
-        ("syslog", "no"),
+        *system,
         ("debug", "notice"),
-        # From here on: the defaults of every section.
         ("cert", certificate),
         ("key", key),
         ("sslVersionMin", "TLSv1.2"),
         ("options", "NO_RENEGOTIATION"),
         ("TIMEOUTclose", "0"),
-        # An address may appear late at boot, and one that is gone must not keep the others down.
-        ("socket", "a:IP_FREEBIND=1"),
     )
     target = _LEG if isinstance(connect, Leg) else connect
     asks = (("libwrap", "yes" if rules.asked else "no"),) if rules.name else ()
@@ -133,8 +195,7 @@ def config(
     ]
     if isinstance(connect, Leg):
         services.append(("backend", (("accept", _LEG), *connect.options())))
-    head = b"; Made by mailseal; `mailseal rollback` removes it.\n"
-    return head + stunnel.compose(options, services)
+    return stunnel.compose(options, services)
 
 
 def write_config(name: str, content: bytes) -> WriteFile:
@@ -170,8 +231,8 @@ def trial(
     )
 
 
-def template() -> WriteFile:
-    """The unit of all instances. systemd.exec(5) explains each line."""
+def template(program: str = DEBIAN.program) -> WriteFile:
+    """The unit of all instances, which run `program`. systemd.exec(5) explains each line."""
     unit = (
         ("Description", "mailseal: TLS in front of port %i (stunnel)"),
         ("Documentation", "man:stunnel(8)"),
@@ -182,7 +243,7 @@ def template() -> WriteFile:
     )
     service = (
         ("Type", "simple"),
-        ("ExecStart", PROGRAM + " " + config_path("%i")),
+        ("ExecStart", program + " " + config_path("%i")),
         ("ExecReload", "/bin/kill -HUP $MAINPID"),
         ("Restart", "always"),
         ("RestartSec", "1"),
