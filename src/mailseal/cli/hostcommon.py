@@ -146,7 +146,7 @@ _PLAN_OPTIONS = (
         "--port",
         type=click.IntRange(1, 65535),
         metavar="N",
-        help="Port of the service, for ssh://. Default: 109.",
+        help="Port of the service, for ssh://. Default: that of --backend, else 109.",
     ),
     click.option(
         "--logins-since",
