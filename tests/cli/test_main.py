@@ -64,7 +64,8 @@ def examples() -> list[str]:
     for name in commands.COMMANDS:
         command = commands.mailseal.get_command(context, name)
         assert command is not None
-        found = re.findall(r"\bmailseal (?!-)(.+)", (command.epilog or "").partition("Example")[2])
+        text = re.sub(r"\s*\\\n\s*", " ", (command.epilog or "").partition("Example")[2])
+        found = re.findall(r"\bmailseal (?!-)(.+)", text)
         shown += [re.split(r"\s{2,}|[>|)]", line)[0].strip() for line in found]
     return shown
 

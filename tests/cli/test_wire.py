@@ -228,9 +228,10 @@ def test_an_interface_until_it_is_enough(stop: str):
             try:
                 thread = threading.Thread(target=served, args=(server,))
                 thread.start()
-                end = time.monotonic() + 20
-                while not sockets(child.pid) and time.monotonic() < end:
+                end = time.monotonic() + 60
+                while not hears(child.pid) and time.monotonic() < end:
                     time.sleep(0.05)
+                assert hears(child.pid), "it does not listen"
                 log_in(port)
                 thread.join()
                 assert child.stdout is not None
@@ -247,8 +248,10 @@ def test_an_interface_until_it_is_enough(stop: str):
     assert lines[1]["counts"]["packets dropped"] == 0
 
 
-def sockets(pid: int) -> bool:
-    """Whether a child of the process has a packet socket."""
+def hears(pid: int) -> bool:
+    """Whether a child of the process has a packet socket that is bound: until then it hears
+    nothing.
+    """
     children = Path(f"/proc/{pid}/task/{pid}/children")
     for child in children.read_text().split():
         try:
@@ -256,8 +259,9 @@ def sockets(pid: int) -> bool:
         except OSError:
             continue
         inodes = {link[8:-1] for link in links if link.startswith("socket:")}
-        known = {line.split()[8] for line in Path("/proc/net/packet").read_text().splitlines()[1:]}
-        if inodes & known:
+        # sk, RefCnt, Type, Proto, Iface, R(unning), Rmem, User, Inode
+        known = [line.split() for line in Path("/proc/net/packet").read_text().splitlines()[1:]]
+        if inodes & {fields[8] for fields in known if fields[5] == "1"}:
             return True
     return False
 

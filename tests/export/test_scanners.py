@@ -27,6 +27,7 @@ from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import Claim, ClaimKind, Plan
 from mailseal.workflow.export import kit
 from tests.export.make import STARTERS, plan, source
+from tests.project.tree import ROOT
 
 NAMES = {"c": "http://checklists.nist.gov/xccdf/1.2"}
 FORMS = ("openscap", "inspec", "nagios")
@@ -81,8 +82,12 @@ def ran(*words: object, cwd: Path) -> str:
 # -- what all have in common -----------------------------------------------------------------------
 
 
-def test_every_kind_of_claim_is_a_check() -> None:
-    assert checks._KINDS.keys() == set(ClaimKind)
+def test_every_kind_of_claim_of_a_plan_is_a_check() -> None:
+    sources = (ROOT / "src/mailseal/plan").glob("*.py")
+    promised = {
+        word for path in sources for word in re.findall(r"ClaimKind\.(\w+)", path.read_text())
+    }
+    assert {kind.name for kind in checks._KINDS} == promised
     script = kit()[checks.LOOK].decode()
     for kind in checks._KINDS.values():
         assert f"\n    {kind.asked.value}) " in script

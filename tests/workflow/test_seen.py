@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from mailseal.model.look import Endpoint
@@ -21,6 +21,7 @@ def test_keys_are_a_set(numbers: list[int]):
 
 
 @given(some.lists(some.integers(1, 60), max_size=400))
+@example([5, 6, 7, 8, 9, 2, 1, 3, 2, 4, 2])
 def test_recent_ones_are_known_and_old_ones_may_be_forgotten(numbers: list[int]):
     recent = Recent(4)
     before: list[int] = []

@@ -21,7 +21,7 @@ Examples:
 The file says what is asked of the mail services: no logins in cleartext, TLS versions, how long
 certificates must last, and every exception with its end, owner and reason. `init` writes one with
 comments from what scans and imports have recorded: the hosts, and what is broken now as exceptions
-that wait to be filled in. Keep it in Git; `mailseal check` works by it. docs/reference/policy.md
+that wait to be filled in. Keep it in Git; the command `check` works by it. docs/reference/policy.md
 has every key. Exit code 2: it exists already, or cannot be written; 0: it is written.
 """,
 )

@@ -83,10 +83,13 @@ class Recent:
 
     def add(self, number: int) -> bool:
         """Takes a number in. False where it was there, as far as that is remembered."""
-        if number in self._first or number in self._older or number in self._newer:
+        if number in self._first or number in self._newer:
             return False
-        if len(self._first) < self._most:
+        known = number in self._older
+        if not known and len(self._first) < self._most:
             return self._first.add(number)
+        # One that comes again is a last one again.
         if len(self._newer) >= self._most // 2:
             self._older, self._newer = self._newer, Keys()
-        return self._newer.add(number)
+        self._newer.add(number)
+        return not known
