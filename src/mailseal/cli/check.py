@@ -11,6 +11,7 @@ import click
 
 from mailseal import __version__
 from mailseal.cli.exits import Exit, Stop, of_check
+from mailseal.cli.lookoptions import timeout_option
 from mailseal.cli.output import ReaderGone, opened, output_options, page_of
 from mailseal.cli.storeoption import recording_options
 from mailseal.report.checkforms import FORMS, MONITORING
@@ -62,14 +63,7 @@ broken at most medium, 2 broken high or critical, 3 undecided, or a policy that 
 @click.option("--site", default="", metavar="NAME", help="Of this network alone.")
 @click.option("--ports", default="", metavar="PORTS", help="Where a target names none.")
 @click.option("--ca", "authority", metavar="FILE", default="", help="Trust these CAs too (PEM).")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 600),
-    default=8.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Patience for each answer.",
-)
+@timeout_option()
 @recording_options
 @output_options(*FORMS)
 def command(

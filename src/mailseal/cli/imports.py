@@ -16,6 +16,7 @@ import click
 
 from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.lookoptions import timeout_option
 from mailseal.cli.output import Progress, ReaderGone, opened, output_options, writer
 from mailseal.cli.scan import VANTAGES
 from mailseal.cli.storeoption import recording_options
@@ -70,14 +71,7 @@ nothing is but something is undecided, 2 that a file could not be read to its en
 )
 @click.option("--verify", is_flag=True, help="Look at each endpoint again.")
 @click.option("--ca", metavar="FILE", default="", help="Looking: trust these CAs too (PEM).")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 600),
-    default=8.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Looking: patience for each answer.",
-)
+@timeout_option("Looking: patience for each answer.")
 @click.option("--vantage", type=click.Choice(VANTAGES), help="Looking: what the look counts as.")
 @click.option("--site", default="default", show_default=True, help="Name of the network.")
 @click.option(

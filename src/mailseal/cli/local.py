@@ -11,6 +11,7 @@ from mailseal import __version__
 from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.hostcommon import far_argument, host_errors, host_of
+from mailseal.cli.lookoptions import timeout_option
 from mailseal.cli.output import Output, ReaderGone, opened, output_options
 from mailseal.cli.policyoption import policy_option
 from mailseal.cli.storeoption import recording_options
@@ -69,14 +70,7 @@ found; with --look it is that of a scan.
     help="This port beside those of mail.",
 )
 @click.option("--look", is_flag=True, help="Look at each listener, from this host.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 600),
-    default=8.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Patience of --look for each answer.",
-)
+@timeout_option("Patience of --look for each answer.")
 @click.option("--site", default="default", show_default=True, help="Name of the network.")
 @policy_option
 @recording_options

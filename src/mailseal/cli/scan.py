@@ -16,6 +16,7 @@ import click
 
 from mailseal.cli import exits
 from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.lookoptions import SECONDS, scope_options, timeout_option
 from mailseal.cli.output import (
     Output,
     Progress,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 VANTAGES = ("remote", "veth", "self")
 MAIL_PORTS = "pop2,pop3,imap,smtp,submission,submissions,imaps,pop3s,sieve"
-_SECONDS = click.FloatRange(0.1, 600)
 _RATE = click.FloatRange(0, 1e6)
 
 
@@ -70,19 +70,7 @@ with --format nagios the codes are those of monitoring plugins: 0, 2 (exposed), 
 )
 @click.option("--srv", is_flag=True, help="Also the hosts of a domain's SRV records (RFC 6186).")
 @click.option("--mx", is_flag=True, help="Also the hosts of a domain's MX records.")
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="WHAT",
-    help="Address, network or name (*.example.org: all below) that is not contacted.",
-)
-@click.option("--exclude-file", "exclude_files", multiple=True, metavar="FILE", help="The same.")
-@click.option(
-    "--scope",
-    metavar="FILE",
-    envvar="MAILSEAL_SCOPE",
-    help="Networks and names, outside which nothing is contacted. Else MAILSEAL_SCOPE.",
-)
+@scope_options
 @click.option("--prove", is_flag=True, help="Try a login with a made-up user and password.")
 @click.option("--user", metavar="NAME", help="Log in with this test account, in cleartext.")
 @click.option(
@@ -108,17 +96,10 @@ with --format nagios the codes are those of monitoring plugins: 0, 2 (exposed), 
 )
 @click.option("--ca", metavar="FILE", default="", help="Trust these CAs too (PEM).")
 @click.option("--name", metavar="NAME", default="", help="What certificates must be for.")
-@click.option(
-    "--timeout",
-    type=_SECONDS,
-    default=8.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Patience for each answer.",
-)
+@timeout_option()
 @click.option(
     "--timeout-connect",
-    type=_SECONDS,
+    type=SECONDS,
     metavar="SECONDS",
     help="For a connection.  [default: 5, or --timeout if less]",
 )

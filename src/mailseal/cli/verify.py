@@ -9,6 +9,7 @@ import click
 
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.hostcommon import far, host_errors, tell
+from mailseal.cli.lookoptions import timeout_option
 from mailseal.cli.output import opened, output_options
 from mailseal.cli.secret import password_file
 
@@ -68,14 +69,7 @@ Exit code 0: every line passes; 1: one fails; 3: one could not be told.
 @click.option("--from", "source", metavar="ssh://HOST", callback=far, help="Look from there.")
 @click.option("--on", metavar="ssh://HOST", callback=far, help="The mail host: ask it as well.")
 @click.option("--reload", is_flag=True, help="Reload the service on the mail host, then look.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 300),
-    default=8.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Patience for an answer.",
-)
+@timeout_option()
 @output_options(*_FORMS)
 def command(target: str, form: str, output: str | None, overwrite: bool, **options: Any) -> Exit:
     """Prove that a service is sealed, line by line."""

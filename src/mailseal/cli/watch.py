@@ -16,6 +16,7 @@ import click
 
 from mailseal.cli.exits import Exit, Stop
 from mailseal.cli.loginscommon import stoppable
+from mailseal.cli.lookoptions import scope_options, timeout_option
 from mailseal.cli.output import ReaderGone, opened
 from mailseal.cli.scan import MAIL_PORTS, VANTAGES
 from mailseal.cli.storeoption import recording_options
@@ -57,29 +58,10 @@ but something could not be told. 6 says that another watch works with the same s
     metavar="PORTS",
     help="Where a target names none: numbers, ranges, names.  [default: all mail logins]",
 )
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="WHAT",
-    help="Address, network or name (*.example.org: all below) that is not contacted.",
-)
-@click.option("--exclude-file", "exclude_files", multiple=True, metavar="FILE", help="The same.")
-@click.option(
-    "--scope",
-    metavar="FILE",
-    envvar="MAILSEAL_SCOPE",
-    help="Networks and names, outside which nothing is contacted. Else MAILSEAL_SCOPE.",
-)
+@scope_options
 @click.option("--ca", "authority", metavar="FILE", default="", help="Trust these CAs too (PEM).")
 @click.option("--name", metavar="NAME", default="", help="What certificates must be for.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 600),
-    default=8.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Patience for each answer.",
-)
+@timeout_option()
 @click.option(
     "--vantage",
     type=click.Choice(VANTAGES),

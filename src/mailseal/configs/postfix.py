@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Callable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from mailseal.configs import text
 from mailseal.configs.text import Malformed, Span, Splice, Trivia, Word
@@ -77,35 +77,37 @@ class Document(text.Document[Items]):
 def parse(data: bytes) -> Document:
     """The document of a master.cf; never raises."""
     lines, rest = text.split_lines(data)
-    return Document(data, text.tile([*_items(lines), *rest]))
+    return Document(data, text.tile([*logical(lines, _service), *rest]))
 
 
-def _items(lines: List[text.Line]) -> Iterator[Items]:
-    """Comments between the lines of a service are part of it, those behind it are not."""
+Item = TypeVar("Item")
+
+
+def logical(
+    lines: List[text.Line], read: Callable[[List[text.Line]], Item]
+) -> Iterator[Union[Item, Trivia]]:
+    """What `read` makes of each logical line of main.cf or master.cf (postconf(5), master(5)).
+    Comments between its lines are part of it, those behind it are not.
+    """
     group: List[text.Line] = []
     after: List[text.Line] = []
-    for line in lines:
-        if _means_nothing(line):
+    for line in [*lines, None]:
+        if line is not None and _means_nothing(line):
             after.append(line)
-        elif group and line.text[:1] in (b" ", b"\t"):
+        elif line is not None and group and line.text[:1] in (b" ", b"\t"):
             group += [*after, line]
             after = []
         else:
-            yield from _flush(group, after)
-            group, after = [line], []
-    yield from _flush(group, after)
+            if group:
+                yield read(group)
+            if after:
+                yield Trivia(text.cover(after[0], after[-1]))
+            group, after = [] if line is None else [line], []
 
 
 def _means_nothing(line: text.Line) -> bool:
     body = line.text.strip()
     return not body or body.startswith(b"#")
-
-
-def _flush(group: List[text.Line], after: List[text.Line]) -> Iterator[Items]:
-    if group:
-        yield _service(group)
-    if after:
-        yield Trivia(text.cover(after[0], after[-1]))
 
 
 def _service(group: List[text.Line]) -> Items:

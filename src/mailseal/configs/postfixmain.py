@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Iterator, List, Mapping, Union
+from typing import List, Mapping, Union
 
 from mailseal.configs import text
+from mailseal.configs.postfix import logical
 from mailseal.configs.text import Malformed, Span, Trivia, Word
 
 _NAME = re.compile(rb"(?P<name>[^\s=]+)[ \t]*=[ \t]*")
@@ -44,30 +45,7 @@ class Document(text.Document[Items]):
 def parse(data: bytes) -> Document:
     """The document of a main.cf; never raises."""
     lines, rest = text.split_lines(data)
-    return Document(data, text.tile([*_items(lines), *rest]))
-
-
-def _items(lines: List[text.Line]) -> Iterator[Items]:
-    group: List[text.Line] = []
-    after: List[text.Line] = []
-    for line in lines:
-        body = line.text.strip()
-        if not body or body.startswith(b"#"):
-            after.append(line)
-        elif group and line.text[:1] in (b" ", b"\t"):
-            group += [*after, line]
-            after = []
-        else:
-            yield from _flush(group, after)
-            group, after = [line], []
-    yield from _flush(group, after)
-
-
-def _flush(group: List[text.Line], after: List[text.Line]) -> Iterator[Items]:
-    if group:
-        yield _setting(group)
-    if after:
-        yield Trivia(text.cover(after[0], after[-1]))
+    return Document(data, text.tile([*logical(lines, _setting), *rest]))
 
 
 def _setting(group: List[text.Line]) -> Items:
