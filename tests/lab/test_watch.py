@@ -5,16 +5,12 @@ each told within one interval, and each recovery; killed in between, and nothing
 from __future__ import annotations
 
 import re
-import ssl
 import time
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from lab import Host, Lab
-from lab.pop2 import INSTALLED
-from tests.certs.make import certificate
+from tests.lab.drift import close_beside, ended, open_beside, pair, restore, serve
 from tests.lab.story import NAME, desk, mailseal, ran, scene, sealed, wait_until
 from tests.watch.exposition import value
 
@@ -119,10 +115,9 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
     assert watched.told() == [], watched.journal()
 
     # An administrator opens the server beside its seal, on IPv4 and on IPv6, and renews nothing.
-    ours = {path: mail.read(path) for path in _pair(mail)}
-    for address in ("0.0.0.0:2109", "[::]:2110"):
-        _unit(mail, address, INSTALLED, "--listen", address)
-    _certify(mail, ours)
+    open_beside(mail)
+    ours = pair(mail)
+    serve(mail, ended(ours))
     drift = [
         ("drift", "pop2-cleartext-login", v4),
         ("drift", "pop2-cleartext-login", v6),
@@ -138,10 +133,8 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
     assert value(watched.metrics(), "mailseal_watch_alerts_waiting", receiver="hook") == len(drift)
     home.run(["systemctl", "kill", "--signal=KILL", "mailseal-watch"])
 
-    mail.run(["systemctl", "stop", *map(_name, ("0.0.0.0:2109", "[::]:2110"))])
-    for path, content in ours.items():
-        mail.write(path, content)
-    mail.run(["systemctl", "reload", "mailseal@109"])
+    close_beside(mail)
+    serve(mail, ours)
     gone = [("drift", "service-gone", at) for at in (v4, v6)]
     watched.within_an_interval(*(("recovery", rule, at) for _, rule, at in drift), *gone)
     home.write("/etc/mailseal/targets", f"{NAME}:109\n".encode())
@@ -151,8 +144,7 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
     both = [f"{mail.ipv4}:109", f"[{mail.ipv6}]:109"]
     mail.run(["systemctl", "stop", "mailseal@109"])
     watched.within_an_interval(*(("drift", "service-gone", at) for at in both))
-    mail.write("/etc/inetd.conf", before)
-    mail.run(["systemctl", "restart", "inetd"])
+    restore(mail, before)
     watched.within_an_interval(
         *(("recovery", "service-gone", at) for at in both),
         *(("drift", "pop2-cleartext-login", at) for at in both),
@@ -164,42 +156,9 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
     assert value(text, "mailseal_watch_alerts_waiting", receiver="hook") > len(drift)
     for at in (mail.ipv4, mail.ipv6):
         assert value(text, "mailseal_endpoint_verdict", address=at, verdict="exposed") == 1
-    mail.write("/etc/inetd.conf", after)
-    mail.run(["systemctl", "restart", "inetd"])
+    restore(mail, after)
     mail.run(["systemctl", "start", "mailseal@109"])
     watched.within_an_interval(*(("recovery", "pop2-cleartext-login", at) for at in both))
     scenery.check_sealed()
     # syslog has the same, from the unit's sandbox.
     assert "drift: service-gone" in ran(home, "journalctl", "-t", "mailseal", "-o", "cat").out
-
-
-def _pair(mail: Host) -> tuple[str, str]:
-    """The certificate and the key that stunnel serves."""
-    names = ran(mail, "sh", "-c", "ls /etc/mailseal/*.crt").out.split()
-    (path,) = [name for name in names if not name.endswith("/ca.crt")]
-    return path, path.removesuffix(".crt") + ".key"
-
-
-def _name(address: str) -> str:
-    return "opened-" + re.sub(r"\W+", "-", address).strip("-")
-
-
-def _unit(mail: Host, address: str, *words: str) -> None:
-    mail.run(["systemd-run", f"--unit={_name(address)}", *words])
-    mail.wait_listening(int(address.rpartition(":")[2]))
-
-
-def _certify(mail: Host, paths: dict[str, bytes]) -> None:
-    """A certificate that ended long ago."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    der = certificate(NAME, key=key, since="2020-01-01", until="2021-01-01")
-    shown, secret = paths
-
-    mail.write(shown, ssl.DER_cert_to_PEM_cert(der).encode())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    mail.write(secret, pem)
-    mail.run(["systemctl", "reload", "mailseal@109"])
