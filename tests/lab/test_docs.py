@@ -19,6 +19,7 @@ ELSEWHERE = {
     "who-still-uses-cleartext": "cli/test_logs.py",
     "lint-configurations": "cli/test_lint.py",
     "other-systems": "cli/test_runbook.py",
+    "keep-a-policy": "cli/test_check.py",
     # On other hosts than the one here.
     "approve-a-change": "lab/test_change_control.py",
     "enforce-in-the-daemon": "lab/test_native.py",

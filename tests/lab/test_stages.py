@@ -141,7 +141,8 @@ def test_a_given_certificate(lab: Lab) -> None:
     listing = ran(mail, "stat", "-c", "%n %U:%G %a", "/etc/mailseal", "/etc/mailseal/109.key").out
     expected = "/etc/mailseal root:stunnel4 750\n/etc/mailseal/109.key root:stunnel4 640\n"
     assert listing == expected
-    assert ran(mail, "ls", "/etc/mailseal").out.split() == ["109.conf", "109.crt", "109.key"]
+    ours = ["109.conf", "109.crt", "109.key", "109.renew", "renew"]
+    assert ran(mail, "ls", "/etc/mailseal").out.split() == ours
     sealed(mail, "rollback")
     on.check_cleartext()
     check_as_before(before, state(mail), package_alone("bookworm"))
