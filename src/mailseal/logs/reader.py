@@ -277,10 +277,11 @@ class Reader:
         """A login, whose session's end will settle it: it is read then, or when more is said."""
         where = self._key(rule, found, line)
         told = (rule.tls and found[rule.tls]) or (rule.service and rule.service.implicit)
-        if where is None or told or count > 1 or where in self._sessions:
+        sessions = self._sessions
+        if told or count > 1 or where is None or where in sessions.open or where in sessions.aside:
             self._login(rule, found, line, count, key)
         else:
-            self._sessions.wait(where, self._as_it_came(rule, found, line))
+            sessions.wait(where, self._as_it_came(rule, found, line))
 
     def _second(self, rule: Rule, found: re.Match[bytes], line: Message, *_: object) -> None:
         """An end: a session like one that was worked out before is counted with it."""

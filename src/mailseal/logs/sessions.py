@@ -116,7 +116,8 @@ class Sessions:
 
     def wait(self, key: Hashable, first: First) -> None:
         """A session that is not open yet begins, with a line that is not read."""
-        self._room()
+        if len(self.open) >= self._most:
+            self._room()
         self.open[key] = first
 
     def take(self, key: Hashable) -> First | None:
