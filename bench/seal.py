@@ -1,7 +1,8 @@
 """Seconds from `apply` to proven, by strategy, and back again: on booted hosts, from another one.
 
 Strategy: a mail host of the lab for each way that a service is run, and a desk that changes it over
-SSH and proves it from there, as an administrator would. The plan is made before; what is timed is
+SSH and proves it from there, as an administrator would (Dovecot's is changed on the host itself, by
+looks of its own). The plan is made before; what is timed is
 `mailseal apply` to its end, proofs included, then `mailseal rollback`, which proves the old state.
 stunnel's package is there beforehand: how long apt takes is the mirror's figure. Meanwhile a client
 knocks at the port again and again; the last column is the longest time between two connections that
@@ -20,7 +21,7 @@ from bench.process import BenchError
 from bench.table import Table
 from lab import Client, Host, Lab, LabError, Network, missing
 from lab.daemons import DAEMONS, install
-from tests.lab.story import Ran, desk_of, install_stunnel, mailseal
+from tests.lab.story import PROGRAM, ROOT, Ran, desk_of, install_stunnel, mailseal
 
 _EVERY = 0.05
 """Seconds between two connections of who knocks at the port."""
@@ -56,7 +57,7 @@ def run(rounds: int) -> Table:
             raise BenchError(str(error)) from None
         rows[name] = tuple(statistics.median(each) for each in zip(*turns, strict=True))
     return Table(
-        f"Sealing over SSH on a booted Debian 12, seconds, median of {rounds}",
+        f"Sealing a booted host, seconds, median of {rounds}",
         ("apply to proven", "rollback to proven", "nobody there"),
         rows,
         (
@@ -71,22 +72,28 @@ def _turns(lab: Lab, way: Way, rounds: int) -> list[tuple[float, float, float]]:
     mail = _mail_host(lab, net, way)
     if "wrap" in way.options:
         install_stunnel(mail)
-    client, far = lab.client(net, "client"), desk_of(lab, net, mail)
-    here = ("--on", "ssh://mailhost")
+    client = lab.client(net, "client")
+    # Hosts with a daemon of Debian's have no ssh: they are changed where they stand.
+    home, on = mail, tuple[str, ...]()
+    target: tuple[str, ...] = (f"{mail.ipv4}:{way.port}",)
+    if way.starter not in DAEMONS:
+        home, target = desk_of(lab, net, mail), ("ssh://mailhost", "--port", str(way.port))
+        on = ("--on", "ssh://mailhost")
     turns = []
     for _ in range(rounds):
-        plan = ("ssh://mailhost", "--port", str(way.port), *way.options, "-o", "p", "--overwrite")
-        _done(mailseal(far, "plan", *plan))
+        _done(mailseal(home, "plan", *target, *way.options, "-o", "p", "--overwrite"))
         with _knocking(client, mail.ipv4, way.port) as knocking:
-            applied = _timed(far, "apply", "p", *here, "--yes")
+            applied = _timed(home, "apply", "p", *on, "--yes")
             longest, _ = knocking.communicate(b"\n", timeout=10)
-        turns.append((applied, _timed(far, "rollback", *here), float(longest)))
+        turns.append((applied, _timed(home, "rollback", *on), float(longest)))
     return turns
 
 
 def _mail_host(lab: Lab, net: Network, way: Way) -> Host:
     daemon = DAEMONS.get(way.starter)
-    mail = lab.host("mailhost", system=daemon.system if daemon else "bookworm", network=net)
+    system = daemon.system if daemon else "bookworm"
+    mail = lab.host("mailhost", system=system, network=net, binds={ROOT: "/srv/mailseal"})
+    mail.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
     if daemon:
         install(mail, daemon, "permitted", ("192.0.2.99", "2001:db8:1::99"))
         return mail
@@ -123,9 +130,9 @@ print(longest)
 """
 
 
-def _timed(far: Host, *words: str) -> float:
+def _timed(home: Host, *words: str) -> float:
     started = time.monotonic()
-    _done(mailseal(far, *words, timeout=300))
+    _done(mailseal(home, *words, timeout=300))
     return time.monotonic() - started
 
 
