@@ -17,7 +17,7 @@ from mailseal.report.writer import Run
 
 ROWS = 40
 """Deviations in the table."""
-TODO = 15
+STEPS = 15
 """Things to do."""
 WIDTH = 160
 """Characters of what was seen; the other forms have all."""
@@ -79,10 +79,10 @@ class Comment:
             return
         for line in ("", "**What to do**", ""):
             self._out(line)
-        for step in steps[:TODO]:
+        for step in steps[:STEPS]:
             self._out(f"- {code(_cut(step.replace('`', ''), 2 * WIDTH))}")
-        if len(steps) > TODO:
-            self._out(f"- {len(steps) - TODO} more: `mailseal check` tells them.")
+        if len(steps) > STEPS:
+            self._out(f"- {len(steps) - STEPS} more: `mailseal check` tells them.")
 
 
 def _cut(words: str, width: int = WIDTH) -> str:
