@@ -137,9 +137,10 @@ class ToyHost:
         """By inode, the unit's process that holds a socket."""
         found = {}
         for owner in self.supervisor.processes():
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                for entry in os.scandir(f"/proc/{owner[0]}/fd"):
-                    match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry.path))
+            with contextlib.suppress(OSError):  # it ended, or let go of one of them, meanwhile
+                for number in os.listdir(f"/proc/{owner[0]}/fd"):
+                    held = os.readlink(f"/proc/{owner[0]}/fd/{number}")
+                    match = re.fullmatch(r"socket:\[(\d+)\]", held)
                     if match:
                         found[int(match.group(1))] = owner
         return found

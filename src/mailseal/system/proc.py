@@ -110,8 +110,9 @@ def names(directory: str = NAMES) -> Dict[int, str]:
     """Network namespaces that have a name: inode to name."""
     found = {}
     try:
-        for entry in os.scandir(directory):
-            found[entry.stat().st_ino] = entry.name
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                found[entry.stat().st_ino] = entry.name
     except OSError:
         pass  # there are none, or it went meanwhile
     return found
