@@ -39,6 +39,7 @@ PAGES = sorted(
     page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in ELSEWHERE
 )
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+_CLIENT = re.compile(r"```ini\n(client = yes\n.*?)```", re.DOTALL)
 _EXPOSED = 1
 """A look says by its exit code that it found something; each page looks before it seals."""
 _LOOKS = (["mailseal", "scan"], ["mailseal", "watch"])
@@ -69,6 +70,9 @@ def test_the_commands_of_a_page_work_as_typed(page: Path, lab: Lab) -> None:
         expected = _EXPOSED if number == 0 and words[:2] in _LOOKS else 0
         said = (done.stdout + done.stderr).decode()
         assert done.returncode == expected, "%s\n%s" % (command, said)
+    for section in _CLIENT.findall(page.read_text()):
+        desk.write("/srv/client.conf", section.encode())
+        assert desk.run(["sh", "-ec", _GREETED], timeout=100).stdout.startswith(b"+ POP2")
 
 
 _SSH = """
@@ -77,6 +81,15 @@ ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
 printf 'Host mailhost\\n HostName %s\\n User root\\n StrictHostKeyChecking accept-new\\n' \
     >/root/.ssh/config
 echo '%s mailhost mail.example' >>/etc/hosts
+"""
+
+_GREETED = """
+DEBIAN_FRONTEND=noninteractive apt-get -qq -y install stunnel4 >/dev/null 2>&1
+cp /root/ca.crt /etc/ssl/mailseal-ca.crt
+stunnel /srv/client.conf 2>&1 >&2
+python3 -c 'if 1:
+    import socket
+    print(socket.create_connection(("127.0.0.1", 109), 20).recv(99).decode())'
 """
 
 _PROGRAM = b"""#!/bin/sh

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mailseal.cli.commands import COMMANDS
 from mailseal.lint.kinds import kind_of
@@ -94,3 +95,14 @@ def test_no_input_is_part_of_a_script():
     scripts = re.findall(r"run: \|\n((?: {8}.*\n)+)", ACTION)
     assert len(scripts) == ACTION.count("run: |") == 2
     assert not any("${{" in each for each in scripts)
+
+
+def test_the_page_asks_for_what_is_defined():
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    commits, pull_requests = (yaml.safe_load(block) for block in blocks)
+    (hook,) = commits["repos"][0]["hooks"]
+    assert hook in [{"id": each["id"]} for each in yaml.safe_load(HOOKS)]
+    inputs = yaml.safe_load(ACTION)["inputs"]
+    _, lint, upload = pull_requests["steps"]
+    assert set(lint["with"]) < set(inputs)
+    assert upload["with"]["sarif_file"] == inputs["sarif"]["default"]
