@@ -123,14 +123,24 @@ OFFERED = (
 )
 
 
-def test_an_offer_at_the_port_of_tls_is_shown_the_backend_and_stays_there():
+def offered(content: bytes) -> HostFacts:
+    """A terminator of ours at port 995."""
     of = inetd(POPA3D)
     ours = listener("192.0.2.10", 995, process="stunnel4", unit="mailseal@995.service")
-    more = [FileFact("/etc/mailseal/995.conf", "file", 0o640, 0, 0, "x", OFFERED)]
+    more = [FileFact("/etc/mailseal/995.conf", "file", 0o640, 0, 0, "x", content)]
     more += [FileFact("/etc/mailseal", "directory", 0o750, 0, 0)]
     more += [FileFact("/etc/mailseal/ca.crt", "file", 0o644, 0, 0, "x", b"")]
-    of = replace(of, listeners=(*of.listeners, ours), files=(*of.files, *more))
-    made = make(of, 110, "pop3", NAMED)
+    return replace(of, listeners=(*of.listeners, ours), files=(*of.files, *more))
+
+
+def test_a_gateway_to_the_same_port_of_another_host_is_left_alone():
+    gateway = OFFERED.replace(b"127.0.0.1:110", b"198.51.100.7:110")
+    made = make(offered(gateway), 110, "pop3", NAMED)
+    assert not any("995" in getattr(op, "path", "") for op in made.ops)
+
+
+def test_an_offer_at_the_port_of_tls_is_shown_the_backend_and_stays_there():
+    made = make(offered(OFFERED), 110, "pop3", NAMED)
     assert {port for _, port in accepts(made)} == {110}
     assert ("192.0.2.10", 995) in {(e.endpoint.address, e.endpoint.port) for e in made.claims}
     assert [op.path for op in made.ops if isinstance(op, ops.EditFile)][-1].endswith("995.conf")

@@ -394,14 +394,17 @@ class Offering:
 
 
 def offering(facts: HostFacts, port: int) -> list[Offering]:
-    """The terminators of ours whose `connect` is that port, by unit."""
+    """The terminators of ours whose `connect` is that port of this very host, by unit. A gateway
+    may lead to the same port of another.
+    """
+    own = {stunnel.accept(each.address, port).encode() for each in facts.addresses}
     found = []
     for unit in sorted({listener.unit for listener in facts.listeners}):
         name = unit[len("mailseal@") : -len(".service")]
         fact = facts.file(stunnel.config_path(name)) if unit == stunnel.instance(name) else None
         if fact is None or fact.content is None or name == str(port):
             continue
-        if re.search(rb"(?m)^connect *=.*:%d$" % port, fact.content):
+        if own.intersection(re.findall(rb"(?m)^connect *= *(.*)$", fact.content)):
             listeners = tuple(each for each in facts.listeners if each.unit == unit)
             document = stunnel_config.parse(fact.content)
             found.append(Offering(unit, listeners, fact.path, document))
