@@ -41,6 +41,7 @@ WAYS = {
     "wrap, inetd": Way("inetd", 109, ("--strategy", "wrap")),
     "wrap, a daemon of its own": Way("standalone", 109, ("--strategy", "wrap")),
     "offer, inetd": Way("inetd", 109, ("--strategy", "wrap", "--stage", "offer")),
+    "offer, a gateway": Way("inetd", 109, ("--strategy", "gateway", "--stage", "offer")),
     "retire, inetd": Way("inetd", 109, ("--strategy", "retire")),
     "native, Dovecot": Way("dovecot-2.3", 110, ("--strategy", "native")),
 }
@@ -71,19 +72,23 @@ def run(rounds: int) -> Table:
 
 def _turns(lab: Lab, way: Way, rounds: int) -> list[tuple[float, float, float]]:
     net = lab.network()
-    mail = _mail_host(lab, net, way)
-    if "wrap" in way.options:
-        install_stunnel(mail)
+    mail = changed = _mail_host(lab, net, way)
     client = lab.client(net, "client")
+    options = way.options
+    if "gateway" in options:
+        changed = _host(lab, net, "gateway")
+        options += ("--backend", f"{mail.ipv4}:{way.port}", "--trust-leg", "a network of its own")
+    if "retire" not in options and "native" not in options:
+        install_stunnel(changed)
     # Hosts with a daemon of Debian's have no ssh: they are changed where they stand.
-    home, on = mail, tuple[str, ...]()
+    home, on = changed, tuple[str, ...]()
     target: tuple[str, ...] = (f"{mail.ipv4}:{way.port}",)
     if way.starter not in DAEMONS:
-        home, target = desk_of(lab, net, mail), ("ssh://mailhost", "--port", str(way.port))
+        home, target = desk_of(lab, net, changed), ("ssh://mailhost", "--port", str(way.port))
         on = ("--on", "ssh://mailhost")
     turns = []
     for _ in range(rounds):
-        _done(mailseal(home, "plan", *target, *way.options, "-o", "p", "--overwrite"))
+        _done(mailseal(home, "plan", *target, *options, "-o", "p", "--overwrite"))
         with _knocking(client, mail.ipv4, way.port) as knocking:
             applied = _timed(home, "apply", "p", *on, "--yes")
             longest, _ = knocking.communicate(b"\n", timeout=10)
@@ -93,9 +98,7 @@ def _turns(lab: Lab, way: Way, rounds: int) -> list[tuple[float, float, float]]:
 
 def _mail_host(lab: Lab, net: Network, way: Way) -> Host:
     daemon = DAEMONS.get(way.starter)
-    system = daemon.system if daemon else "bookworm"
-    mail = lab.host("mailhost", system=system, network=net, binds={ROOT: "/srv/mailseal"})
-    mail.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
+    mail = _host(lab, net, "mailhost", daemon.system if daemon else "bookworm")
     if daemon:
         install(mail, daemon, "permitted", ("192.0.2.99", "2001:db8:1::99"))
         return mail
@@ -106,6 +109,12 @@ def _mail_host(lab: Lab, net: Network, way: Way) -> Host:
         mail.run(["systemctl", "restart", "inetd"])
         mail.wait_listening(109)
     return mail
+
+
+def _host(lab: Lab, net: Network, name: str, system: str = "bookworm") -> Host:
+    host = lab.host(name, system=system, network=net, binds={ROOT: "/srv/mailseal"})
+    host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
+    return host
 
 
 @contextlib.contextmanager
