@@ -112,7 +112,7 @@ def command(
     again: Counter[Recheck] = Counter()
     severity = Severity(fail_on) if fail_on else None
     fault, code = "", Exit.CLEAN
-    with stack, contextlib.closing(results), opened(output, overwrite) as out:
+    with stack, contextlib.closing(results), opened(output, overwrite, streamed=True) as out:
         try:
             lines = writer(form, out, severity)
             progress.show("reading")

@@ -220,7 +220,7 @@ def command(
         except BadInput as error:
             raise Stop(Exit.USAGE, str(error)) from None
         if not resume:
-            out = stack.enter_context(opened(output, overwrite))
+            out = stack.enter_context(opened(output, overwrite, streamed=True))
         try:
             lines = writer(form, out, severity)
             for told in results:
