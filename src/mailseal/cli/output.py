@@ -25,7 +25,7 @@ import click
 
 from mailseal import __version__
 from mailseal.cli.exits import Exit, Stop
-from mailseal.model.finding import Severity
+from mailseal.report.result import FailOn
 from mailseal.report.style import PLAIN, Style
 from mailseal.report.writer import Run, Writer
 
@@ -162,7 +162,7 @@ def write_folder(folder: str, files: Sequence[tuple[str, int, bytes]], overwrite
         raise Stop(Exit.USAGE, words) from None
 
 
-def writer(form: str, out: Output, fail_on: Severity | None) -> Writer:
+def writer(form: str, out: Output, fail_on: FailOn) -> Writer:
     """A writer of results in one of the forms of `report.forms`. Raises as `Output.line` does."""
     from mailseal.report.forms import FORMS
 
