@@ -30,8 +30,8 @@ class FileFact:
 @dataclass(frozen=True)
 class Listener:
     """A listening TCP socket. `address` is a literal (0.0.0.0 and :: are wildcards); `dual` tells
-    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process, or the init script that
-    started it by the name that systemd would give to it.
+    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process, or the init
+    script that started it, by the name that systemd would give to it.
     """
 
     address: str
