@@ -22,11 +22,12 @@ from mailseal.probe import blocking
 from mailseal.probe.look import Limits, Question
 from mailseal.protocols.base import Credentials
 from mailseal.prove import prover
-from mailseal.prove.again import PAUSES
+from mailseal.prove.again import PAUSES, Asked, Said, settle
+from mailseal.prove.base import Evidence
 from tests.probe import peers
 from tests.probe.certificates import NAME, server_context
 from tests.probe.test_upgrade import CLEAR, GREETING, INSIDE
-from tests.prove.looks import CLEARTEXT, DEAD, SEALED, claim, look, read
+from tests.prove.looks import CLEARTEXT, DEAD, SEALED, WHERE, claim, look, read
 
 REFUSED, IN_TLS = ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS
 SERVED = ClaimKind.CLEARTEXT_SERVED
@@ -118,7 +119,7 @@ def test_one_that_drops_all_is_asked_four_times_and_proves_nothing(
     assert asker.looks == 1 + len(PAUSES)
     assert asker.slept == list(PAUSES)
     for proof in proofs.values():
-        assert "asked again 3 times, it gave no answer" in proof.evidence[-1]
+        assert "asked again (looks after that: 3) it gave no answer" in proof.evidence[-1]
 
 
 def test_a_service_that_answers_is_asked_once(native: peers.Peer, asker: Asker):
@@ -170,6 +171,17 @@ def test_what_counts_of_later_looks(kind: ClaimKind, seen: tuple[Observation, ..
     prove = prover({Vantage.REMOTE: turns(*seen)}, read, None, sleep=lambda seconds: None)
     (proof,) = prove([claim(kind)])
     assert proof.result is result, proof.evidence
+
+
+def test_what_takes_long_is_not_asked_again():
+    hours = itertools.count(step=3600.0)
+    asked = [Asked(claim(REFUSED), (Vantage.REMOTE, Question(WHERE)))]
+
+    def judge(some: Sequence[Asked]) -> dict[Asked, Said]:
+        return {each: Said(DROPPED, Evidence(UNKNOWN, DROPPED.gaps)) for each in some}
+
+    found = settle(asked, judge, lambda seconds: pytest.fail("slept"), lambda: next(hours))
+    assert found == {asked[0]: Evidence(UNKNOWN, DROPPED.gaps)}
 
 
 def test_who_can_only_disprove_asks_again_where_that_seems_to_be_so():

@@ -10,6 +10,7 @@ several times by then (tcp_syn_retries, tcp(7)).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Mapping, NamedTuple, Sequence, Tuple
 
@@ -22,6 +23,10 @@ from mailseal.prove.base import Evidence, cleartext_logins
 
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds before each further look: a crowd that is there one moment may be gone the next."""
+PATIENCE = 60.0
+"""Seconds after which no further look begins: nobody is served while a change that failed waits to
+be undone, and the executor waits for no proof for ever.
+"""
 
 Look = Tuple[Vantage, Question]
 
@@ -45,27 +50,29 @@ def settle(
     every: Sequence[Asked],
     judge: Callable[[Sequence[Asked]], Mapping[Asked, Said]],
     sleep: Callable[[float], None],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Dict[Asked, Evidence]:
     """What each came to. `judge` takes the looks and decides."""
+    last = clock() + PATIENCE
     said = judge(every)
     found = {each: said[each].evidence for each in every}
     waiting = [each for each in every if _unheard(each, said[each])]
-    for times, pause in enumerate(PAUSES, 1):
-        if not waiting:
-            break
-        sleep(pause)
+    times = 0
+    while waiting and times < len(PAUSES) and clock() < last:
+        sleep(PAUSES[times])
+        times += 1
         said = judge(waiting)
         for each in tuple(waiting):
             if said[each].seen.reach is Reach.OPEN and not _unheard(each, said[each]):
                 waiting.remove(each)
                 found[each] = _told(said[each].evidence, _ANSWERED % times)
-    for each in waiting:
-        found[each] = _told(found[each], _UNANSWERED % len(PAUSES))
+    for each in waiting if times else ():
+        found[each] = _told(found[each], _UNANSWERED % times)
     return found
 
 
 _ANSWERED = "the service had hung up; this is its answer when asked again (look %d after that)"
-_UNANSWERED = "the service hung up; asked again %d times, it gave no answer"
+_UNANSWERED = "the service hung up; asked again (looks after that: %d) it gave no answer"
 
 
 def _told(evidence: Evidence, words: str) -> Evidence:

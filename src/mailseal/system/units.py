@@ -76,10 +76,10 @@ def _script_state(system: System, unit: str) -> UnitFact:
     code = _ask_script(system, name, "status").code
     active = {0: "active", 1: "inactive", 2: "inactive", 3: "inactive"}.get(code, "")
     link = re.compile(r"S\d\d" + re.escape(name))
-    starts = {any(map(link.fullmatch, system.listdir(level))) for level in LEVELS}
-    if name in system.listdir(RUNLEVEL):
-        starts = {True}
-    enabled = {(True,): "enabled", (False,): "disabled"}.get(tuple(starts), PARTLY)
+    starts = [any(map(link.fullmatch, system.listdir(level))) for level in LEVELS]
+    enabled = PARTLY if any(starts) else "disabled"
+    if all(starts) or name in system.listdir(RUNLEVEL):
+        enabled = "enabled"
     return UnitFact(unit, "loaded", active, enabled)
 
 
