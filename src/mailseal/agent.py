@@ -365,19 +365,20 @@ def _copy(system: System, words: Sequence[str]) -> int:
     directory, wanted = words[0], words[1:]
     if not _OWN.fullmatch(directory):
         raise ValueError("%s is no directory of an agent" % directory)
-    try:
-        with signals():
+    with signals() as shield:
+        try:
             hold.when_let_go(lambda: os.kill(os.getpid(), signal.SIGTERM))
             with hostcopy.HostCopy(system, wanted, _tell) as place:
                 _say(place)
                 while True:
                     system.sleep(60.0)
-    except Stopped:
-        return 0
-    except hostcopy.CannotCopy as error:
-        raise Refused([str(error), "Nothing was rehearsed."]) from None
-    finally:
-        system.run(["rm", "-rf", "--", directory])
+        except Stopped:
+            return 0
+        except hostcopy.CannotCopy as error:
+            raise Refused([str(error), "Nothing was rehearsed."]) from None
+        finally:
+            shield()
+            system.run(["rm", "-rf", "--", directory])
 
 
 _OWN = re.compile(r"/tmp/mailseal-[A-Za-z0-9]{8}")

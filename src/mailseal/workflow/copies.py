@@ -8,7 +8,6 @@ carried to.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Protocol, Self
 
@@ -24,11 +23,6 @@ from mailseal.system.live import LiveSystem
 from mailseal.system.talk import talk
 from mailseal.workflow import BadInput
 from mailseal.workflow.hosts import SECONDS, Carried, OverSsh, Tell, silent
-
-_LOOKS = 4
-"""At once: sshd(8) turns away who comes with more connections that have not logged in yet
-(MaxStartups).
-"""
 
 
 class Keeper(Protocol):
@@ -48,7 +42,7 @@ class Keeper(Protocol):
         ...
 
 
-class Here:
+class ThisHost:
     """This host as a keeper."""
 
     def __init__(self, place: Place) -> None:
@@ -82,14 +76,12 @@ class InCopy(Carried):
         self._keeper = keeper
         self._place = place
         self.scratch = keeper.scratch
-        self._looks = threading.Semaphore(_LOOKS)
 
     def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
         return self._keeper.as_root(self._place.words(argv, SECONDS - 10), data, tell)
 
     def _observe(self, question: Question) -> Observation:
-        with self._looks:
-            return self._keeper.look(question, self._place.street)
+        return self._keeper.look(question, self._place.street)
 
     def _source(self, endpoint: Endpoint) -> str:
         return ""
@@ -115,7 +107,7 @@ def _here(wanted: Sequence[str], tell: Tell) -> Iterator[tuple[Keeper, Place]]:
             place = stack.enter_context(HostCopy(LiveSystem(), wanted, tell))
         except CannotCopy as error:
             raise Refused([str(error), "Nothing was rehearsed."]) from None
-        yield stack.enter_context(Here(place)), place
+        yield stack.enter_context(ThisHost(place)), place
 
 
 @contextlib.contextmanager

@@ -312,15 +312,23 @@ class Carried(abc.ABC):
             yield prover(lookers, read, None, sources={Vantage.REMOTE: self._source})
 
 
+_CONNECTIONS = 4
+"""At once: sshd turns away who comes with many that have not logged in yet (MaxStartups,
+sshd_config(5)).
+"""
+
+
 class OverSsh(Carried):
     """A host at the other end of `ssh`."""
 
     def __init__(self, target: str, tell: Tell, actor: Actor | None = None) -> None:
         self.address = ssh.parse(target)
+        self._connections = threading.Semaphore(_CONNECTIONS)
         super().__init__(self.address.host, tell, actor)
 
     def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
-        return ssh.run(self.address, argv, data=data, timeout=SECONDS, tell=tell or silent)
+        with self._connections:
+            return ssh.run(self.address, argv, data=data, timeout=SECONDS, tell=tell or silent)
 
     def as_root(
         self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None
