@@ -113,12 +113,19 @@ def test_a_connection_that_is_cut_without_a_word_takes_the_copy_with_it(lab: Lab
 
 
 @pytest.mark.soak
-def test_control_c_ends_it(lab: Lab) -> None:
+def test_control_c_ends_it_and_there_is_one_at_a_time(lab: Lab) -> None:
     on, home = planned(lab)
     mail = on.mail
     before = state(mail)
-    done = begun(home, mail, lambda: home.run(["sh", "-c", _INTERRUPT]))
-    assert done.code == 130, done.said
+    busy: list[Ran] = []
+
+    def end() -> None:
+        busy.append(mailseal(home, "rehearse", PLAN, *THERE))
+        home.run(["sh", "-c", _INTERRUPT])
+
+    done = begun(home, mail, end)
+    assert (busy[0].code, done.code) == (6, 130), busy[0].said + done.said
+    assert "another rehearsal is under way" in busy[0].err
     wait_until(lambda: copy_is_gone(mail), 30)
     check_gone(mail)
     check_as_before(before, state(mail))
