@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from mailseal.export.base import row
+from mailseal.export.base import CannotExport, row
 from mailseal.model import ops
 from mailseal.model.ops import Listening, Op
 
@@ -29,6 +29,8 @@ class Step:
 
 def step(op: Op, form: str) -> Step:
     """The words of an op. Raises CannotExport."""
+    if isinstance(op, ops.UnitAction) and {op.do, op.undo} & {"enable", "disable"}:
+        raise CannotExport("%s is for systemd, and the plan is for an init script" % form)
     return row(_STEPS, op, form)(op)
 
 

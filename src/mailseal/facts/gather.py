@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os.path
 import re
+from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mailseal import daemons
@@ -18,6 +19,7 @@ from mailseal.configs import fail2ban
 from mailseal.daemons.base import MAX_LINKS, Native
 from mailseal.daemons.behind import PATHS
 from mailseal.facts import addresses
+from mailseal.facts.scripts import Scripts
 from mailseal.model import moment
 from mailseal.model.excepted import HOSTS
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
@@ -85,10 +87,16 @@ class _Gathering:
         privileged = system.uid() == 0
         systemd = self._stat_kind("/run/systemd/system") == "directory"
         listeners = self._listeners(ports)
+        if not systemd:
+            listeners = self._by_scripts(listeners)
         owners = self._with_triggered(
             {each.unit for each in listeners if each.port in ports and each.unit}
         )
-        names = sorted({*KNOWN_UNITS, *owners, *self._our_units()}) if systemd else self._scripted()
+        names = (
+            sorted({*KNOWN_UNITS, *owners, *self._our_units()})
+            if systemd
+            else self._scripted(owners)
+        )
         paths = [*FILES, *self._below(DIRECTORIES, 1), *self._below((OURS,), MAX_DEPTH)]
         taken = [native.take(self.reader) for native in self._natives(listeners, ports)]
         paths += [
@@ -99,6 +107,8 @@ class _Gathering:
         ]
         if systemd:
             paths += [*self._unit_files(owners), *self._our_unit_files()]
+        else:
+            paths += [units.SCRIPTS + each[: -len(".service")] for each in names]
         files = [self._file(path) for path in dict.fromkeys(paths)]
         found = [units.state(system, name) for name in names]
         return HostFacts(
@@ -229,13 +239,18 @@ class _Gathering:
 
     # -- units -------------------------------------------------------------------------------
 
-    def _scripted(self) -> Sequence[str]:
+    def _scripted(self, owners: Sequence[str]) -> Sequence[str]:
         """What SysV init may run, by the names that systemd gives to its scripts."""
-        names = [each for each in KNOWN_UNITS if each.endswith(".service")]
+        names = sorted({*owners, *(each for each in KNOWN_UNITS if each.endswith(".service"))})
         if "/run/systemd/system" in self.unread:
             return []
-        scripts = self._list("/etc/init.d")
+        scripts = self._list(units.SCRIPTS.rstrip("/"))
         return [each for each in names if each[: -len(".service")] in scripts]
+
+    def _by_scripts(self, listeners: Sequence[Listener]) -> Tuple[Listener, ...]:
+        """With the init scripts that started them in place of units."""
+        found = Scripts(self.system, self.reader, self._list(units.SCRIPTS.rstrip("/")))
+        return tuple(replace(each, unit=found.unit(each)) for each in listeners)
 
     def _our_units(self) -> List[str]:
         names = [name for name in self._list(UNITS) if name.startswith(OUR_UNITS)]

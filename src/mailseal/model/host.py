@@ -30,7 +30,8 @@ class FileFact:
 @dataclass(frozen=True)
 class Listener:
     """A listening TCP socket. `address` is a literal (0.0.0.0 and :: are wildcards); `dual` tells
-    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process.
+    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process, or the init
+    script that started it, by the name that systemd would give to it.
     """
 
     address: str
@@ -44,7 +45,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class UnitFact:
-    """A systemd unit: `load`, `active` and `enabled` as systemctl words them."""
+    """A systemd unit, or an init script: `load`, `active` and `enabled` as systemctl words them."""
 
     name: str
     load: str

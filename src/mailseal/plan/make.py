@@ -61,6 +61,8 @@ def make(
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
+    if options.excepted and facts.init != "systemd":
+        raise Cannot("exceptions end by a timer of systemd, which does not run this host")
     if options.excepted and options.strategy == "retire":
         raise Cannot("a service that is turned off has no exceptions: leave --except out")
     if protocol == "smtp" and options.strategy in _NOT_SMTP:
@@ -158,9 +160,12 @@ def _no_start(facts: HostFacts, port: int) -> str:
     if not there:
         return "nothing listens on port %d of %s" % (port, facts.host)
     who = ", ".join(sorted({each.process or "an unseen process" for each in there}))
-    words = "port %d is served by %s, and neither inetd, xinetd nor a systemd service known here"
+    words = (
+        "port %d is served by %s, and neither inetd, xinetd, a systemd service nor an init script "
+        "known here starts it"
+    )
     hint = "" if facts.privileged else "; as root more can be read"
-    return words % (port, who) + " starts it" + hint
+    return words % (port, who) + hint
 
 
 def _draft(facts: HostFacts) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
     """The service unit that owns the listening sockets of a port."""
     listeners = listeners_at(facts, port)
     units = {listener.unit for listener in listeners}
-    if len(units) != 1 or not next(iter(units)).endswith(".service"):
+    if facts.init != "systemd" or len(units) != 1 or not next(iter(units)).endswith(".service"):
         return None
     unit = next(iter(units))
     options, inside, problems = _isolation(facts, unit, port, listeners)
