@@ -59,6 +59,18 @@ def fixture(rule: Rule, which: str) -> bytes:
     return (HERE / rule.id / f"{which}.{name}").read_bytes()
 
 
+def fixtures(rule: Rule) -> list[str]:
+    """What there is beside `good` and `bad`, and these."""
+    name = path_of(rule).rpartition("/")[2]
+    return sorted(path.name.partition(".")[0] for path in (HERE / rule.id).glob(f"*.{name}"))
+
+
+def stops(rule: Rule, which: str) -> bool:
+    """Whether `lint` says that the program does not start with a fixture."""
+    found = lint(path_of(rule), fixture(rule, which), there(rule, which))
+    return any(fault.stops for fault in found.faults)
+
+
 def broken(path: str, data: bytes) -> list[str]:
     return [fault.rule for fault in lint(path, data).faults]
 
@@ -146,6 +158,11 @@ def test_every_fault_of_the_published_guide_is_named():
     }
 
 
+def test_what_is_meant_otherwise_starts_all_the_same():
+    found = lint("stunnel.conf", GUIDE)
+    assert [fault.rule for fault in found.faults if fault.stops] == ["stunnel-unknown-tls-option"]
+
+
 def test_what_keeps_a_cleartext_listener_from_starting_is_not_fixed():
     assert repaired("stunnel.conf", GUIDE) == GUIDE
     sealed = GUIDE.replace(b"client = yes\n", b"").replace(b"110", b"109")
@@ -200,6 +217,10 @@ connect = {connect}
         ("/run/s", "m.example:995", "client = yes\nverifyPeer = yes\nCAfile = /c", ["wrong-port"]),
         ("::1:109", "m.example:109", "client = yes\nverify = 3\nCAfile = /c", ["obsolete"]),
         ("::1:109", "m.example:109", "client = yes\nverifyChain = yes", ["client-unchecked"]),
+        ("0.0.0.0:109", "m.example:109", "client = yes\nverifyChain = yes\ncheckHost = m.example",
+         ["client-open"]),
+        ("0.0.0.0:109", "m.example:109", "client = yes\nverify = 1",
+         ["client-open", "client-unchecked", "no-certificate", "obsolete"]),
         ("::1:109", "m.example:109", "client = YES\nverifyPeer = no", ["client-unchecked"]),
         ("localhost:109", "x:109", "client = yes\nverifyChain = yes\ncheckIP = ::1", []),
         ("192.0.2.1:109", "/x", "cert = /c\nsetuid = root", []),
@@ -286,9 +307,15 @@ UNTRIED = {
 
 
 @real
-@pytest.mark.parametrize("rule", STUNNEL, ids=lambda rule: rule.id)
-@pytest.mark.parametrize("which", ["bad", "good"])
-def test_stunnel_starts_or_does_not_as_the_rule_says(rule, which, tmp_path, certificate):
+@pytest.mark.parametrize(
+    ("rule", "which"),
+    [
+        pytest.param(rule, which, id=f"{rule.id}-{which}")
+        for rule in STUNNEL
+        for which in fixtures(rule)
+    ],
+)
+def test_stunnel_starts_or_does_not_as_lint_says(rule, which, tmp_path, certificate):
     if which == "bad" and rule.id in UNTRIED:
         pytest.skip(UNTRIED[rule.id])
     text = fixture(rule, which).decode()
@@ -299,4 +326,4 @@ def test_stunnel_starts_or_does_not_as_the_rule_says(rule, which, tmp_path, cert
     # Client mode starts with a server that is not there; a name that is nowhere takes its time.
     text = text.replace("mail.example:109", "127.0.0.1:1")
     found = listeners_of_stunnel(tmp_path, b"debug = 7\npid =\n" + text.encode())
-    assert (found is None) == (which == "bad" and rule.stops)
+    assert (found is None) == stops(rule, which)

@@ -181,7 +181,7 @@ def _hits(text: _Text, document: Any, data: bytes, template: bool) -> list[_Foun
     fixed = not (template or text.depth)
     return [
         each
-        if fixed and not (critical and each.rule.stops)
+        if fixed and not (critical and each.hit.stops)
         else each._replace(hit=each.hit._replace(splices=()))
         for each in hits.values()
     ]
@@ -226,7 +226,7 @@ def _fault(found: _Found, line: int, column: int, alone: bool) -> Fault:
     return Fault(
         rule=rule.id,
         severity=rule.severity,
-        stops=rule.stops,
+        stops=hit.stops,
         line=line,
         column=column,
         title=rule.title,

@@ -16,12 +16,13 @@ from mailseal.model.finding import Severity
 
 class Hit(NamedTuple):
     """A place where a rule is broken. `splices` together are the safe fix; () where a person must
-    decide.
+    decide. `stops`: the program does not start with what stands there.
     """
 
     place: Span
     said: str
     splices: tuple[Splice, ...] = ()
+    stops: bool = False
 
 
 class Named(NamedTuple):
@@ -56,8 +57,8 @@ class With(NamedTuple):
 class Rule(NamedTuple):
     """`kind` is the format of `lint.kinds` that the rule reads; with `-here` behind it the rule
     reads a `Here`, and is asked on the host alone that the configuration is for. Kinds with a
-    neighbour give a `With`. `stops`: the program does not start with such a file. `whole`: it
-    concludes from what is not there, and is not asked of a part of a file or a template.
+    neighbour give a `With`. `whole`: it concludes from what is not there, and is not asked of a
+    part of a file or a template.
     """
 
     id: str
@@ -67,7 +68,6 @@ class Rule(NamedTuple):
     why: str
     fix: str
     check: Callable[[Any], Iterator[Hit]]
-    stops: bool = False
     whole: bool = False
 
     @property

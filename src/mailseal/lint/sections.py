@@ -44,6 +44,13 @@ class Part(NamedTuple):
         return self.yes("client")
 
     @property
+    def checks(self) -> bool:
+        """Whether any check of the peer is asked for, be it enough or not."""
+        levels = self.value("verify") in ("2", "3", "4")
+        names = self.texts("checkhost") or self.texts("checkip")
+        return levels or self.yes("verifychain") or self.yes("verifypeer") or bool(names)
+
+    @property
     def name(self) -> str:
         return self.service.name if self.service else ""
 

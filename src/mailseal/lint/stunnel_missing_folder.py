@@ -12,7 +12,7 @@ from mailseal.model.finding import Severity
 def check(here: Here) -> Iterator[Hit]:
     for key, option, path in named_paths(here.document):
         if key in ("pid", "output") and path in here.there and here.there[path] is None:
-            yield Hit(option.value.span, f"there is no folder {path}")
+            yield Hit(option.value.span, f"there is no folder {path}", stops=True)
 
 
 RULE = Rule(
@@ -26,5 +26,4 @@ RULE = Rule(
         "and leave output out: systemd needs neither."
     ),
     check=check,
-    stops=True,
 )

@@ -33,7 +33,8 @@ def check(document: stunnel.Document) -> Iterator[Hit]:
             key = "sslversionmax" if first > last else "options"
             option = part.last(key) or part.last("sslversionmax")
             if option:
-                yield Hit(option.key.span, "no version of TLS is left to agree on")
+                said = "no version of TLS is left to agree on"
+                yield Hit(option.key.span, said, stops=first > last)
 
 
 def _off(options: Iterable[stunnel.Option]) -> set[str]:
