@@ -179,7 +179,7 @@ def test_what_a_file_names_is_looked_at_on_the_host_alone(tmp_path: Path):
     conf, cert, key = (tmp_path / name for name in ("stunnel.conf", "c.pem", "k.pem"))
     ended = x509.load_der_x509_certificate(make.certificate(until="2025-02-01"))
     cert.write_bytes(b"text before\n" + ended.public_bytes(Encoding.PEM))
-    key.write_text("a key")
+    key.write_text("-----BEGIN EC PRIVATE KEY-----\n")
     lines = (
         f"pid = {tmp_path}/run/pid", "foreground = yes", "setuid = mail", "[pop2]",
         "accept = ::1:1109", "connect = /run/x", f"cert = {cert}", f"key = {key}",

@@ -247,6 +247,28 @@ def test_what_a_rule_of_stunnel_is_about_and_what_not(accept, connect, more, rul
 
 
 @pytest.mark.parametrize(
+    ("own", "other", "named"),
+    [
+        ("cert = /c\nkey = /k", "cert = /c", []),
+        ("cert = /c\nkey = /both", "cert = /both", ["/both", "/both"]),
+        ("cert = /both\nkey = /k", "cert = /c", []),
+        ("cert = /both", "cert = /both\nkey = /k", ["/both"]),
+        ("key = /c\ncert = /both", "", []),
+    ],
+)
+def test_a_readable_key_is_asked_of_the_file_that_a_section_takes_it_from(own, other, named):
+    text = f"foreground = yes\n[a]\naccept = ::1:109\n{own}\n[b]\naccept = ::1:110\n{other}\n"
+    here = {
+        "/c": Named(0o644, 0),
+        "/k": Named(0o600, 0, key=True),
+        "/both": Named(0o644, 0, key=True),
+    }
+    faults = lint("stunnel.conf", text.encode(), here).faults
+    readable = [fault.said for fault in faults if fault.rule == "stunnel-key-readable"]
+    assert readable == [f"{path} has mode 0644" for path in named]
+
+
+@pytest.mark.parametrize(
     ("path", "data", "kind"),
     [
         ("/etc/inetd.conf", b"", "inetd"),

@@ -28,12 +28,13 @@ class Hit(NamedTuple):
 class Named(NamedTuple):
     """What a configuration names, as it is on this host. `mode` are its permission bits, `owner` is
     its user's number. `ended`: of a file with a certificate, when that expired (RFC 3339); empty
-    where it has not, or there is none.
+    where it has not, or there is none. `key`: a private key is in it.
     """
 
     mode: int
     owner: int
     ended: str = ""
+    key: bool = False
 
 
 There = Mapping[str, Named | None]

@@ -17,8 +17,8 @@ from mailseal.model.finding import Severity
 COMMENT = re.compile(r"(?:^|[ \t]+)([;#].*)", re.DOTALL)
 FREE = frozenset({"execargs", "protocolpassword", "protocolusername", "protocolheader"})
 TAKEN = frozenset(
-    "checkemail checkhost checkip ciphers connect ident ocsp output pid protocoldomain protocolhost "
-    "pskidentity service sni".split()
+    "checkemail checkhost checkip ciphers connect ident ocsp output pid protocoldomain "
+    "protocolhost pskidentity service sni".split()
 )
 """What stunnel 5.68 takes as it comes, and starts with."""
 

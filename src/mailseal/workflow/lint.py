@@ -118,18 +118,22 @@ def _there(paths: Sequence[str]) -> dict[str, Named | None]:
         except OSError:
             continue
         else:
-            ended = _ended(path) if stat.S_ISREG(status.st_mode) else ""
-            found[path] = Named(stat.S_IMODE(status.st_mode), status.st_uid, ended)
+            data = content(path) if stat.S_ISREG(status.st_mode) else b""
+            pem = data if isinstance(data, bytes) else b""
+            key = _KEY.search(pem) is not None
+            found[path] = Named(stat.S_IMODE(status.st_mode), status.st_uid, _ended(pem), key)
     return found
 
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 
 
-def _ended(path: str) -> str:
+_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+
+
+def _ended(pem: bytes) -> str:
     """When the first certificate of a file expired; empty where it has not, or cannot be read."""
-    data = content(path)
-    first = _PEM.search(data) if isinstance(data, bytes) else None
+    first = _PEM.search(pem)
     try:
         after = describe(base64.b64decode(first[1])).not_after if first else ""
     except (CertificateError, ValueError):
