@@ -98,6 +98,15 @@ def test_a_folder_is_walked_and_no_link_is_followed(tmp_path: Path):
     assert mailseal("lint", str(inside / "stunnel.conf")).returncode == Exit.EXPOSED
 
 
+def test_a_folder_with_nothing_to_lint_is_not_clean(tmp_path: Path):
+    (tmp_path / "readme").write_text("text")
+    (tmp_path / "empty").mkdir()
+    for name in (".", "empty"):
+        run = mailseal("lint", "--format", "sarif", str(tmp_path / name))
+        assert run.returncode == Exit.INCONCLUSIVE
+        assert b"nothing to lint: name what holds a configuration" in run.stderr
+
+
 @pytest.mark.parametrize("name", ["odd.txt", "pipe"])
 def test_a_file_that_is_named_is_answered_for(tmp_path: Path, name: str):
     (tmp_path / "odd.txt").write_text("text")
