@@ -158,6 +158,21 @@ def test_every_fault_of_the_published_guide_is_named():
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("[a]\naccept = 109\n", 1),
+        ("[a]\r\naccept = 109\r\n", 0),
+        ("output = stunnel.log\ncert = C:\\x\\109.crt\n[a]\n", 0),
+        ("cert = c:/x/109.crt\n[a]\n", 0),
+        ("taskbar = no\n[a]\n", 0),
+        ("[a]\nconnect = c:109\n", 1),
+    ],
+)
+def test_on_windows_no_unit_is_left(text, count):
+    assert broken("stunnel.conf", text.encode()).count("stunnel-foreground") == count
+
+
 def test_what_is_meant_otherwise_starts_all_the_same():
     found = lint("stunnel.conf", GUIDE)
     assert [fault.rule for fault in found.faults if fault.stops] == ["stunnel-unknown-tls-option"]
