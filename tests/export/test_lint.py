@@ -1,5 +1,5 @@
-"""What we tell others to lint is what we give them: every stunnel.conf that the pages show, plans
-write and exports hold has nothing to find.
+"""What we tell others to lint is what we give them: in every stunnel.conf that the pages show, and
+with its units in what plans write and exports hold, there is nothing to find.
 """
 
 import re
@@ -19,6 +19,7 @@ from tests.export.test_runbook import configuration
 from tests.plan import test_gateway
 from tests.project.tree import ROOT
 
+KINDS = ("stunnel", "service", "socket")
 FAULTY = {"lint", "reference"}
 """Folders of pages that show what is wrong, and what others ship."""
 KNOWN = {
@@ -47,13 +48,13 @@ def written() -> Iterator[tuple[str, bytes]]:
     for name, made in plans.items():
         for op in made.ops:
             wrote = isinstance(op, ops.WriteFile | ops.TryTerminator)
-            if wrote and kind_of(op.path, op.content) == "stunnel":
+            if wrote and kind_of(op.path, op.content) in KINDS:
                 yield f"{name}: {op.path}", op.content
 
 
 def exported() -> Iterator[tuple[str, bytes]]:
     for name, content in pack().items():
-        if name.endswith(".conf"):
+        if kind_of(name, content) in KINDS:
             yield f"client pack {name}", content
     for system in elsewhere.SYSTEMS:
         yield f"runbook {system}", configuration(system).encode()
@@ -70,6 +71,7 @@ def test_all_are_looked_at():
 
 @pytest.mark.parametrize(("name", "data"), [pytest.param(*each, id=each[0]) for each in EVERY])
 def test_it_is_clean(name: str, data: bytes):
-    found = lint("stunnel.conf", data)
+    path = name if kind_of(name, data) else "stunnel.conf"
+    found = lint(path, data)
     assert found.unread == ""
     assert {each.rule for each in found.faults} == KNOWN.get(name, set())
