@@ -47,8 +47,9 @@ def written() -> Iterator[tuple[str, bytes]]:
         plans[f"gateway {name}"] = make(facts, 110, "pop3", options)
     for name, made in plans.items():
         for op in made.ops:
-            wrote = isinstance(op, ops.WriteFile | ops.TryTerminator)
-            if wrote and kind_of(op.path, op.content) in KINDS:
+            if not isinstance(op, ops.WriteFile | ops.TryTerminator):
+                continue
+            if kind_of(op.path, op.content) in KINDS:
                 yield f"{name}: {op.path}", op.content
 
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from lab import Lab, missing
 from lab.images import image
 from mailseal.lint import BY_ID, RULES
+from mailseal.lint.base import Named, There
 from mailseal.workflow import lint as workflow
 from tests.certs import make
 from tests.lint.test_lint import fixture, fixtures, stops, there
@@ -53,10 +54,10 @@ for name in pop2 pop3 mail; do
     cp /root/$1.crt $name.crt && cp /root/$1.key $name.key && chmod $2 $name.key
 done
 cp pop2.crt ca.crt
-[ "$3" = no ] || mkdir /run/mailseal
+[ -z "$3" ] || install -d -o "$3" /run/mailseal
 exec stunnel4 "$4"
 """
-"""For a certificate, the key's mode, whether there is a folder, and a configuration."""
+"""For a certificate, the key's mode, the owner of the folder if there is one, a configuration."""
 
 RUN = """
 import concurrent.futures, contextlib, json, os, subprocess, sys, time
@@ -102,8 +103,10 @@ def pair(until: str) -> tuple[bytes, bytes]:
 def cases() -> Iterator[dict[str, str]]:
     for rule in TRIED:
         for which in fixtures(rule):
-            facts = there(rule, which) or {}
+            facts = (there(rule, which) or There()).paths
             key, certificate = (facts.get(f"/etc/mailseal/pop2.{each}") for each in ("key", "crt"))
+            folder = facts.get("/run/mailseal", Named(0o755, 0))
+            owner = "stunnel4" if folder and folder.owner else "root"
             yield {
                 "name": f"{rule.id} {which}",
                 # What it logs says that it runs.
@@ -112,7 +115,7 @@ def cases() -> Iterator[dict[str, str]]:
                 "setup": SETUP,
                 "cert": "ended" if certificate and certificate.ended else "valid",
                 "mode": f"{key.mode:o}" if key else "600",
-                "folder": "no" if facts.get("/run/mailseal", key) is None and facts else "yes",
+                "folder": owner if folder else "",
             }
 
 

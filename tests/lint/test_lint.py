@@ -13,7 +13,7 @@ from hypothesis import given
 
 from mailseal.configs import stunnel
 from mailseal.lint import BY_ID, RULES, lint, named, repaired
-from mailseal.lint.base import Named, Rule
+from mailseal.lint.base import Answer, Named, Rule, There
 from mailseal.lint.kinds import kind_of
 from mailseal.lint.stunnel_global_in_service import GLOBAL
 from tests.certs import make
@@ -47,12 +47,14 @@ def path_of(rule: Rule) -> str:
     return PATHS[rule.kind.removesuffix("-here")]
 
 
-def there(rule: Rule, which: str) -> dict[str, Named | None] | None:
+def there(rule: Rule, which: str) -> There | None:
     """What is on the host, for rules that ask for that."""
     if not rule.kind.endswith("-here"):
         return None
     facts = json.loads((HERE / rule.id / f"{which}.there.json").read_text())
-    return {path: Named(**fact) if fact else None for path, fact in facts.items()}
+    paths = {path: Named(**fact) if fact else None for path, fact in facts.get("paths", {}).items()}
+    answers = {value: Answer(**fact) for value, fact in facts.get("answers", {}).items()}
+    return There(paths, answers)
 
 
 def fixture(rule: Rule, which: str) -> bytes:
@@ -130,7 +132,10 @@ def test_a_fix_takes_the_fault_away_and_a_second_run_finds_nothing_more_to_fix(r
 @kinds
 @given(files)
 def test_no_file_is_too_hostile(path, data):
-    lint(path, data, dict.fromkeys(named(path, data)))
+    names = named(path, data)
+    lint(
+        path, data, There(dict.fromkeys(names.paths), dict.fromkeys(names.connects, Answer(False)))
+    )
     after = repaired(path, data)
     assert not any(fault.fixable for fault in lint(path, after).faults)
     assert repaired(path, after) == after
@@ -302,14 +307,76 @@ def test_what_a_rule_of_stunnel_is_about_and_what_not(accept, connect, more, rul
 )
 def test_a_readable_key_is_asked_of_the_file_that_a_section_takes_it_from(own, other, named):
     text = f"foreground = yes\n[a]\naccept = ::1:109\n{own}\n[b]\naccept = ::1:110\n{other}\n"
-    here = {
+    paths = {
         "/c": Named(0o644, 0),
         "/k": Named(0o600, 0, key=True),
         "/both": Named(0o644, 0, key=True),
     }
-    faults = lint("stunnel.conf", text.encode(), here).faults
+    faults = lint("stunnel.conf", text.encode(), There(paths)).faults
     readable = [fault.said for fault in faults if fault.rule == "stunnel-key-readable"]
     assert readable == [f"{path} has mode 0644" for path in named]
+
+
+@pytest.mark.parametrize(
+    ("lines", "connects"),
+    [
+        ("connect = 109", {"109": False}),
+        ("connect = a.example:109\nconnect = /run/x", {"a.example:109": False, "/run/x": False}),
+        ("connect = 127.0.0.1:109\nprotocol = proxy", {"127.0.0.1:109": True}),
+        ("connect = 127.0.0.1:109\nprotocol = proxy\nclient = yes", {"127.0.0.1:109": False}),
+        ("chroot = /x\n[a]\nconnect = /run/x\nconnect = ::1:109", {"::1:109": False}),
+        ("connect = a:pop2\nconnect = {{ x }}:1\nconnect = a:0\nconnect =", {}),
+    ],
+)
+def test_what_a_file_connects_to(lines, connects):
+    assert named("stunnel.conf", lines.encode()).connects == connects
+
+
+SETUID = "pid = /d/pid\noutput = /d/log\nsetuid = mail\n[a]\n"
+ROOTS, ITS_OWN, FULL = Named(0o755, 0), Named(0o755, 8), Named(0o755, 0, read_only=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "log", "said"),
+    [
+        (SETUID, ROOTS, None, ["/d", "/d"]),
+        (SETUID, ROOTS, Named(0o640, 8), ["/d"]),
+        (SETUID, ITS_OWN, None, []),
+        (SETUID, Named(0o1777, 0), None, []),
+        (SETUID, ITS_OWN, Named(0o640, 0), ["/d/log"]),
+        (SETUID.replace("mail", "root"), ROOTS, None, []),
+        ("output = /d/log\n[a]\n", FULL, None, ["/d"]),
+        ("output = /d/log\n[a]\n", ROOTS, Named(0o640, 0), []),
+    ],
+)
+def test_what_stunnel_writes_it_must_be_able_to_write(text, folder, log, said):
+    here = There({"/d": folder, "/d/log": log})
+    faults = lint("stunnel.conf", text.encode(), here).faults
+    found = [fault for fault in faults if fault.rule == "stunnel-unwritable-file"]
+    assert [fault.said.split()[-1] for fault in found] == said
+    assert all(fault.stops for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "answer", "rules"),
+    [
+        ("", Answer(False), ["unresolved-connect"]),
+        ("client = yes\n", Answer(False), ["unresolved-connect"]),
+        ("", Answer(True), ["dead-backend"]),
+        ("client = yes\n", Answer(True), []),
+        ("", Answer(True, True), []),
+        ("protocol = proxy\n", Answer(True, True, True), ["proxy-unexpected"]),
+        ("protocol = proxy\n", Answer(True, True), []),
+        ("", Answer(True, True, True), []),
+    ],
+)
+def test_what_came_of_connecting(more, answer, rules):
+    text = f"[a]\naccept = ::1:109\nconnect = b.example:109\n{more}"
+    here = There(answers={"b.example:109": answer})
+    asked = {rule.id for rule in RULES if rule.kind == "stunnel-here"}
+    faults = lint("stunnel.conf", text.encode(), here).faults
+    found = [fault.rule for fault in faults if fault.rule in asked]
+    assert found == [f"stunnel-{rule}" for rule in rules]
 
 
 @pytest.mark.parametrize(

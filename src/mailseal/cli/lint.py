@@ -31,7 +31,11 @@ no file to lint at all; 0: neither.
 """,
 )
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
-@click.option("--here", is_flag=True, help="Look at the keys and folders that the files name, too.")
+@click.option(
+    "--here",
+    is_flag=True,
+    help="Look at what the files name on this host, too, and try the backends.",
+)
 @click.option("--fix", is_flag=True, help="Make the safe fixes; shows each file's, and asks.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @output_options("text", "json", "sarif")

@@ -28,17 +28,43 @@ class Hit(NamedTuple):
 class Named(NamedTuple):
     """What a configuration names, as it is on this host. `mode` are its permission bits, `owner` is
     its user's number. `ended`: of a file with a certificate, when that expired (RFC 3339); empty
-    where it has not, or there is none. `key`: a private key is in it.
+    where it has not, or there is none. `key`: a private key is in it. `read_only`: not even root
+    can write there.
     """
 
     mode: int
     owner: int
     ended: str = ""
     key: bool = False
+    read_only: bool = False
 
 
-There = Mapping[str, Named | None]
-"""By path; None is what is not there. A path of which nothing is known is not in it."""
+class Answer(NamedTuple):
+    """What came of connecting to a backend: whether its name has an address, whether somebody takes
+    connections there and, where that was waited for, whether it spoke first.
+    """
+
+    resolves: bool
+    taken: bool = False
+    greets: bool = False
+
+
+class There(NamedTuple):
+    """What is known of this host. `paths`: what is at each; None is what is not there. `answers`:
+    by the value of `connect`. What is not known is not in them.
+    """
+
+    paths: Mapping[str, Named | None] = {}
+    answers: Mapping[str, Answer] = {}
+
+
+class Names(NamedTuple):
+    """What a configuration names and rules ask about: paths, and values of `connect`, with whether
+    to wait for the backend to speak first.
+    """
+
+    paths: tuple[str, ...] = ()
+    connects: Mapping[str, bool] = {}
 
 
 class Here(NamedTuple):

@@ -15,7 +15,7 @@ from mailseal.model.finding import Severity
 def check(here: Here) -> Iterator[Hit]:
     holders = {part.last("key") or part.last("cert") for part in parts(here.document)}
     for _, option, path in named_paths(here.document):
-        found = here.there.get(path)
+        found = here.there.paths.get(path)
         if option in holders and found and found.key and found.mode & 0o004:
             yield Hit(option.value.span, f"{path} has mode {found.mode:04o}")
 

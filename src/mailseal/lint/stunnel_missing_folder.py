@@ -11,7 +11,8 @@ from mailseal.model.finding import Severity
 
 def check(here: Here) -> Iterator[Hit]:
     for key, option, path in named_paths(here.document):
-        if key in ("pid", "output") and path in here.there and here.there[path] is None:
+        missing = path in here.there.paths and here.there.paths[path] is None
+        if key in ("pid", "output") and missing:
             yield Hit(option.value.span, f"there is no folder {path}", stops=True)
 
 

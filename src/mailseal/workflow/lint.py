@@ -20,10 +20,12 @@ from functools import partial
 
 from mailseal import __version__
 from mailseal.certs import CertificateError, describe
+from mailseal.configs import stunnel
 from mailseal.lint import NO_KIND, RULES, look, named, repaired
-from mailseal.lint.base import Named
+from mailseal.lint.base import Answer, Named, Names, There
 from mailseal.model.lint import Linted, LintReference, LintReport
 from mailseal.model.moment import rfc3339
+from mailseal.probe import backends
 from mailseal.workflow import BadInput
 from mailseal.workflow.linttree import Tree, content, walked
 
@@ -107,8 +109,28 @@ def _references(files: Sequence[Linted]) -> tuple[LintReference, ...]:
     )
 
 
-def _there(paths: Sequence[str]) -> dict[str, Named | None]:
-    """What is at the paths; what we may not look at is left out."""
+def _there(names: Names) -> There:
+    """What is at the paths, and behind what is connected to; what could not be looked at is left
+    out.
+    """
+    places = {value: _place(value, waits) for value, waits in names.connects.items()}
+    asked = backends.ask(tuple(places.values()))
+    answers = {
+        value: Answer(asked[place].resolves, asked[place].taken, asked[place].greets)
+        for value, place in places.items()
+        if place in asked
+    }
+    return There(_at(names.paths), answers)
+
+
+def _place(value: str, waits: bool) -> backends.Place:
+    address = stunnel.parse_address(value)
+    if isinstance(address, stunnel.UnixPath):
+        return backends.Place("", path=address.path, waits=waits)
+    return backends.Place(address.host or "localhost", address.port({}) or 0, waits=waits)
+
+
+def _at(paths: Sequence[str]) -> dict[str, Named | None]:
     found: dict[str, Named | None] = {}
     for path in paths:
         try:
@@ -120,8 +142,14 @@ def _there(paths: Sequence[str]) -> dict[str, Named | None]:
         else:
             data = content(path) if stat.S_ISREG(status.st_mode) else b""
             pem = data if isinstance(data, bytes) else b""
-            key = _KEY.search(pem) is not None
-            found[path] = Named(stat.S_IMODE(status.st_mode), status.st_uid, _ended(pem), key)
+            found[path] = Named(
+                stat.S_IMODE(status.st_mode),
+                status.st_uid,
+                _ended(pem),
+                key=_KEY.search(pem) is not None,
+                # To anybody else the answer would say nothing of who starts stunnel.
+                read_only=os.geteuid() == 0 and not os.access(path, os.W_OK),
+            )
     return found
 
 
