@@ -42,14 +42,12 @@ def carried(tree: Tree) -> Iterator[Carried | Taken]:
 def ports(tree: Tree) -> Iterator[Port]:
     """The TCP ports of the containers that tasks start."""
     for _, module, value in _tasks(tree):
-        keys = _CONTAINERS.get(module, ())
-        for key in keys if isinstance(value, Mapping) else ():
-            listed = value.get(key)
+        for key in _CONTAINERS.get(module, ()):
+            listed = value.get(key) if isinstance(value, Mapping) else None
             items = listed.items if isinstance(listed, Sequence) else [listed]
-            for each in items[:_MOST]:
-                if isinstance(each, Scalar):
-                    for entry in each.text.split(","):
-                        yield from published(tree.source.span(each), key, entry)
+            for word in (each for each in items[:_MOST] if isinstance(each, Scalar)):
+                for entry in word.text.split(","):
+                    yield from published(tree.source.span(word), key, entry)
 
 
 def _tasks(tree: Tree) -> Iterator[tuple[Mapping, str, Node]]:
