@@ -234,6 +234,15 @@ WRAPPED = (
         HOST,
     ),
     Breakage(
+        Line.ENABLED_AT_BOOT,
+        "wrapped",
+        "a package enters the server in inetd.conf again; inetd has the port after the next boot",
+        "cp -a /etc/inetd.conf /srv/ && update-inetd --group MAIL --add"
+        r" '109\tstream\ttcp\tnowait\troot\t/usr/local/sbin/ipop2d\tipop2d'",
+        "cp -a /srv/inetd.conf /etc/ && systemctl restart inetd",
+        HOST,
+    ),
+    Breakage(
         Line.LIMITS_FIT,
         "wrapped",
         "a drop-in lets each client have four connections, and behind stunnel all are one",
@@ -333,7 +342,7 @@ NATIVE = (
 )
 
 TABLE = (*WRAPPED, *OFFERED, *NATIVE)
-"""A breakage for each line."""
+"""One breakage for each line, or more."""
 NO_LINES = frozenset({Line.SERVICE_IN_TLS, Line.BACKEND_GUARDED, Line.NEIGHBOURS_KEPT})
 """What a plan promises and verify does not print: it has lines of its own for the first; the others
 are proven by the run on the mail host.
