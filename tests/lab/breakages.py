@@ -260,6 +260,15 @@ WRAPPED = (
         (*HOST, "--reload"),
         follows=(_AFTER,),
     ),
+    Breakage(
+        Line.RELOAD_SURVIVED,
+        "wrapped",
+        "`protocol = pop2`, which stunnel does not know: it goes on as before, and would not start",
+        "echo 'protocol = pop2' >>/etc/mailseal/109.conf",
+        _STUNNEL,
+        (*HOST, "--reload"),
+        result=UNKNOWN,
+    ),
 )
 
 # -- POP2 in stage offer, beside it ----------------------------------------------------------------

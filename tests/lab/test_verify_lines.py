@@ -161,8 +161,17 @@ def check(on: Stage, each: Breakage, record_property: Callable[[str, str], None]
 
 
 def named(rows: tuple[Breakage, ...]) -> pytest.MarkDecorator:
-    ids = [f"{number}-{each.line.value}" for number, each in enumerate(rows)]
-    return pytest.mark.parametrize("each", rows, ids=ids)
+    """Each once; of a line that was broken before, `script/soak` tells."""
+    lines = [each.line for each in rows]
+    params = [
+        pytest.param(
+            each,
+            id=f"{number}-{each.line.value}",
+            marks=[pytest.mark.soak] if each.line in lines[:number] else [],
+        )
+        for number, each in enumerate(rows)
+    ]
+    return pytest.mark.parametrize("each", params)
 
 
 @pytest.mark.lab
