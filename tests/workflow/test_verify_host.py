@@ -162,6 +162,11 @@ XINETD = (
 )
 
 
+def served_by_inetd(port: int, unit: str) -> HostFacts:
+    listener = Listener("0.0.0.0", port, 7, "inetd", "/usr/sbin/inetd", unit)
+    return dataclasses.replace(contested(port, *INETD), listeners=(listener,))
+
+
 def courier(port: int) -> HostFacts:
     return sealed_host(port, files=(file_fact("/etc/courier/pop3d", b"MAXPERIP=4\n"),))
 
@@ -193,10 +198,11 @@ HOSTS: dict[str, tuple[Callable[[int], HostFacts], str, Result, str]] = {
         "enabled-at-boot", Result.PASS, "is enabled",
     ),
     "inetd itself serves it": (
-        lambda p: dataclasses.replace(
-            contested(p, *INETD), listeners=facts("inetd").listeners,
-        ),
-        "enabled-at-boot", Result.PASS, "inetd.service is enabled",
+        lambda p: served_by_inetd(p, "inetd.service"), "enabled-at-boot", Result.PASS,
+        "inetd.service is enabled",
+    ),
+    "inetd serves it, by no unit": (
+        lambda p: served_by_inetd(p, ""), "enabled-at-boot", Result.PASS, "is enabled",
     ),
     "xinetd's defaults": (defaulted, "limits-fit", Result.FAIL, "per_source = 5"),
     "xinetd's block is off": (switched_off, "limits-fit", Result.PASS, "no limit was found"),

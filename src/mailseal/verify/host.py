@@ -54,7 +54,10 @@ def _rivals(claim: Claim, facts: HostFacts) -> Iterator[str]:
     """What a super-server that starts at boot has for the port, while others serve it: an upgrade
     of the daemon's package enters it anew, and inetd cannot take the port until the next boot.
     """
-    serving = {each.unit for each in _listeners(claim, facts)}
+    # Where there is no systemd the process is all that is known.
+    serving = {
+        name for each in _listeners(claim, facts) for name in (each.unit, each.process + ".service")
+    }
     starts = {
         each.name for each in facts.units if each.load == "loaded" and each.enabled not in _NOT
     }
