@@ -7,7 +7,7 @@ error. The executor that a run keeps for itself is this same file.
     facts [PORT...] [PATH...]             HostFacts out
     local [all] [PORT...]                 LocalHost out
     look                                  Question on standard input, Observation out
-    reload UNIT                           what the service manager said against it, or nothing
+    reload UNIT                           what was said against it, or nothing
     apply SECONDS                         plan on standard input, Receipt out; held for SECONDS;
                                           behind a NUL a Control: approvals and policies
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
@@ -55,7 +55,8 @@ from mailseal.model.plan import Plan, Proof, Receipt, RunState
 from mailseal.probe import blocking, canary, certificate
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import Source, prover
-from mailseal.system import account, hold, hostcopy, units
+from mailseal.prove.reloading import reload
+from mailseal.system import account, hold, hostcopy
 from mailseal.system.base import Meta, System
 from mailseal.system.live import LiveSystem
 from mailseal.system.netns import ThrowawayNamespace
@@ -280,12 +281,6 @@ def _look(system: System, words: Sequence[str]) -> int:
         return 0
     _say(blocking.observe(question))
     return 0
-
-
-def reload(system: System, unit: str) -> str:
-    """Has the service manager reload a unit; what it said against it, or nothing."""
-    done = units.act(system, unit, "reload")
-    return "" if done.ok else done.words()
 
 
 def _reload(system: System, words: Sequence[str]) -> int:

@@ -294,3 +294,26 @@ def test_inetd_lets_networks_in_by_hosts_allow():
     system.put("/etc/hosts.allow", b"ipop2d: .example\n")
     problems = admitted(system).problems
     assert any("have rules already" in each for each in problems)
+
+
+@pytest.mark.parametrize(
+    ("starter", "path", "name"),
+    [("inetd", "/etc/inetd.conf", "109"), ("xinetd", "/etc/xinetd.d/pop2", "pop2")],
+)
+def test_what_a_super_server_has_is_told_whoever_serves_it(starter: str, path: str, name: str):
+    rooms = {"inetd": starters.inetd, "xinetd": starters.xinetd}
+    nobody = replace(facts(starter), listeners=())
+    declared = rooms[starter].declared(nobody)
+    told = {(each.path, each.name, each.port, each.program) for each in declared}
+    assert told == {(path, name, 109, "/usr/sbin/ipop2d")}
+    assert starters.find(nobody, 109) is None
+    off = starters.find(facts(starter), 109)
+    assert off is not None
+    (edit,) = (op for op in off.off.edit if isinstance(op, EditFile))
+    files = tuple(
+        replace(each, content=apply_splices(each.content or b"", edit.splices))
+        if each.path == path
+        else each
+        for each in nobody.files
+    )
+    assert rooms[starter].declared(replace(nobody, files=files)) == ()

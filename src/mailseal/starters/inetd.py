@@ -20,6 +20,7 @@ from mailseal.starters.base import (
     LOST,
     Admission,
     Change,
+    Declared,
     Start,
     content,
     edit,
@@ -34,6 +35,16 @@ from mailseal.starters.standalone import command
 PATH = "/etc/inetd.conf"
 PROCESSES = ("inetd", "openbsd-inetd", "inetutils-inetd")
 UNITS = tuple(name + ".service" for name in PROCESSES)
+
+
+def declared(facts: HostFacts) -> Tuple[Declared, ...]:
+    """What inetd.conf has, whoever serves it now."""
+    services = inetd.parse_services(content(facts, "/etc/services") or b"")
+    return tuple(
+        Declared(PATH, entry.service, inetd.port(entry, services), entry.effective_server)
+        for entry in inetd.parse(content(facts, PATH) or b"").entries
+        if entry.transport == "tcp"
+    )
 
 
 def find(facts: HostFacts, port: int) -> Optional[Start]:

@@ -28,7 +28,7 @@ from mailseal.model.look import Endpoint, Observation, Vantage
 from mailseal.model.plan import Proof, Receipt
 from mailseal.probe import blocking
 from mailseal.probe.look import Observe, Question
-from mailseal.prove import Prove, prover
+from mailseal.prove import Prove, prover, reloading
 from mailseal.system import account, ssh
 from mailseal.system.base import Completed, System
 from mailseal.system.copyplace import Place
@@ -89,7 +89,7 @@ class Verifiable(Host, Protocol):
         ...
 
     def reload(self, unit: str) -> str:
-        """Has the service manager reload a unit; what it said against it, or nothing."""
+        """Has the service manager reload a unit; what was said against it, or nothing."""
         ...
 
 
@@ -116,7 +116,7 @@ class Here:
         return self._system.read(path)
 
     def reload(self, unit: str) -> str:
-        return agent.reload(self._system, unit)
+        return reloading.reload(self._system, unit)
 
     def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
         with agent.local_tools(self._system, tell, None, self._actor) as tools:
