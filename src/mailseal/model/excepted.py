@@ -56,7 +56,7 @@ class Excepted:
 class Door:
     """How a service is told whom to let in in cleartext: by a file of ours that names the networks
     and nothing else does. Its text is `head`, `each` for every network (`%s` is its place) and
-    `tail`. `unit` takes it with a reload; empty: it is read for each connection. `hosts`: as the
+    `tail`. `unit` takes it with a reload, or (`live`) reads it for each connection. `hosts`: as the
     patterns of hosts_access(5), without comments, IPv6 in brackets.
     """
 
@@ -65,7 +65,13 @@ class Door:
     each: str
     tail: str = ""
     unit: str = ""
+    live: bool = False
     hosts: bool = False
+
+    @property
+    def reloaded(self) -> str:
+        """The unit that has to be told of a new list; empty where none has to."""
+        return "" if self.live else self.unit
 
     def listing(self, excepted: Sequence[Excepted]) -> bytes:
         """The file's bytes."""

@@ -56,8 +56,9 @@ def _except(request: Request) -> Steps:
             kinds = (ClaimKind.SERVICE_IN_TLS,)
             promised += claims(kinds, [listener.address], listener.port, expected)
             where.append(listener.port)
-    back = (UnitAction(door.unit, "", "reload"),) if door.unit else ()
-    forward = (UnitAction(door.unit, "reload", ""),) if door.unit else ()
+    unit = door.reloaded
+    back = (UnitAction(unit, "", "reload"),) if unit else ()
+    forward = (UnitAction(unit, "reload", ""),) if unit else ()
     return Steps(
         headline=(
             *(() if there else (_outside(addresses, port, where),)),

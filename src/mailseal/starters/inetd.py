@@ -92,7 +92,7 @@ def _admission(
     """Two lines before all others of hosts.allow, by which the list is asked and nobody else let
     in: the first that matches counts (hosts_access(5), hosts_options(5)).
     """
-    door = Door(HOSTS % port, "", "%s\n", hosts=True)
+    door = Door(HOSTS % port, "", "%s\n", unit=unit, live=True, hosts=True)
     name = posixpath.basename(_asked(facts, unit, entries[0]))
     lines = _RULES % {"name": name, "path": door.path, "port": port}
     before = content(facts, ALLOW)
