@@ -90,6 +90,7 @@ class Stage:
 
 _MIDNIGHT = datetime.time(tzinfo=datetime.UTC)
 
+
 def stage(lab: Lab, name: str, port: int = PORT) -> Stage:
     net = lab.network()
     mail = lab.host(
@@ -165,7 +166,7 @@ def test_a_timer_ends_it_when_the_day_is_over_and_nobody_looks(lab: Lab) -> None
     on = stage(lab, "exim", 587)
     mail = on.mail
     assert all(on.logins(on.inside) + on.logins(on.outside))
-    day = on.midnight_in(50)
+    day = on.midnight_in(35)
     files = mail.snapshot(("/etc", "/usr"))
     excepted = [word for network in on.networks for word in ("--except", network)]
     wish = ("seal", f"{mail.ipv4}:587", *excepted, "--until", day, *WHO, "--yes")

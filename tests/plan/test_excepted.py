@@ -15,7 +15,7 @@ from mailseal.model.plan import ClaimKind
 from mailseal.plan import AlreadySealed, Cannot, Options, make
 from mailseal.plan.excepted import place
 from tests.plan.hosts import facts, inetd, standalone, xinetd
-from tests.plan.test_native import MAIN_FILE, NATIVE, cyrus, dovecot
+from tests.plan.test_native import ADVERTISE, EXIM, MAIN_FILE, NATIVE, cyrus, dovecot, exim
 
 SHOP = Excepted("10.1.2.0/24", "2027-03-31", "alice", "it's $(a) `shop` floor")
 OFFICE = Excepted("2001:db8::/32", "2027-06-30", "bob", "printers")
@@ -174,6 +174,35 @@ def test_a_new_plan_takes_one_away_and_brings_it_back_on_the_way_back():
     assert any("No network is excepted" in line for line in none.headline)
     words = [op.do for op in none.ops if isinstance(op, ops.UnitAction) and ".timer" in op.unit]
     assert "stop" in words
+
+
+def test_exim_reads_the_list_for_each_client_and_is_told_of_no_new_one():
+    made = make(gather(exim(), (587,)), 587, "smtp", options(*BOTH))
+    (edit,) = [op for op in made.ops if isinstance(op, ops.EditFile)]
+    (check,) = [op for op in made.ops if isinstance(op, ops.CheckConfiguration) and op.prints]
+    value = check.prints[0].partition(" = ")[2]
+    assert value == (
+        "${if or {{def:tls_in_cipher}{and {{exists{/etc/exim4/mailseal-except}}"
+        "{match_ip{$sender_host_address}{/etc/exim4/mailseal-except}}}}} {*}{}}"
+    )
+    assert edit.splices[0].new == check.prints[0].encode() + b"\n"
+    files = written(made)
+    listing = files["/etc/exim4/mailseal-except"]
+    assert listing.endswith(b"\n# until 2027-06-30, bob: printers\n2001:db8::/32\n")
+    service = files["/etc/systemd/system/mailseal-except-587.service"]
+    assert b"Before=exim4.service\n" in service
+    assert b"\nunit=\n" in files["/etc/mailseal/except-587.sh"]
+
+    there = exim(edit.splices[0].new, told={ADVERTISE: value}, files=files)
+    with pytest.raises(AlreadySealed):
+        make(gather(there, (587,)), 587, "smtp", options(*BOTH))
+    less = make(gather(there, (587,)), 587, "smtp", options(SHOP))
+    assert EXIM not in {op.path for op in less.ops if isinstance(op, ops.EditFile)}
+    none = make(gather(there, (587,)), 587, "smtp", options())
+    assert any("No network is excepted" in line for line in none.headline)
+    before = exim(told={ADVERTISE: "${if def:tls_in_cipher {*}{}}"})
+    with pytest.raises(Cannot, match="already: mailseal rollback, then plan with --except"):
+        make(gather(before, (587,)), 587, "smtp", options(SHOP))
 
 
 def test_what_cannot_except_a_network_says_why():
