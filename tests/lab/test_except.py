@@ -10,6 +10,7 @@ import datetime
 import json
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -21,11 +22,14 @@ from tests.lab.story import (
     NAME,
     PROGRAM,
     ROOT,
+    Scene,
+    check_as_before,
     install_stunnel,
     mailseal,
     ran,
     scene,
     sealed,
+    state,
     wait_until,
 )
 
@@ -181,6 +185,61 @@ def test_a_timer_ends_it_when_the_day_is_over_and_nobody_looks(lab: Lab) -> None
     sealed(mail, "rollback")
     assert mail.snapshot(("/etc", "/usr")) == files
     assert all(on.logins(on.inside) + on.logins(on.outside))
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.soak)])
+def test_a_network_is_taken_past_stunnel_to_a_daemon_that_opens_its_port_itself(
+    lab: Lab, whole: bool
+) -> None:
+    on = scene(lab, "bookworm", "standalone")
+    mail, target = on.mail, f"{NAME}:109"
+    install_stunnel(mail)
+    outside = replace(on, client=lab.client(on.net, "outside"))
+    before = state(mail)
+    networks = (f"{on.client.ipv4}/32", f"{on.client.ipv6}/128")
+    excepted = [word for network in networks for word in ("--except", network)]
+    wish = ("seal", target, *excepted, "--until", "2035-03-31", *WHO, "--yes")
+    out = sealed(mail, *wish)
+    assert f"{networks[1]} until 2035-03-31, alice@example.org" in out
+    on.check_cleartext()
+    outside.check_sealed()
+    assert "excepts just these already: nothing was changed" in sealed(mail, *wish)
+
+    # Whatever becomes of the rules, nobody is exposed.
+    mail.run(["nft", "flush", "ruleset"])
+    on.check_sealed()
+    mail.run(["systemctl", "reload", "mailseal-steering-109"])
+    on.check_cleartext()
+    if whole:
+        change_by_and_by(on, outside, wish, excepted)
+    sealed(mail, "rollback")
+    outside.check_cleartext()
+    check_as_before(before, state(mail))
+
+
+def change_by_and_by(on: Scene, outside: Scene, wish: Sequence[str], nets: Sequence[str]) -> None:
+    """The host's own rules are loaded anew, it boots, one network is taken away, the day of the
+    other comes, and what is left is undone.
+    """
+    mail = on.mail
+    mail.run(["systemctl", "start", "nftables"])
+    mail.run(["systemctl", "reload", "nftables"])
+    wait_until(lambda: on.log_in("polite") == on.answered)
+    mail.run(["systemctl", "disable", "--now", "nftables"])
+    mail.reboot()
+    wait_until(lambda: on.log_in("polite") == on.answered, seconds=30)
+    outside.check_sealed()
+
+    sealed(mail, *wish[:2], *nets[:2], *wish[2 + len(nets) :])
+    first, second = on.log_in("polite")
+    assert (first, second[0][0]) == (on.answered[0], "!")
+    mail.write("/usr/local/bin/date", b"#!/bin/sh\necho 20350401\n", mode=0o755)
+    mail.run(["systemctl", "start", "mailseal-except-109.service"])
+    wait_until(lambda: on.log_in("tls", ca=on.ca()) == on.answered)
+    on.check_sealed()
+    mail.run(["rm", "/usr/local/bin/date"])
+    sealed(mail, "rollback")
+    on.check_cleartext()
 
 
 OURS = ("/etc/mailseal", "/etc/systemd")
