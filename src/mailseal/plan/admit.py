@@ -1,6 +1,6 @@
 """Strategy `wrap` with some networks excepted. Where the starter can, the port stays in cleartext,
 and it lets in the networks and the host itself alone: that is stunnel, which offers TLS beside the
-port already. Where the daemon opens the port itself, `plan.steered` says how.
+port already. Elsewhere `plan.steered` says how.
 
 When nobody is excepted any more, nobody is let in from outside, and TLS stays where it is offered.
 """

@@ -1,5 +1,5 @@
-"""Strategy `wrap` at stage enforce with some networks excepted, for a daemon that opens its port
-itself: stunnel serves the port, and who comes from the networks is taken past it.
+"""Strategy `wrap` at stage enforce with some networks excepted, where what starts the service knows
+no list of networks: stunnel serves the port, and who comes from the networks is taken past it.
 
 Strategy: everything that enforcing takes, and `terminators.relay` behind it. What is promised of
 the port counts for clients outside the networks. From then on only the list changes.
@@ -41,8 +41,10 @@ def _problem(facts: HostFacts, port: int) -> str:
     if facts.file(path) is not None:
         return "%s is there, though port %d is not sealed: take it away first" % (path, port)
     if not facts.packages.get(relay.PACKAGE):
-        words = "the service opens its port itself, and there is no nft to take networks past "
-        return words + "stunnel: install the package %s" % relay.PACKAGE
+        words = (
+            "its starter knows no list of networks, and there is no nft to take them past stunnel"
+        )
+        return words + ": install the package %s" % relay.PACKAGE
     if taken:
         who = taken[0].process or "an unseen process"
         return "port %d, which is needed on loopback, is taken by %s" % (side, who)
