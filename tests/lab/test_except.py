@@ -187,11 +187,16 @@ def test_a_timer_ends_it_when_the_day_is_over_and_nobody_looks(lab: Lab) -> None
     assert all(on.logins(on.inside) + on.logins(on.outside))
 
 
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.soak)])
-def test_a_network_is_taken_past_stunnel_to_a_daemon_that_opens_its_port_itself(
-    lab: Lab, whole: bool
-) -> None:
-    on = scene(lab, "bookworm", "standalone")
+@pytest.mark.parametrize(
+    ("starter", "whole"),
+    [
+        ("standalone", False),
+        pytest.param("standalone", True, marks=pytest.mark.soak),
+        pytest.param("inetd", True, marks=pytest.mark.soak),
+    ],
+)
+def test_a_network_is_taken_past_stunnel(lab: Lab, starter: str, whole: bool) -> None:
+    on = scene(lab, "bookworm", starter)
     mail, target = on.mail, f"{NAME}:109"
     install_stunnel(mail)
     outside = replace(on, client=lab.client(on.net, "outside"))

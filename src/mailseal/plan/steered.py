@@ -89,7 +89,8 @@ def steps(request: Request) -> Steps:
 _LOCAL = (
     "Users of this host itself can log in without TLS on loopback port %d while the exceptions are "
     "in place. Nobody else reaches it: the networks are taken there by nftables when they connect "
-    "to port %d, and without its rules they meet TLS as all others do."
+    "to port %d, and without its rules they meet TLS as all others do. No log has the addresses of "
+    "these clients: mailseal wire tells who is left."
 )
 
 
