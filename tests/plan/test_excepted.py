@@ -247,6 +247,7 @@ def test_who_is_excepted_is_taken_past_stunnel_and_nobody_else():
         "ip6 saddr 2001:db8::/32 ip6 daddr { 2001:db8:1::10 } tcp dport 109 "
         "tproxy ip6 to [::1]:10109 accept\n"
     ) in rules
+    assert 'iifname != "lo" ip daddr 127.0.0.0/8 tcp dport 10109 drop\n' in rules
     relay = files["/etc/systemd/system/mailseal-relay-109.socket"]
     assert b"ListenStream=127.0.0.1:10109\nListenStream=[::1]:10109\nTransparent=yes\n" in relay
     assert (

@@ -56,11 +56,14 @@ def door(port: int, addresses: Sequence[str]) -> Door:
         here = ", ".join(sorted(each for each in addresses if mark in each))
         match = "%s saddr %%s %s daddr { %s } tcp dport %d" % (family, family, here, port)
         rules.append("%s tproxy %s to %s:%d accept\n" % (match, family, loopback, side))
+    # Where route_localnet is set (ip-sysctl), loopback of IPv4 is reached from outside.
+    guard = 'iifname != "lo" ip daddr 127.0.0.0/8 tcp dport %d drop\n' % side
     return Door(
         path=names(port).list,
         head="# Made by mailseal: who may log in without TLS, each to the end of its day.\n"
         "table %s\ndelete table %s\ntable %s {\nchain steering {\n"
-        "type filter hook prerouting priority mangle; policy accept;\n" % (table, table, table),
+        "type filter hook prerouting priority mangle; policy accept;\n%s"
+        % (table, table, table, guard),
         each=rules[0],
         each6=rules[1],
         tail="}\n}\n",
