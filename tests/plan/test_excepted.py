@@ -285,6 +285,7 @@ def test_behind_stunnel_only_the_list_changes_from_then_on():
     reloads = [op for op in made.ops if isinstance(op, ops.UnitAction) and "steering" in op.unit]
     assert [(op.do, op.undo) for op in reloads] == [("", "reload"), ("reload", "")]
     assert "THE EXCEPTIONS CHANGE" in made.headline[0]
+    assert {each.expected["networks"] for each in made.before} == {"10.1.2.0/24 2001:db8::/32"}
     none = make(gather(system), 109, "pop2", wrapped())
     assert not any("networks" in each.expected for each in none.claims)
     with pytest.raises(AlreadySealed, match=r"served by mailseal@109\.service already"):

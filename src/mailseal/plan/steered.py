@@ -16,7 +16,7 @@ from mailseal.model.ops import MakeDirectory, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan import excepted, wrap
 from mailseal.plan.base import AlreadySealed, Cannot, Request, Steps, claims, loopback, served
-from mailseal.starters.base import Change, Start, listeners_at
+from mailseal.starters.base import Change, Start, content, listeners_at
 from mailseal.terminators import relay, stunnel
 
 
@@ -102,17 +102,18 @@ def _change(request: Request) -> Steps:
     if not placed.first:
         raise AlreadySealed("port %d of %s excepts just these already" % (port, facts.host))
     path = stunnel.config_path(str(port))
-    fact = facts.file(path)
-    document = stunnel_config.parse((fact.content if fact else None) or b"")
+    document = stunnel_config.parse(content(facts, path) or b"")
     if not document.services:
         raise Cannot("%s has no service: mailseal rollback, then plan again" % path)
     options = stunnel_config.effective(document, document.services[0])
     shown = options["cert"][-1].value.text
     # It is the one that was there before: that it is the same counts, not whom it convinces.
-    expected = {"protocol": request.protocol, "name": request.name}
-    expected.update({"certificate": shown, "pinned": "yes"})
+    named = {"protocol": request.protocol, "name": request.name}
+    expected = {**named, "certificate": shown, "pinned": "yes"}
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
     sealed = _promised(request, claims(kinds, addresses, port, expected))
+    old = " ".join(relay.listed(content(facts, relay.names(port).list) or b""))
+    was = {**expected, **({"networks": old} if old else {})}
     return Steps(
         headline=excepted.headline(excepting, {port: addresses}, True),
         gap="none: nothing is restarted, and sessions that are open go on",
@@ -126,7 +127,7 @@ def _change(request: Request) -> Steps:
         claims=sealed,
         paths=(*placed.paths, path, shown),
         ports=(relay.names(port).port,),
-        before=claims((ClaimKind.SERVICE_IN_TLS,), addresses, port, expected),
+        before=claims((ClaimKind.SERVICE_IN_TLS,), addresses, port, was),
         excepts=True,
     )
 

@@ -11,6 +11,7 @@ outside is let in (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3), and takes what was not s
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, Sequence, Tuple
 
 from mailseal.configs import systemd
@@ -69,6 +70,11 @@ def door(port: int, addresses: Sequence[str]) -> Door:
         tail="}\n}\n",
         unit=names(port).steering,
     )
+
+
+def listed(data: bytes) -> Tuple[str, ...]:
+    """The networks that stand in a list of ours."""
+    return tuple(re.findall(r"(?m)^ip6? saddr (\S+) ", data.decode("utf-8", "replace")))
 
 
 def check(port: int) -> CheckConfiguration:
