@@ -29,6 +29,7 @@ CASES = [
     ("standalone", "wrap", "enforce"),
     ("inetd", "retire", "enforce"),
     ("standalone", "retire", "enforce"),
+    pytest.param(("standalone", "wrap", "except"), marks=pytest.mark.soak),
 ]
 
 Help = Callable[[MemorySystem], None]

@@ -20,6 +20,7 @@ from mailseal.apply.preflight import Questions
 from mailseal.facts.gather import gather
 from mailseal.facts.scope import digest
 from mailseal.model import codec
+from mailseal.model.excepted import Excepted
 from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Receipt, Result, RunState
 from mailseal.system.base import Completed, System
@@ -54,6 +55,11 @@ UNIT = (
     b"ExecStart=/usr/local/sbin/ipop2d --listen 0.0.0.0:109 --listen [::]:109\n"
     b"[Install]\nWantedBy=multi-user.target\n"
 )
+EXCEPTED = (
+    Excepted("10.1.2.0/24", "2027-03-31", "alice", "scanners"),
+    Excepted("2001:db8::/32", "2027-06-30", "bob", "printers"),
+)
+RELAY, NFT = 10109, "/usr/sbin/nft"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 EXCEPTIONS = (
@@ -104,6 +110,7 @@ def fork(system: MemorySystem, fail: Fault | None = None) -> MemorySystem:
     for name in ("loaded", "transient", "active", "bound", "inside", "timers"):
         setattr(other.manager, name, dict(getattr(system.manager, name)))
     other.manager.last_pid = system.manager.last_pid
+    run_program(other, "nft", Completed((), 0, b"", b""))
     return other
 
 
@@ -133,6 +140,8 @@ def _holds(system: System, claim: Claim) -> bool:
     in_tls = [each for each in there if each.unit.startswith("mailseal@")]
     if claim.kind is ClaimKind.CLOSED:
         return not there
+    if claim.kind is ClaimKind.CLEARTEXT_SERVED and claim.expected.get("networks"):
+        return any(each.port == RELAY for each in system.listeners())
     if claim.kind is ClaimKind.CLEARTEXT_SERVED:
         return bool(there) and not in_tls
     if claim.kind is ClaimKind.CLEARTEXT_REFUSED:
@@ -195,6 +204,9 @@ class Case:
 def case(starter: str, strategy: str = "wrap", stage: str = "enforce") -> Case:
     host = fresh(starter)
     options = planner.Options(strategy=strategy, stage=stage, name="mail.example")
+    if stage == "except":
+        host.install("nftables")
+        options = replace(options, stage="enforce", excepted=EXCEPTED)
     made = planner.make(gather(host, (PORT,)), PORT, "pop2", options)
     payload = codec.dumps(made).encode("ascii")
     done = fork(host)
@@ -220,8 +232,8 @@ def receipt(system: System) -> Receipt:
 
 def dead_man(system: MemorySystem, argv: tuple[str, ...]) -> int:
     """What the timer and the boot unit start: the executor's own copy, found on the disk."""
-    if argv[0] == "/bin/sh":
-        return 0  # the renewal of a certificate finds nothing to do
+    if argv[0] in ("/bin/sh", NFT):
+        return 0  # what renews and what ends finds nothing to do, and rules are loaded
     pyz, word, directory = argv[2:5]
     assert word == "recover"
     if pyz not in system.nodes:
@@ -310,7 +322,8 @@ def settled(system: MemorySystem, each: Case) -> RunState | None:
     """
     system.fail = None
     system.revive()
-    timers = {each for each in system.manager.timers if not each.startswith("mailseal-renew@")}
+    lasting = ("mailseal-renew@", "mailseal-except-")
+    timers = {each for each in system.manager.timers if not each.startswith(lasting)}
     assert not timers, "a timer is left"
     assert not system.manager.transient, "a transient unit is left"
     state = None

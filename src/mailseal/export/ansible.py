@@ -149,9 +149,9 @@ _Rest = tuple[str, list[str], list[str], list[str]]
 
 def _rests_on(op: Op) -> Iterator[_Rest]:
     if isinstance(op, ops.WriteFile):
-        yield op.path, ["absent"], [], [steps.sha256(op.content)]
+        yield op.path, ["absent"], [], [steps.sha256(op.content), *op.later]
     elif isinstance(op, ops.EditFile):
-        yield op.path, [op.before], [], [op.after]
+        yield op.path, [op.before], [], [op.after, *op.later]
     elif isinstance(op, ops.MakeLink):
         yield op.path, ["absent"], [], ["link to " + op.target]
     elif isinstance(op, ops.TryTerminator):
@@ -227,7 +227,8 @@ def _directory(source: Source, op: ops.MakeDirectory) -> Values:
 
 def _write(source: Source, op: ops.WriteFile) -> Values:
     coded = _coded(op.content, op)
-    return {**_owned(op), "sha256": steps.sha256(op.content), "content": coded}
+    hashes = " ".join((steps.sha256(op.content), *op.later))
+    return {**_owned(op), "sha256": hashes, "content": coded}
 
 
 def _copy(source: Source, op: ops.CopyFile) -> Values:
@@ -248,6 +249,7 @@ def _edit(source: Source, op: ops.EditFile) -> Values:
         "path": op.path,
         "before": op.before,
         "after": op.after,
+        "later": list(op.later),
         "pieces": pieces,
         "rest": at,
     }

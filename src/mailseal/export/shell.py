@@ -104,8 +104,13 @@ refuse() { printf 'refused: %s\n' "$*" >&2; exit 6; }
 begun() { [ -e "$STATE/$1.begun" ]; }
 gone() { [ ! -e "$1" ] && [ ! -L "$1" ]; }
 hash_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
-# has FILE HASH: a plain file of these bytes
-has() { [ -f "$1" ] && [ ! -L "$1" ] && [ "$(hash_of "$1")" = "$2" ]; }
+# has FILE HASH...: a plain file of one of these hashes
+has() {
+    [ -f "$1" ] && [ ! -L "$1" ] || return 1
+    is=$(hash_of "$1")
+    shift
+    case " $* " in *" $is "*) ;; *) return 1 ;; esac
+}
 # new PATH: nothing is there, but for what this very step left when it was stopped
 new() { begun "$STEP" || gone "$1" || refuse "$1 exists; it did not when the plan was made"; }
 step() {
@@ -398,8 +403,13 @@ def _directory(source: Source, number: int, op: ops.MakeDirectory) -> Lines:
     ])  # fmt: skip
 
 
+def _hashes(made: str, op: ops.WriteFile | ops.EditFile) -> str:
+    """What a file may have become: as it was `made`, or what a timer of the plan makes of it."""
+    return " ".join(map(quote, (made, *op.later)))
+
+
 def _write(source: Source, number: int, op: ops.WriteFile) -> Lines:
-    path, digest = quote(op.path), steps.sha256(op.content)
+    path, digest = quote(op.path), _hashes(steps.sha256(op.content), op)
     lines = ["new " + path, "begin"]
     lines += _here(_place(op.path, op.owner, op.group, op.mode), op.content)
     refusal = quote("%s is not as it was to be written" % plain(op.path))
@@ -674,7 +684,7 @@ def _remove_written(number: int, op: ops.WriteFile) -> Lines:
     # A step that was stopped in the middle has left a file that is not whole.
     return [
         'gone %s || [ ! -e "$STATE/%d.done" ] || has %s %s || refuse %s'
-        % (path, number, path, steps.sha256(op.content), _changed(op.path)),
+        % (path, number, path, _hashes(steps.sha256(op.content), op), _changed(op.path)),
         "rm -f -- " + path,
     ]
 
@@ -696,7 +706,7 @@ def _restore(number: int, op: ops.EditFile) -> Lines:
     return [
         "rm -f -- " + draft,
         "if ! has %s %s; then" % (path, quote(op.before)),
-        "    has %s %s || refuse %s" % (path, quote(op.after), _changed(op.path)),
+        "    has %s %s || refuse %s" % (path, _hashes(op.after, op), _changed(op.path)),
         "    cp --preserve=all -- %s %s" % (backup, draft),
         "    sync",
         "    mv -- %s %s" % (draft, path),

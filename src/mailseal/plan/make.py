@@ -10,7 +10,7 @@ from mailseal.facts.scope import digest
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint
 from mailseal.model.plan import STAGED, ClaimKind, Plan, Scope
-from mailseal.plan import admit, gateway, native, retire, wrap
+from mailseal.plan import admit, gateway, native, retire, steered, wrap
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -114,6 +114,9 @@ def make(
 
 def _start(facts: HostFacts, port: int, options: Options) -> Start:
     """How the service of this host is started. Raises Cannot."""
+    sealed = steered.start(facts, port) if options.strategy == "wrap" else None
+    if sealed and options.stage == "enforce":
+        return sealed
     _refuse_again(facts, port, options)
     start = starters.find(facts, port)
     if start is None:

@@ -325,7 +325,11 @@ def _warning(
     protocol = request.protocol.upper()
     shown = [a for a in addresses if not loopback(a)] or addresses
     return (
-        "EVERY EXISTING CLEARTEXT CLIENT OF %s STOPS WORKING." % address_list(shown, request.port),
+        "EVERY EXISTING CLEARTEXT CLIENT OF %s STOPS WORKING%s."
+        % (
+            address_list(shown, request.port),
+            ", but for those named below" if request.options.excepted else "",
+        ),
         _CLIENTS.get(request.protocol, _CLIENTS[""]) % protocol,
         "Afterwards %s answers only inside TLS there%s."
         % (protocol, "".join(", and at " + address_list(shown, port) for port in beside)),
