@@ -158,7 +158,7 @@ def _no_start(facts: HostFacts, port: int) -> str:
     if not there:
         return "nothing listens on port %d of %s" % (port, facts.host)
     who = ", ".join(sorted({each.process or "an unseen process" for each in there}))
-    words = "port %d is served by %s, and neither inetd, xinetd nor a systemd service known here"
+    words = "port %d is served by %s, and neither inetd, xinetd nor a systemd unit known here"
     hint = "" if facts.privileged else "; as root more can be read"
     return words % (port, who) + " starts it" + hint
 

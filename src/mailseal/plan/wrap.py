@@ -48,7 +48,8 @@ from mailseal.plan.front import (
     rests_on,
     trial,
 )
-from mailseal.starters.base import ACCESS, edit, listeners_at
+from mailseal.starters.base import ACCESS, Change, edit, listeners_at
+from mailseal.starters.units import drop_in
 from mailseal.terminators import elsewhere, stunnel
 from mailseal.terminators.renewal import Copied, Issued
 
@@ -235,8 +236,10 @@ def _enforce(request: Request) -> Steps:
     back = [Listening(address, port, True) for address, port in old]
     change = start.off
     trial_connect = connect
-    risks = (*_risks(request), *told)
-    if server is None:
+    risks = (*_risks(request), *start.told, *told)
+    if start.moved is not None:
+        change, trial_connect = _moved(request, start.moved), answers_at(request)
+    elif server is None:
         assert start.isolated is not None
         change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
@@ -245,7 +248,7 @@ def _enforce(request: Request) -> Steps:
         *prepare(request, front, words, connect),
         *backend,
         UnitAction("", "daemon-reload", ""),
-        *_start_backend(request),
+        *(_start_backend(request) if backend else ()),
         trial(request, front, trial_connect),
         *change.ops(gone, back),
         *enable(front, accepts),
@@ -301,6 +304,8 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
     start, port, server = request.start, request.port, request.server
     path = stunnel.backend_socket(port)
     guard = {"path": path, "group": stunnel.GROUP}
+    if start.moved is not None:
+        return path, (), guard
     if server is None:
         return (
             path,
@@ -308,6 +313,13 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
             guard,
         )
     return path, stunnel.backend(port, server), guard
+
+
+def _moved(request: Request, more: tuple[tuple[str, str], ...]) -> Change:
+    """The service's own socket unit, at the socket that stunnel alone opens."""
+    listens = (("ListenStream", ""), *stunnel.guarded(request.port), *more)
+    unit = request.start.unit
+    return drop_in(request.facts, unit, (("Socket", listens),), "start", "start", down=True)
 
 
 def _start_backend(request: Request) -> tuple[Op, ...]:

@@ -358,20 +358,25 @@ def isolated_backend(port: int, daemon: str, inside: str, proxy: str) -> Tuple[O
 _Options = Tuple[Tuple[str, str], ...]
 
 
-def _backend_units(
-    port: int, more: _Options, started: str, unit: _Options, service: _Options
-) -> Tuple[Op, ...]:
-    """The backend's socket, and the service `started` for it."""
-    socket = (
+def guarded(port: int) -> _Options:
+    """What a socket unit of systemd needs to listen where stunnel alone connects, and nowhere
+    else."""
+    return (
         ("ListenStream", backend_socket(port)),
         ("SocketUser", "root"),
         ("SocketGroup", GROUP),
         ("SocketMode", "0660"),
-        *more,
         # systemd would close the socket for good after 200 connections in two seconds.
         ("TriggerLimitIntervalSec", "0"),
         ("RemoveOnStop", "yes"),
     )
+
+
+def _backend_units(
+    port: int, more: _Options, started: str, unit: _Options, service: _Options
+) -> Tuple[Op, ...]:
+    """The backend's socket, and the service `started` for it."""
+    socket = (*guarded(port), *more)
     about = ("Description", "mailseal: the service behind TLS on port %d" % port)
     head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
     units = (
