@@ -16,8 +16,8 @@ from mailseal.model.ops import EditFile, Listening, Op, Splice, UnitAction
 @dataclass(frozen=True)
 class Change:
     """A change of the starter's configuration: `edit`, and the words by which `unit` takes it on
-    the way forward and on the way back. With `down` the unit is stopped before either: a socket
-    that systemd no longer finds in the files is closed without being removed.
+    the way forward and on the way back. With `down` the unit is stopped before systemd reads its
+    files again, either way: a socket that is not in them any more would be closed and left in /run.
     """
 
     edit: Tuple[Op, ...]
@@ -32,12 +32,14 @@ class Change:
         forward, those of `before` on the way back.
         """
         reload_manager = any(path.startswith("/etc/systemd/") for path in self.files)
-        first = "stop" if self.down else ""
-        undo: Tuple[Op, ...] = (UnitAction(self.unit, first, self.back, after_undo=tuple(before)),)
-        do: Tuple[Op, ...] = (UnitAction(self.unit, self.forward, first, after_do=tuple(after)),)
+        undo: Tuple[Op, ...] = (UnitAction(self.unit, "", self.back, after_undo=tuple(before)),)
+        do: Tuple[Op, ...] = (UnitAction(self.unit, self.forward, "", after_do=tuple(after)),)
         if reload_manager:
             undo += (UnitAction("", "", "daemon-reload"),)
             do = (UnitAction("", "daemon-reload", ""), *do)
+        if self.down:
+            # Begun before the edit: a boot in between starts the unit as the edit has it.
+            undo += (UnitAction(self.unit, "stop", "stop"),)
         return undo + self.edit + do
 
 

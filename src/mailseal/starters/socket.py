@@ -1,5 +1,5 @@
-"""A socket unit of systemd with Accept=yes: systemd listens, and starts an instance of a template for
-each connection (systemd.socket(5)).
+"""A socket unit of systemd with Accept=yes: systemd listens, and starts an instance of a template
+for each connection (systemd.socket(5)).
 
 The unit itself can listen at a Unix socket instead, by a drop-in: the template stays as it is, with
 all that its files say of user, limits and hardening. With Accept=no the service is handed the

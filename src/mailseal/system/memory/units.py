@@ -43,7 +43,7 @@ def fragment(disk: Disk, name: str) -> str:
 
 
 def drop_ins(disk: Disk, name: str) -> Tuple[str, ...]:
-    """The files that add to a unit (for an instance, to its template), in the order they are read."""
+    """The files that add to a unit (to an instance, those of its template), as they are read."""
     return tuple(
         "%s/%s.d/%s" % (directory, own, each)
         for own in dict.fromkeys((re.sub(r"@.*\.", "@.", name), name))
