@@ -205,6 +205,7 @@ def test_exposed_sealed_used_and_back(
     wait_until(lambda: ports(mail) == listening)
     assert on.let_in(protocol, row.port, "clear") == {True}
     assert mail.snapshot(FOLDERS) == files
+    assert not mail.run(["find", "/run", "-maxdepth", "1", "-name", "mailseal-*"]).stdout
     line = f"| {row.daemon} | {protocol} | {row.starter} | {row.strategy} | {used} |"
     record_property("table", line)
     assert line in PAGE.read_text(), f"not in {PAGE.name}:\n{line}"

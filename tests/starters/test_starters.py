@@ -399,6 +399,7 @@ def test_what_counts_by_address_is_told_and_the_limit_for_one_source_is_lifted()
         (hosts.SOCKET.replace(b"Accept=yes\n", b""), "Accept=no"),
         (hosts.SOCKET.replace(b"=109", b"=109\nListenStream=0.0.0.0:110"), "0.0.0.0:110"),
         (hosts.SOCKET.replace(b"=109", b"=109\nListenStream=/run/a:109"), "/run/a:109"),
+        (hosts.SOCKET.replace(b"=109", b"=109\nListenStream=vsock:2:109"), "vsock:2:109"),
         (hosts.SOCKET.replace(b"=109", b"=109\nListenDatagram=109"), "ListenDatagram=109"),
     ],
 )

@@ -56,6 +56,7 @@ from mailseal.terminators.renewal import Copied, Issued
 _CUT = {
     "restart": "; sessions that are open then are cut, since the service is restarted",
     "stop": "; sessions that are open then may be cut, since the service is stopped",
+    "start": "; sessions that are open then go on, unless their unit requires the socket unit",
 }
 _ALONE = (
     "%s gets a network of its own, so that nobody but stunnel reaches it: it can no longer open "
@@ -317,9 +318,11 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
 
 def _moved(request: Request, more: tuple[tuple[str, str], ...]) -> Change:
     """The service's own socket unit, at the socket that stunnel alone opens."""
-    listens = (("ListenStream", ""), *stunnel.guarded(request.port), *more)
-    unit = request.start.unit
-    return drop_in(request.facts, unit, (("Socket", listens),), "start", "start", down=True)
+    unit, options = (
+        request.start.unit,
+        (("ListenStream", ""), *stunnel.listens(request.port), *more),
+    )
+    return drop_in(request.facts, unit, (("Socket", options),), "start", "start", down=True)
 
 
 def _start_backend(request: Request) -> tuple[Op, ...]:

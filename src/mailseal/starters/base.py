@@ -63,9 +63,9 @@ class Start:
     it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
     shares with the unit `companion` alone. Where the unit is a socket unit itself, `moved` are the
     options that it needs besides to listen at a Unix socket. `lost` is what a terminator in front
-    takes away, `told` what else is to be known of it there;
-    `guarded` is the name by which hosts_access(5) knows the service, where its rules count.
-    `admission` is how it excepts networks, None where it cannot.
+    takes away, `told` what else is to be known of it there; `guarded` is the name by which
+    hosts_access(5) knows the service, where its rules count. `admission` is how it excepts
+    networks, None where it cannot.
     `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a
     terminator, `tied` why it cannot be taken off the network at all.
     """

@@ -107,7 +107,7 @@ def _tied(facts: HostFacts, unit: str, port: int, values: Values) -> Tuple[str, 
         for key, words in values.items()
         if key.startswith("Listen")
         for word in words
-        if key != "ListenStream" or not re.fullmatch(r"(?:[^/@%%].*:)?%d" % port, word)
+        if key != "ListenStream" or not re.fullmatch(r"(?:(?!vsock)[^/@%%].*:)?%d" % port, word)
     ]
     if not others:
         return ()

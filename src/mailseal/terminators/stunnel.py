@@ -358,9 +358,8 @@ def isolated_backend(port: int, daemon: str, inside: str, proxy: str) -> Tuple[O
 _Options = Tuple[Tuple[str, str], ...]
 
 
-def guarded(port: int) -> _Options:
-    """What a socket unit of systemd needs to listen where stunnel alone connects, and nowhere
-    else."""
+def listens(port: int) -> _Options:
+    """The options of a socket unit of systemd that listens where stunnel alone may connect."""
     return (
         ("ListenStream", backend_socket(port)),
         ("SocketUser", "root"),
@@ -376,7 +375,7 @@ def _backend_units(
     port: int, more: _Options, started: str, unit: _Options, service: _Options
 ) -> Tuple[Op, ...]:
     """The backend's socket, and the service `started` for it."""
-    socket = (*guarded(port), *more)
+    socket = (*listens(port), *more)
     about = ("Description", "mailseal: the service behind TLS on port %d" % port)
     head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
     units = (
