@@ -103,4 +103,29 @@ STARTERS: Mapping[str, Starter] = {
         append=False,
         reload="systemctl daemon-reload && systemctl --quiet enable --now pop2d",
     ),
+    "socket": Starter(
+        {
+            "/etc/systemd/system/pop2.socket": (
+                "[Unit]\n"
+                "Description=POP2\n"
+                "\n"
+                "[Socket]\n"
+                "ListenStream=109\n"
+                "Accept=yes\n"
+                "\n"
+                "[Install]\n"
+                "WantedBy=sockets.target\n"
+            ),
+            "/etc/systemd/system/pop2@.service": (
+                "[Unit]\n"
+                "Description=POP2 session\n"
+                "\n"
+                "[Service]\n"
+                f"ExecStart=-{INSTALLED}{{options}}\n"
+                "StandardInput=socket\n"
+            ),
+        },
+        append=False,
+        reload="systemctl daemon-reload && systemctl --quiet enable --now pop2.socket",
+    ),
 }

@@ -27,8 +27,10 @@ CASES = [
     ("inetd", "wrap", "offer"),
     ("xinetd", "wrap", "enforce"),
     ("standalone", "wrap", "enforce"),
+    ("socket", "wrap", "enforce"),
     ("inetd", "retire", "enforce"),
     ("standalone", "retire", "enforce"),
+    ("socket", "retire", "enforce"),
     pytest.param(("standalone", "wrap", "except"), marks=pytest.mark.soak),
 ]
 

@@ -60,6 +60,11 @@ EXCEPTED = (
     Excepted("2001:db8::/32", "2027-06-30", "bob", "printers"),
 )
 RELAY, NFT = 10109, "/usr/sbin/nft"
+SOCKET = (
+    b"[Unit]\nDescription=POP2 server\n[Socket]\nListenStream=109\nAccept=yes\n"
+    b"[Install]\nWantedBy=sockets.target\n"
+)
+EACH = b"[Service]\nExecStart=-/usr/local/sbin/ipop2d\nStandardInput=socket\n"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 EXCEPTIONS = (
@@ -92,6 +97,11 @@ def fresh(starter: str) -> MemorySystem:
     elif starter == "xinetd":
         system.install("xinetd")
         system.put("/etc/xinetd.d/pop2", BLOCK)
+    elif starter == "socket":
+        system.put("/etc/systemd/system/pop2.socket", SOCKET)
+        system.put("/etc/systemd/system/pop2@.service", EACH)
+        system.manager.reload_files()
+        system.manager.enable("pop2.socket")
     else:
         system.put("/etc/systemd/system/pop2d.service", UNIT)
         system.manager.reload_files()

@@ -14,7 +14,7 @@ from mailseal.model.plan import Plan
 from mailseal.plan import Options, make
 from tests.plan.hosts import facts
 
-STARTERS = ("inetd", "xinetd", "systemd")
+STARTERS = ("inetd", "xinetd", "systemd", "socket")
 KINDS: tuple[type[Any], ...] = typing.get_args(Op)
 
 

@@ -50,9 +50,10 @@ def retired(daemon: str, starter: str, port: int) -> Row:
     return Row(daemon, starter, port, "retire")
 
 
+POP2_STARTERS = ("inetd", "xinetd", "systemd", "socket")
 MATRIX = (
-    *(wrapped("pop2", starter, 109) for starter in ("inetd", "xinetd", "systemd")),
-    *(retired("pop2", starter, 109) for starter in ("inetd", "xinetd", "systemd")),
+    *(wrapped("pop2", starter, 109) for starter in POP2_STARTERS),
+    *(retired("pop2", starter, 109) for starter in POP2_STARTERS),
     *(wrapped("popa3d", starter, 110, 995) for starter in ("inetd", "systemd")),
     *(retired("popa3d", starter, 110) for starter in ("inetd", "systemd")),
     wrapped("courier", "systemd", 143, 993),
@@ -65,6 +66,7 @@ MATRIX = (
     enforced("exim", 587),
 )
 QUICK = (
+    wrapped("pop2", "socket", 109),
     retired("popa3d", "systemd", 110),
     retired("courier", "systemd", 143),
     enforced("dovecot-2.3", 4190),
@@ -203,6 +205,7 @@ def test_exposed_sealed_used_and_back(
     wait_until(lambda: ports(mail) == listening)
     assert on.let_in(protocol, row.port, "clear") == {True}
     assert mail.snapshot(FOLDERS) == files
+    assert not mail.run(["find", "/run", "-maxdepth", "1", "-name", "mailseal-*"]).stdout
     line = f"| {row.daemon} | {protocol} | {row.starter} | {row.strategy} | {used} |"
     record_property("table", line)
     assert line in PAGE.read_text(), f"not in {PAGE.name}:\n{line}"

@@ -22,6 +22,11 @@ UNIT = (
     b"[Install]\nWantedBy=multi-user.target\n"
 )
 NAME = "pop2d.service"
+SOCKET = (
+    b"[Unit]\nDescription=POP2\n[Socket]\nListenStream=109\nAccept=yes\n"
+    b"[Install]\nWantedBy=sockets.target\n"
+)
+EACH = b"[Service]\nUser=mail\nExecStart=-/usr/sbin/ipop2d\nStandardInput=socket\n"
 LINK = AddressFact("fe80::1", "eth0", "link")
 
 
@@ -56,7 +61,19 @@ def standalone(unit: bytes = UNIT) -> MemorySystem:
     return system
 
 
-SYSTEMS = {"inetd": inetd, "xinetd": xinetd, "systemd": standalone}
+def socket(unit: bytes = SOCKET, each: bytes = EACH) -> MemorySystem:
+    system = MemorySystem()
+    system.install("stunnel4")
+    system.put("/usr/sbin/ipop2d", b"\x7fELF", 0o755)
+    system.put("/lib/systemd/system/pop2.socket", unit)
+    system.put("/lib/systemd/system/pop2@.service", each)
+    system.manager.reload_files()
+    system.manager.enable("pop2.socket")
+    system.manager.boot()
+    return system
+
+
+SYSTEMS = {"inetd": inetd, "xinetd": xinetd, "systemd": standalone, "socket": socket}
 
 
 def facts(starter: str) -> HostFacts:

@@ -84,8 +84,12 @@ def test_what_a_plan_rests_on(starter: str):
     """Any change of the files that say how the service starts makes the plan stale."""
     system = SYSTEMS[starter]()
     made = make(gather(system), 109, "pop2", NAMED)
-    config = {"inetd": "/etc/inetd.conf", "xinetd": "/etc/xinetd.d/pop2"}
-    path = config.get(starter, "/lib/systemd/system/" + hosts.NAME)
+    path = {
+        "inetd": "/etc/inetd.conf",
+        "xinetd": "/etc/xinetd.d/pop2",
+        "systemd": "/lib/systemd/system/" + hosts.NAME,
+        "socket": "/lib/systemd/system/pop2@.service",
+    }[starter]
     assert digest(gather(system), made.scope) == made.facts_digest
     system.put(path, system.read(path) + b"\n# a word\n")
     assert digest(gather(system), made.scope) != made.facts_digest

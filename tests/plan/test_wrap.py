@@ -1,10 +1,11 @@
 """TLS in front of POP3, IMAP and ManageSieve: where it is served, what is told, what is refused."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from mailseal.configs import fail2ban, stunnel
+from mailseal.configs import fail2ban, stunnel, systemd
 from mailseal.facts.gather import gather
 from mailseal.model import ops
 from mailseal.model.host import FileFact, HostFacts
@@ -39,7 +40,9 @@ def sealed_at(plan: Plan) -> set[int]:
 
 def config(plan: Plan) -> bytes:
     (written,) = [
-        op.content for op in plan.ops if isinstance(op, ops.WriteFile) and op.path.endswith(".conf")
+        op.content
+        for op in plan.ops
+        if isinstance(op, ops.WriteFile) and re.fullmatch(r"/etc/mailseal/\d+\.conf", op.path)
     ]
     return written
 
@@ -362,3 +365,55 @@ def test_a_certbot_that_is_not_there_or_runs_no_hooks_is_said(gone: str, says: s
 def test_a_name_that_certbot_cannot_have_is_refused(name: str):
     with pytest.raises(ValueError, match="no name of a certificate of certbot"):
         Given.by_certbot(name)
+
+
+# -- socket units of systemd -----------------------------------------------------------------------
+
+
+def at_socket(unit: bytes = hosts.SOCKET) -> HostFacts:
+    return gather(hosts.socket(unit))
+
+
+def test_a_socket_unit_moves_to_the_socket_that_stunnel_alone_opens():
+    made = make(at_socket(), 109, "pop2", NAMED)
+    (drop_in,) = [op for op in made.ops if getattr(op, "path", "").endswith("zz-mailseal.conf")]
+    assert isinstance(drop_in, ops.WriteFile)
+    documents = [systemd.parse(hosts.SOCKET), systemd.parse(drop_in.content)]
+    values = systemd.effective(documents)["Socket"]
+    assert values["ListenStream"] == ("/run/mailseal-109.sock",)
+    assert (values["SocketGroup"], values["SocketMode"]) == (("stunnel4",), ("0660",))
+    assert values["Accept"] == ("yes",)
+    assert "MaxConnectionsPerSource" not in values
+    assert b"connect = /run/mailseal-109.sock\n" in config(made)
+    assert not any("backend" in getattr(op, "path", "") for op in made.ops)
+    assert any("64 sessions at a time" in risk for risk in made.risks)
+    assert "sessions that are open then go on" in made.gap
+
+
+def test_a_socket_unit_is_down_while_its_files_change():
+    """A socket that systemd does not find in the files any more is closed and left in /run."""
+    made = make(at_socket(), 109, "pop2", NAMED)
+    actions = [op for op in made.ops if isinstance(op, ops.UnitAction)]
+    own = [(op.do, op.undo) for op in actions if op.unit == "pop2.socket"]
+    assert own == [("", "start"), ("stop", "stop"), ("start", "")]
+    tried = [op.KIND for op in made.ops].index(ops.TryTerminator.KIND)
+    assert tried < [getattr(op, "unit", "") for op in made.ops].index("pop2.socket")
+    assert b"connect = 127.0.0.1:109\n" in trial(made) or b"connect = ::1:109\n" in trial(made)
+
+
+def test_a_socket_unit_that_hands_its_socket_over_is_offered_beside_alone():
+    of = at_socket(hosts.SOCKET.replace(b"Accept=yes", b"Accept=no"))
+    assert sealed_at(make(of, 109, "pop2", OFFER)) == {1109}
+    for wish in (NAMED, replace(NAMED, strategy="retire")):
+        with pytest.raises(Cannot, match=r"pop2\.socket hands its listening socket"):
+            make(of, 109, "pop2", wish)
+
+
+@pytest.mark.parametrize("strategy", ["wrap", "retire"])
+def test_a_linked_configuration_never_costs_the_whole_super_server(strategy: str):
+    system = hosts.inetd(POPA3D + b"tftp dgram udp wait nobody /usr/sbin/tftpd tftpd\n")
+    system.put("/srv/inetd.conf", system.read("/etc/inetd.conf"))
+    system.remove("/etc/inetd.conf")
+    system.symlink("/etc/inetd.conf", "/srv/inetd.conf")
+    with pytest.raises(Cannot, match=r"/etc/inetd\.conf is a link and no plain file.* by hand"):
+        make(gather(system, (110,)), 110, "pop3", replace(NAMED, strategy=strategy))

@@ -32,12 +32,17 @@ def edited(start: Start) -> str:
 
 @pytest.mark.parametrize(
     ("starter", "unit"),
-    [("inetd", "inetd.service"), ("xinetd", "xinetd.service"), ("systemd", "pop2d.service")],
+    [
+        ("inetd", "inetd.service"),
+        ("xinetd", "xinetd.service"),
+        ("systemd", "pop2d.service"),
+        ("socket", "pop2.socket"),
+    ],
 )
 def test_each_starter_is_told_from_the_others(starter: str, unit: str):
     start = starters.find(facts(starter), 109)
     assert start is not None
-    assert (start.starter, start.unit) == (starter, unit)
+    assert (start.starter, start.unit) == ({"socket": "systemd"}.get(starter, starter), unit)
     assert start.problems == start.fixed == ()
     assert starters.find(facts(starter), 110) is None
 
@@ -101,6 +106,66 @@ def test_a_starter_that_no_unit_runs_is_left_alone(starter: str):
     start = starters.find(replace(base, units=()), 109)
     assert start is not None
     assert "no active unit" in start.problems[0]
+
+
+FINGER = b"finger\tstream\ttcp\tnowait\tnobody\t/usr/sbin/fingerd\tfingerd\n"
+
+
+def linked(system: MemorySystem, path: str) -> MemorySystem:
+    """The same host with that file elsewhere and a link in its place."""
+    data = system.read(path)
+    system.remove(path)
+    system.put("/srv/elsewhere", data)
+    system.symlink(path, "/srv/elsewhere")
+    return system
+
+
+def elsewhere(system: MemorySystem) -> MemorySystem:
+    """The same host with an inetd that reads another file."""
+    system.put("/etc/inetd-mail.conf", system.read("/etc/inetd.conf"))
+    system.put("/etc/inetd.conf", FINGER)
+    drop_in = b"[Service]\nExecStart=\nExecStart=/usr/sbin/inetd -i /etc/inetd-mail.conf\n"
+    system.put("/etc/systemd/system/inetd.service.d/a.conf", drop_in)
+    return system
+
+
+def unread(system: MemorySystem, path: str) -> HostFacts:
+    base = gather(system)
+    files = [replace(each, content=None) if each.path == path else each for each in base.files]
+    return replace(base, files=tuple(files), unread={path: "Input/output error"})
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        (gather(linked(inetd(), "/etc/inetd.conf")), "/etc/inetd.conf is a link and no plain file"),
+        (gather(linked(inetd(INETD + FINGER), "/etc/inetd.conf")), "is a link and no plain file"),
+        (gather(linked(xinetd(), "/etc/xinetd.d/pop2")), "/etc/xinetd.d/pop2 is a link"),
+        (gather(elsewhere(inetd())), "starts it with /etc/inetd-mail.conf"),
+        (unread(inetd(), "/etc/inetd.conf"), "/etc/inetd.conf could not be read: Input/output"),
+        (unread(xinetd(), "/etc/xinetd.d/pop2"), "could not be read: Input/output error"),
+    ],
+)
+def test_a_super_server_whose_line_is_not_found_is_never_taken_for_the_daemon(
+    of: HostFacts, says: str
+):
+    """Its other services, those of UDP as well, would go with it."""
+    start = starters.find(of, 109)
+    assert start is not None
+    assert start.starter in ("inetd", "xinetd")
+    assert start.isolated is None
+    assert start.off.edit == ()
+    assert says in "; ".join(start.problems)
+    assert "by hand" in start.problems[-1]
+
+
+def test_a_line_that_inetd_does_not_read_is_not_edited():
+    """One that is there by accident: inetd reads another file."""
+    system = elsewhere(inetd())
+    system.put("/etc/inetd.conf", INETD)
+    start = starters.find(gather(system), 109)
+    assert start is not None
+    assert "reads /etc/inetd-mail.conf" in start.problems[0]
 
 
 def isolated(start: Start) -> WriteFile:
@@ -318,3 +383,85 @@ def test_what_a_super_server_has_is_told_whoever_serves_it(starter: str, path: s
         for each in nobody.files
     )
     assert rooms[starter].declared(replace(nobody, files=files)) == ()
+
+
+# -- socket units ----------------------------------------------------------------------------------
+
+
+def at_socket(unit: bytes = hosts.SOCKET, each: bytes = hosts.EACH) -> Start:
+    start = starters.find(gather(hosts.socket(unit, each)), 109)
+    assert start is not None
+    return start
+
+
+def test_a_socket_unit_tells_its_program_and_its_limits():
+    start = at_socket()
+    assert start.server == Server("/usr/sbin/ipop2d", ("/usr/sbin/ipop2d",), "mail", "")
+    assert (start.moved, start.tied) == ((), ())
+    assert "64 sessions at a time" in start.told[0]
+    assert {"/lib/systemd/system/pop2.socket", "/lib/systemd/system/pop2@.service"} <= {
+        *start.files
+    }
+    assert "12 sessions" in at_socket(hosts.SOCKET + b"[Socket]\nMaxConnections=12\n").told[0]
+
+
+def test_what_counts_by_address_is_told_and_the_limit_for_one_source_is_lifted():
+    """From systemd 256 on that counts the clients of a Unix socket as well, as one."""
+    more = b"[Socket]\nMaxConnectionsPerSource=4\nIPAddressDeny=any\n"
+    start = at_socket(hosts.SOCKET + more, hosts.EACH + b"IPAddressAllow=192.0.2.0/24\n")
+    lost = "; ".join(start.lost)
+    assert "pop2.socket's `MaxConnectionsPerSource = 4` no longer counts" in lost
+    assert "pop2.socket's `IPAddressDeny = any`" in lost
+    assert "pop2@.service's `IPAddressAllow = 192.0.2.0/24`" in lost
+    assert start.moved == (("MaxConnectionsPerSource", "0"),)
+
+
+@pytest.mark.parametrize(
+    ("unit", "says"),
+    [
+        (hosts.SOCKET.replace(b"Accept=yes", b"Accept=no"), "Accept=no"),
+        (hosts.SOCKET.replace(b"Accept=yes\n", b""), "Accept=no"),
+        (hosts.SOCKET.replace(b"=109", b"=109\nListenStream=0.0.0.0:110"), "0.0.0.0:110"),
+        (hosts.SOCKET.replace(b"=109", b"=109\nListenStream=/run/a:109"), "/run/a:109"),
+        (hosts.SOCKET.replace(b"=109", b"=109\nListenStream=vsock:2:109"), "vsock:2:109"),
+        (hosts.SOCKET.replace(b"=109", b"=109\nListenDatagram=109"), "ListenDatagram=109"),
+    ],
+)
+def test_what_a_socket_unit_cannot_be_taken_for(unit: bytes, says: str):
+    assert says in "; ".join(at_socket(unit).tied)
+
+
+@pytest.mark.parametrize(
+    "value", ["109", "0.0.0.0:109\nListenStream=[::]:109", "[2001:db8:1::10]:109"]
+)
+def test_ways_to_write_the_port_of_a_socket_unit(value: str):
+    assert at_socket(hosts.SOCKET.replace(b"109", value.encode())).tied == ()
+
+
+@pytest.mark.parametrize(
+    ("each", "says"),
+    [
+        (b"[Service]\n", "pop2@.service was not found, or does not start exactly one"),
+        (hosts.EACH.replace(b"-/usr/sbin/ipop2d", b"/usr/sbin/tcpd /usr/sbin/ipop2d"), "tcpd"),
+    ],
+)
+def test_what_a_template_cannot_do_behind_a_terminator(each: bytes, says: str):
+    start = at_socket(each=each)
+    assert says in "; ".join(start.fixed)
+    assert start.tied == ()
+
+
+@pytest.mark.parametrize("name", ["pop2.socket", "pop2.socket.d/a.conf"])
+def test_a_linked_file_of_a_socket_unit_is_not_guessed_at(name: str):
+    system = hosts.socket()
+    system.put("/etc/systemd/system/pop2.socket.d/a.conf", b"[Socket]\nMaxConnections=3\n")
+    system.put("/etc/systemd/system/pop2.socket", hosts.SOCKET)
+    start = starters.find(gather(linked(system, "/etc/systemd/system/" + name)), 109)
+    assert start is not None
+    assert "no plain file that could be read" in "; ".join(start.tied)
+
+
+def test_sessions_of_the_moment_are_no_facts():
+    system = hosts.socket()
+    system.manager.start("pop2@0-192.0.2.7:1025.service")
+    assert not any("@" in unit.name for unit in gather(system).units)

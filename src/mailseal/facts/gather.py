@@ -106,7 +106,8 @@ class _Gathering:
             *(place for each in taken for path in each.paths for place in self._way(path)),
         ]
         if systemd:
-            paths += [*self._unit_files(owners), *self._our_unit_files()]
+            paths += [*self._unit_files([*owners, *self._instances(owners)])]
+            paths += self._our_unit_files()
         else:
             paths += [units.SCRIPTS + each[: -len(".service")] for each in names]
         files = [self._file(path) for path in dict.fromkeys(paths)]
@@ -263,13 +264,22 @@ class _Gathering:
         return [*paths, *self._below([path for path in paths if path.endswith(".d")], 1)]
 
     def _with_triggered(self, names: Set[str]) -> List[str]:
-        """The units, and the services that the sockets among them start."""
+        """The units, and the services that the sockets among them start. Instances of the moment,
+        one for each session, are none of them.
+        """
         found = set(names)
         for name in names:
             if name.endswith(".socket"):
                 triggered = units.properties(self.system, name, ("Triggers",))
-                found |= set(triggered.get("Triggers", "").split())
+                found |= {each for each in triggered.get("Triggers", "").split() if "@" not in each}
         return sorted(found)
+
+    def _instances(self, names: Sequence[str]) -> List[str]:
+        """What the sockets among the units may start for each connection (systemd.socket(5),
+        Accept=): an instance, since systemd tells nothing of a template.
+        """
+        sockets = [name[: -len(".socket")] for name in names if name.endswith(".socket")]
+        return [name + "@mailseal.service" for name in sockets if "@" not in name]
 
     def _unit_files(self, names: Sequence[str]) -> List[str]:
         """The unit file and drop-ins of each unit, and the directory for drop-ins of the host's."""

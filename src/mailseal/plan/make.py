@@ -164,7 +164,7 @@ def _no_start(facts: HostFacts, port: int) -> str:
         return "nothing listens on port %d of %s" % (port, facts.host)
     who = ", ".join(sorted({each.process or "an unseen process" for each in there}))
     words = (
-        "port %d is served by %s, and neither inetd, xinetd, a systemd service nor an init script "
+        "port %d is served by %s, and neither inetd, xinetd, a systemd unit nor an init script "
         "known here starts it"
     )
     hint = "" if facts.privileged else "; as root more can be read"

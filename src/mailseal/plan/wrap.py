@@ -48,13 +48,15 @@ from mailseal.plan.front import (
     rests_on,
     trial,
 )
-from mailseal.starters.base import ACCESS, edit, listeners_at
+from mailseal.starters.base import ACCESS, Change, edit, listeners_at
+from mailseal.starters.units import drop_in
 from mailseal.terminators import elsewhere, stunnel
 from mailseal.terminators.renewal import Copied, Issued
 
 _CUT = {
     "restart": "; sessions that are open then are cut, since the service is restarted",
     "stop": "; sessions that are open then may be cut, since the service is stopped",
+    "start": "; sessions that are open then go on, unless their unit requires the socket unit",
 }
 _ALONE = (
     "%s gets a network of its own, so that nobody but stunnel reaches it: it can no longer open "
@@ -235,8 +237,10 @@ def _enforce(request: Request) -> Steps:
     back = [Listening(address, port, True) for address, port in old]
     change = start.off
     trial_connect = connect
-    risks = (*_risks(request), *told)
-    if server is None:
+    risks = (*_risks(request), *start.told, *told)
+    if start.moved is not None:
+        change, trial_connect = _moved(request, start.moved), answers_at(request)
+    elif server is None:
         assert start.isolated is not None
         change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
@@ -245,7 +249,7 @@ def _enforce(request: Request) -> Steps:
         *prepare(request, front, words, connect),
         *backend,
         UnitAction("", "daemon-reload", ""),
-        *_start_backend(request),
+        *(_start_backend(request) if backend else ()),
         trial(request, front, trial_connect),
         *change.ops(gone, back),
         *enable(front, accepts),
@@ -301,6 +305,8 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
     start, port, server = request.start, request.port, request.server
     path = stunnel.backend_socket(port)
     guard = {"path": path, "group": stunnel.GROUP}
+    if start.moved is not None:
+        return path, (), guard
     if server is None:
         return (
             path,
@@ -308,6 +314,15 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
             guard,
         )
     return path, stunnel.backend(port, server), guard
+
+
+def _moved(request: Request, more: tuple[tuple[str, str], ...]) -> Change:
+    """The service's own socket unit, at the socket that stunnel alone opens."""
+    unit, options = (
+        request.start.unit,
+        (("ListenStream", ""), *stunnel.listens(request.port), *more),
+    )
+    return drop_in(request.facts, unit, (("Socket", options),), "start", "start", down=True)
 
 
 def _start_backend(request: Request) -> tuple[Op, ...]:

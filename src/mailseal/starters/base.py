@@ -16,7 +16,8 @@ from mailseal.model.ops import EditFile, Listening, Op, Splice, UnitAction
 @dataclass(frozen=True)
 class Change:
     """A change of the starter's configuration: `edit`, and the words by which `unit` takes it on
-    the way forward and on the way back.
+    the way forward and on the way back. With `down` the unit is stopped before systemd reads its
+    files again, either way: a socket that is not in them any more would be closed and left in /run.
     """
 
     edit: Tuple[Op, ...]
@@ -24,6 +25,7 @@ class Change:
     forward: str
     back: str
     files: Tuple[str, ...]
+    down: bool = False
 
     def ops(self, after: Sequence[Listening], before: Sequence[Listening]) -> Tuple[Op, ...]:
         """The edit between the unit's actions. The sockets `after` are waited for on the way
@@ -35,6 +37,9 @@ class Change:
         if reload_manager:
             undo += (UnitAction("", "", "daemon-reload"),)
             do = (UnitAction("", "daemon-reload", ""), *do)
+        if self.down:
+            # Begun before the edit: a boot in between starts the unit as the edit has it.
+            undo += (UnitAction(self.unit, "stop", "stop"),)
         return undo + self.edit + do
 
 
@@ -69,9 +74,11 @@ class Start:
     `files` are those that say so. `off` takes it off the network for good. `server` is what a
     socket of ours can start in its place; where it is None (a stand-alone daemon) `isolated` gives
     it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
-    shares with the unit `companion` alone. `lost` is what a terminator in front takes away;
-    `guarded` is the name by which hosts_access(5) knows the service, where its rules count.
-    `admission` is how it excepts networks, None where it cannot.
+    shares with the unit `companion` alone. Where the unit is a socket unit itself, `moved` are the
+    options that it needs besides to listen at a Unix socket. `lost` is what a terminator in front
+    takes away, `told` what else is to be known of it there; `guarded` is the name by which
+    hosts_access(5) knows the service, where its rules count. `admission` is how it excepts
+    networks, None where it cannot.
     `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a
     terminator, `tied` why it cannot be taken off the network at all.
     """
@@ -87,7 +94,9 @@ class Start:
     companion: str = ""
     guarded: str = ""
     admission: Optional[Admission] = None
+    moved: Optional[Tuple[Tuple[str, str], ...]] = None
     lost: Tuple[str, ...] = ()
+    told: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
     fixed: Tuple[str, ...] = ()
     tied: Tuple[str, ...] = ()

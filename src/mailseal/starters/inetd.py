@@ -30,7 +30,7 @@ from mailseal.starters.base import (
     no_unit,
     unit_of,
 )
-from mailseal.starters.standalone import command
+from mailseal.starters.units import arguments
 
 PATH = "/etc/inetd.conf"
 PROCESSES = ("inetd", "openbsd-inetd", "inetutils-inetd")
@@ -75,17 +75,25 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         guarded=guarded(facts, _asked(facts, unit, entries[0])),
         admission=_admission(facts, unit, port, document, entries),
         lost=LOST,
-        problems=no_unit(unit, "inetd", UNITS),
+        problems=no_unit(unit, "inetd", UNITS) + _other_file(facts, unit),
         fixed=_fixed(entries),
     )
+
+
+def _other_file(facts: HostFacts, unit: str) -> Tuple[str, ...]:
+    """The problem that its unit starts inetd with another file, if so (inetd(8))."""
+    paths = [word for word in arguments(facts, unit) if word.startswith("/")]
+    if not paths or PATH in paths:
+        return ()
+    words = "%s reads %s and not %s: move the line of the service, or change it there by hand"
+    return (words % (unit, " ".join(paths), PATH),)
 
 
 def _asked(facts: HostFacts, unit: str, entry: inetd.Entry) -> str:
     """The program by whose name hosts_access(5) is asked, empty where it is not: through tcpd(8),
     or by inetd itself where its unit starts it with -l (Debian's openbsd-inetd).
     """
-    started = command(facts, unit)
-    itself = started is not None and any(_ASKS.match(word) for word in started.argv[1:])
+    itself = any(_ASKS.match(word) for word in arguments(facts, unit))
     asked = entry.wrapped_by_tcpd or itself
     return entry.argv[0] if asked and entry.argv else ""
 

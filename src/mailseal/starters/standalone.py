@@ -13,15 +13,12 @@ import ipaddress
 import posixpath
 import re
 from dataclasses import replace
-from typing import List, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
 from mailseal.configs import systemd
-from mailseal.model.host import FileFact, HostFacts, Listener
-from mailseal.model.ops import MakeDirectory, Op, WriteFile
+from mailseal.model.host import HostFacts, Listener
 from mailseal.starters.base import LOST, Change, Start, content, listeners_at
-
-DROP_IN = "zz-mailseal.conf"
-"""Drop-ins count in the order of their names: behind the `override.conf` of `systemctl edit`."""
+from mailseal.starters.units import arguments, command, drop_in, files
 
 _WORD = re.compile(
     r"(?P<option>-[-\w]+[= ]?)?(?P<address>\[[0-9a-fA-F:]+\]|[0-9.]*|\*)[:,](?P<port>\d+)"
@@ -31,8 +28,12 @@ _WORD = re.compile(
 
 
 def find(facts: HostFacts, port: int) -> Optional[Start]:
-    """The service unit that owns the listening sockets of a port."""
+    """The service unit that owns the listening sockets of a port. Where that is a super-server, no
+    other starter has found the line: a Start with that problem.
+    """
     listeners = listeners_at(facts, port)
+    if listeners and all(each.process in SUPERSERVERS for each in listeners):
+        return _not_found(facts, listeners[0])
     units = {listener.unit for listener in listeners}
     if facts.init != "systemd" or len(units) != 1 or not next(iter(units)).endswith(".service"):
         return None
@@ -45,15 +46,58 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         starter="systemd",
         unit=unit,
         listeners=listeners,
-        files=tuple(fact.path for fact in _files(facts, unit)),
+        files=tuple(fact.path for fact in files(facts, unit)),
         # A condition that never holds: nothing starts it again, not even another unit.
-        off=_drop_in(facts, unit, (("Unit", (("ConditionPathExists", "!/"),)),), "stop", "start"),
-        isolated=_drop_in(facts, unit, sections, "restart", "restart"),
+        off=drop_in(facts, unit, (("Unit", (("ConditionPathExists", "!/"),)),), "stop", "start"),
+        isolated=drop_in(facts, unit, sections, "restart", "restart"),
         inside=inside,
         companion=companion,
         lost=LOST,
         fixed=problems,
         tied=_tied(facts, unit, port),
+    )
+
+
+SUPERSERVERS: Mapping[str, Tuple[str, ...]] = {
+    **dict.fromkeys(("inetd", "openbsd-inetd", "inetutils-inetd"), ("/etc/inetd.conf",)),
+    "xinetd": ("/etc/xinetd.conf", "/etc/xinetd.d"),
+    "rlinetd": ("/etc/rlinetd.conf", "/etc/rlinetd.d"),
+    "busybox": ("/etc/inetd.conf",),
+}
+"""Programs that listen for others, and where their lines usually are. Isolated or stopped as a
+daemon is, one would take all its services with it.
+"""
+
+
+def _not_found(facts: HostFacts, listener: Listener) -> Start:
+    who, unit = listener.process, listener.unit
+    usual = SUPERSERVERS[who]
+    seen = [f for f in facts.files if f.path in usual or posixpath.dirname(f.path) in usual]
+    problems = ["the line that makes it listen was not found in %s" % " or ".join(usual)]
+    problems += [
+        "%s is a link and no plain file: put the file itself there" % fact.path
+        for fact in seen
+        if fact.kind == "link"
+    ]
+    problems += [
+        "%s could not be read: %s" % (path, why)
+        for path, why in sorted(facts.unread.items())
+        if path in usual or posixpath.dirname(path) in usual
+    ]
+    named = [word for word in arguments(facts, unit) if word.startswith("/")]
+    if named:
+        problems.append("%s starts it with %s" % (unit, " ".join(named)))
+    problems.append(
+        "%s as a whole serves others too, and is not touched; take the service out of its "
+        "configuration by hand, or move its line there" % who
+    )
+    return Start(
+        starter=who,
+        unit=unit,
+        listeners=listeners_at(facts, listener.port),
+        files=tuple(fact.path for fact in seen),
+        off=Change((), unit, "", "", ()),
+        problems=tuple(problems),
     )
 
 
@@ -117,22 +161,6 @@ def _network_accounts(data: bytes) -> List[str]:
     return sorted(words & {"nis", "nisplus", "hesiod"})
 
 
-def command(facts: HostFacts, unit: str) -> Optional[systemd.Command]:
-    """The one command that ExecStart= comes to, over the unit file and its drop-ins."""
-    documents = [systemd.parse(fact.content or b"") for fact in _files(facts, unit)]
-    lines = systemd.effective(documents).get("Service", {}).get("ExecStart", ())
-    commands = [command for line in lines for command in systemd.split_exec(line) or ()]
-    return commands[0] if len(commands) == 1 else None
-
-
-def _files(facts: HostFacts, unit: str) -> List[FileFact]:
-    """The unit's own file and its drop-ins, in the order systemd applies them."""
-    named = [fact for fact in facts.files if fact.content is not None]
-    own = [fact for fact in named if fact.path.endswith("/" + unit)]
-    drop_ins = [fact for fact in named if "/%s.d/" % unit in fact.path]
-    return own + sorted(drop_ins, key=lambda fact: posixpath.basename(fact.path))
-
-
 def _rebind(command: systemd.Command, port: int) -> Tuple[Optional[systemd.Command], str]:
     """The command with its listening sockets replaced by one on loopback, or why that fails."""
     argv: List[str] = []
@@ -154,19 +182,3 @@ def _rebind(command: systemd.Command, port: int) -> Tuple[Optional[systemd.Comma
     what = "names port %d in several ways" if options else "does not name port %d"
     words = "the command line of the daemon " + what + ": %s"
     return None, words % (port, " ".join(command.argv))
-
-
-def _drop_in(
-    facts: HostFacts,
-    unit: str,
-    sections: Tuple[Tuple[str, Tuple[Tuple[str, str], ...]], ...],
-    forward: str,
-    back: str,
-) -> Change:
-    directory = "/etc/systemd/system/%s.d" % unit
-    path = "%s/%s" % (directory, DROP_IN)
-    body = b"# Made by mailseal; `mailseal rollback` removes it.\n" + systemd.compose(sections)
-    edit: Tuple[Op, ...] = (WriteFile(path, body, "root", "root", 0o644),)
-    if facts.file(directory) is None:
-        edit = (MakeDirectory(directory, "root", "root", 0o755), *edit)
-    return Change(edit, unit, forward, back, (path,))

@@ -358,20 +358,24 @@ def isolated_backend(port: int, daemon: str, inside: str, proxy: str) -> Tuple[O
 _Options = Tuple[Tuple[str, str], ...]
 
 
-def _backend_units(
-    port: int, more: _Options, started: str, unit: _Options, service: _Options
-) -> Tuple[Op, ...]:
-    """The backend's socket, and the service `started` for it."""
-    socket = (
+def listens(port: int) -> _Options:
+    """The options of a socket unit of systemd that listens where stunnel alone may connect."""
+    return (
         ("ListenStream", backend_socket(port)),
         ("SocketUser", "root"),
         ("SocketGroup", GROUP),
         ("SocketMode", "0660"),
-        *more,
         # systemd would close the socket for good after 200 connections in two seconds.
         ("TriggerLimitIntervalSec", "0"),
         ("RemoveOnStop", "yes"),
     )
+
+
+def _backend_units(
+    port: int, more: _Options, started: str, unit: _Options, service: _Options
+) -> Tuple[Op, ...]:
+    """The backend's socket, and the service `started` for it."""
+    socket = (*listens(port), *more)
     about = ("Description", "mailseal: the service behind TLS on port %d" % port)
     head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
     units = (

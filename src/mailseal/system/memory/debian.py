@@ -77,6 +77,7 @@ FILES: Mapping[str, bytes] = {
 }
 DIRECTORIES = (
     *("/etc/systemd/system", "/lib/systemd/system", "/run/systemd/system", "/run/lock"),
+    "/etc/systemd/system/multi-user.target.wants",
     *("/usr/sbin", "/usr/bin", "/var/lib", "/tmp", "/etc/xinetd.d", "/sys/class/net"),
 )
 # What a fresh /run has; the rest of it goes with the power.

@@ -358,6 +358,7 @@ class Manager:
             return Completed(argv, code, "".join(word + "\n" for word in said).encode(), b"")
         name = names[-1]
         loaded = "loaded" if self.unit(name) is not None else "not-found"
+        each = units.last(self.unit(name) or {}, "Socket.Accept", "no") == "yes"
         fragment = "/run/systemd/transient/" + name if name in self.transient else ""
         values = {
             "Id": name,
@@ -366,7 +367,7 @@ class Manager:
             "UnitFileState": self.enabled(name),
             "FragmentPath": fragment or units.fragment(self.machine, name),
             "DropInPaths": " ".join(units.drop_ins(self.machine, name)),
-            "Triggers": re.sub(r"\.(?:socket|timer)$", ".service", name),
+            "Triggers": "" if each else re.sub(r"\.(?:socket|timer)$", ".service", name),
         }
         asked = re.findall(r"(?:--property=|-p\0|-p)([^\0]+)", "\0".join(argv))
         wanted = [each for one in asked for each in one.split(",")] or list(values)

@@ -43,11 +43,12 @@ def fragment(disk: Disk, name: str) -> str:
 
 
 def drop_ins(disk: Disk, name: str) -> Tuple[str, ...]:
-    """The files that add to a unit, in the order they are read."""
+    """The files that add to a unit (to an instance, those of its template), as they are read."""
     return tuple(
-        "%s/%s.d/%s" % (directory, name, each)
+        "%s/%s.d/%s" % (directory, own, each)
+        for own in dict.fromkeys((re.sub(r"@.*\.", "@.", name), name))
         for directory in UNIT_DIRECTORIES
-        for each in disk.listdir("%s/%s.d" % (directory, name))
+        for each in disk.listdir("%s/%s.d" % (directory, own))
         if each.endswith(".conf")
     )
 
