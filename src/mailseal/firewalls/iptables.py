@@ -152,6 +152,13 @@ _JUDGES: dict[str, _Judge] = {
 # -- the file that is loaded at a boot -----------------------------------------------------------
 
 
+def saved(words: Sequence[str]) -> str:
+    """A rule (-A or -I, the chain, options) as iptables-save(8) writes it: iptables-restore takes
+    double quotes alone.
+    """
+    return " ".join(["-A", *('"%s"' % word if " " in word else word for word in words[1:])])
+
+
 def place(content: bytes, end: bool) -> int | None:
     """Where a rule of INPUT goes in what iptables-save(8) wrote: behind the others, or before them.
     None where there is no such place.

@@ -64,7 +64,7 @@ class Ruleset:
             if chain.get("hook") == "input" and where[0] in ("ip", "ip6", "inet"):
                 self.bases.append(Base(*where, chain.get("policy") == "drop"))
         elif "rule" in item:
-            rule = item["rule"]
+            rule = dict(item["rule"])
             where = (str(rule["family"]), str(rule["table"]), str(rule["chain"]))
             self._rules.setdefault(where, []).append(rule)
 
@@ -73,24 +73,31 @@ class Ruleset:
         if base.family not in ("inet", {"ipv4": "ip", "ipv6": "ip6"}[packet.family]):
             return None
         chains = {
-            where[2]: [_rule(each.get("expr") or [], packet) for each in rules]
+            where[2]: [_rule(each.get("expr"), packet) for each in rules]
             for where, rules in self._rules.items()
             if where[:2] == (base.family, base.table)
         }
         return walk.fate(chains, base.name, base.drops)
 
-    def naming(self, base: Base, port: int) -> list[int]:
+    def naming(self, base: Base, port: int) -> list[object]:
         """The handles of the rules of a base chain that accept TCP to that port, and name it."""
         packet = Packet("", "", port)
         found = []
         for each in self._rules[base.family, base.table, base.name]:
-            rule = _rule(each.get("expr") or [], packet)
+            rule = _rule(each.get("expr"), packet)
             if rule.named and rule.then == walk.ACCEPT and rule.holds is not False:
-                found.append(int(each.get("handle", 0)))
+                found.append(each.get("handle"))
         return found
 
 
-def _rule(expressions: Sequence[Any], packet: Packet) -> Rule:
+def _rule(expressions: Any, packet: Packet) -> Rule:
+    try:
+        return _judged(expressions, packet)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        return Rule(None, walk.UNKNOWN)
+
+
+def _judged(expressions: Sequence[Any], packet: Packet) -> Rule:
     holds: bool | None = True
     banning, named = False, False
     source = json.dumps(expressions, sort_keys=True)

@@ -76,6 +76,8 @@ class _Walk:
 
     def chain(self, name: str, depth: int) -> frozenset[str]:
         if name not in self.known:
+            # What comes back to itself is no ruleset: the kernel takes none.
+            self.known[name] = frozenset((UNKNOWN,))
             self.known[name] = self._chain(name, depth)
         return self.known[name]
 

@@ -265,7 +265,7 @@ class _Work:
                 at: int | None = None
                 if base is None:
                     at = iptables.place(fact.content, op.last)
-                    line = " ".join(["-A", *map(quote, firewall.line(op)[1:])])
+                    line = iptables.saved(firewall.line(op))
                     self.checks[path] = CheckConfiguration(
                         (program + "-restore", "--test", path), ()
                     )
@@ -301,4 +301,4 @@ def _naming(facts: HostFacts, port: int) -> Iterator[Sequence[str]]:
     rules = _ruleset(facts)
     for base in rules.bases if rules else ():
         if rules and base.plain and not _is_iptables(facts, base):
-            yield ["nft: %s, handle %d" % (base.where, each) for each in rules.naming(base, port)]
+            yield ["nft: %s, handle %s" % (base.where, each) for each in rules.naming(base, port)]
