@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import pytest
 
+from mailseal.apply import deadman
 from mailseal.apply.operations import Context, OpFailed, operation
 from mailseal.model.ops import Firewall, OpenPort
+from mailseal.model.plan import RunState
 from mailseal.system.base import Completed
-from mailseal.system.memory import MemorySystem
+from mailseal.system.memory import Killed, MemorySystem, Point
 from mailseal.system.memory.firewall import RULES
+from tests.apply import world
 
 OP = OpenPort(Firewall.NFTABLES, 995, "inet filter input", last=True)
 OURS = b'tcp dport 995 accept comment "mailseal port 995"\n'
@@ -120,3 +123,35 @@ def test_firewalld_keeps_what_one_of_its_two_places_had():
     assert there == {"permanent", "runtime"}
     operation(op).undo(context(system), op, undo)
     assert there == {"permanent"}
+
+
+def test_rules_that_a_boot_loads_in_the_middle_of_an_undo_are_taken_away():
+    """The rule was gone already, and the file that the boot loads still had it."""
+    each = world.case("fenced", "wrap", "offer")
+    system = each.start()
+    world.do_apply(each)(system)
+    world.do_confirm(system)
+    loaded = system.read(RULES)
+    assert b"1109" in loaded
+    passed: list[str] = []
+
+    def fault(point: Point) -> None:
+        """Killed at the second record after the rule is gone: the first one tells that."""
+        if "delete" in point.args or passed:
+            passed.append(point.name)
+        if passed.count("append") > 3:
+            raise Killed(point)
+
+    system.fail = fault
+    with pytest.raises(Killed):
+        world.do_rollback(system)
+    system.fail = None
+    system.revive()
+    assert b"1109" not in system.read(RULES)
+    boot = system.read(deadman.boot_path(world.run(system))).decode()
+    assert "nftables.service" in next(
+        each for each in boot.split("\n") if each.startswith("After=")
+    )
+    system.put(RULES, loaded)
+    world.reboot(system)
+    assert world.settled(system, each) is RunState.UNDONE

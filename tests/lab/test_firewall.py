@@ -102,7 +102,8 @@ SETUP = {
     ),
     "iptables": (
         "firewalls",
-        "systemctl --quiet disable --now firewalld; for each in iptables ip6tables; do "
+        "systemctl --quiet disable --now firewalld; systemctl stop polkit; "
+        "for each in iptables ip6tables; do "
         "$each -A INPUT -i lo -j ACCEPT; "
         "$each -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; "
         "$each -A INPUT -p ipv6-icmp -j ACCEPT; "

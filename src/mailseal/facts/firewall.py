@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from mailseal.model import firewall
 from mailseal.model.host import UnitFact
 from mailseal.system.base import System
 
@@ -20,10 +21,7 @@ MAX_ANSWER = 2 * 1024 * 1024
 NFT = ("nft", "-j", "-s", "-t", "list", "ruleset")
 """As JSON, without counters and without the elements of sets: those change by the second."""
 
-UNITS = (
-    *("nftables.service", "netfilter-persistent.service", "iptables.service"),
-    *("ip6tables.service", "firewalld.service"),
-)
+UNITS = tuple(unit for units in firewall.UNITS.values() for unit in units)
 UFW = "/etc/ufw/ufw.conf"
 FILES = (
     *("/etc/nftables.conf", "/etc/sysconfig/nftables.conf", UFW),

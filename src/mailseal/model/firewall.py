@@ -15,6 +15,14 @@ from mailseal.model.ops import Firewall, OpenPort
 
 Argv = Tuple[str, ...]
 
+UNITS: Dict[Firewall, Argv] = {
+    Firewall.NFTABLES: ("nftables.service",),
+    Firewall.IPTABLES: ("netfilter-persistent.service", "iptables.service", "ip6tables.service"),
+    Firewall.UFW: ("ufw.service",),
+    Firewall.FIREWALLD: ("firewalld.service",),
+}
+"""What loads the rules at a boot."""
+
 HANDLE = "HANDLE"
 """Stands in `take` for the number behind `sign`."""
 

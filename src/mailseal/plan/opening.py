@@ -92,7 +92,7 @@ def opened(facts: HostFacts, addresses: Sequence[str], old: int, ports: Sequence
             try:
                 last = _shut(each, outside, old, port)
                 if last is not None:
-                    work.open(each, old, port, last)
+                    work.add(each, old, port, last)
             except _Unsure as why:
                 lines = [firewall.typed(op) for op in each.opening(port, False)]
                 work.told.append(_MAYBE % (each.name, port, why, " && ".join(lines)))
@@ -241,7 +241,7 @@ class _Work:
         self.edits: dict[str, tuple[int, str]] = {}
         self.checks: dict[str, CheckConfiguration] = {}
 
-    def open(self, each: _Filter, old: int, port: int, last: bool) -> None:
+    def add(self, each: _Filter, old: int, port: int, last: bool) -> None:
         ops = each.opening(port, last)
         if not ops:
             raise _Unsure("the name of its chain cannot stand in a command")
