@@ -90,6 +90,26 @@ def test_nftables_is_opened_now_and_after_a_boot_and_is_as_before_at_the_end(lab
     check_as_before(before, state(mail))
 
 
+@pytest.mark.soak
+def test_a_runbook_opens_it_too(lab: Lab) -> None:
+    on = scene(lab, "bookworm", "inetd")
+    mail = on.mail
+    install_stunnel(mail)
+    mail.write(CONF, RULES, 0o755)
+    mail.run(["systemctl", "enable", "--now", "nftables"])
+    before, rules = state(mail), ruleset(mail)
+    sealed(mail, "plan", TARGET, "--tls-port", str(BESIDE), "-o", "/srv/plan.json")
+    sealed(mail, "export", "/srv/plan.json", "--to", "shell", "-o", "/srv/book")
+    mail.run(["sh", "/srv/book/runbook.sh"])
+    on.check_sealed(BESIDE)
+    assert "mailseal port" in mail.read(CONF).decode()
+    mail.run(["sh", "/srv/book/undo.sh"])
+    on.check_cleartext()
+    assert ruleset(mail) == rules
+    mail.run(["rm", "-r", "/srv/plan.json", "/srv/book"])
+    check_as_before(before, state(mail))
+
+
 # -- the others, by their own programs -------------------------------------------------------------
 
 KEPT = "/etc/firewalld/zones/public.xml.old"
