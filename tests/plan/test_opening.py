@@ -145,7 +145,7 @@ def drop(*ports: int) -> list[object]:
         (ruleset(from_network(accept(109))), "everybody reaches port 109 today cannot be told"),
         (ruleset(accept(22)), "everybody reaches port 109 today cannot be told"),
         (ruleset(accept(109), drop(1109)), "a rule that names ports drops it"),
-        (ruleset(from_network(drop(109)), accept(109)), "cannot be told for certain"),
+        (ruleset(from_network(drop(109)), accept(109)), "everybody reaches port 109 today cannot"),
         (
             ruleset(from_network([{"drop": None}]), accept(109), [{"drop": None}], policy="accept"),
             "cannot be told for certain",
@@ -163,6 +163,20 @@ def test_what_cannot_be_judged_is_told_with_the_line_to_type(rules: str, why: st
     assert told(made).endswith(typed + "'\"mailseal port 1109\"'")
 
 
+def test_another_filter_that_keeps_some_from_the_old_port_counts_too():
+    """It lets everybody in to the new one: an accept elsewhere would open that to all of them."""
+    limiting = "-P INPUT ACCEPT\n-A INPUT ! -s 192.0.2.0/24 -p tcp -m tcp --dport 109 -j DROP\n"
+    early = ruleset(from_network(drop(109)), policy="accept").replace('"input"', '"prerouting"')
+    items = [*json.loads(early)["nftables"], *json.loads(ruleset(accept(109)))["nftables"]]
+    for said in (
+        {" ".join(NFT): ruleset(accept(109)), "iptables -S": limiting},
+        {" ".join(NFT): json.dumps({"nftables": items})},
+    ):
+        made = planned(host(said))
+        assert opened(made) == []
+        assert "everybody reaches port 109 today cannot be told" in told(made)
+
+
 def test_who_is_kept_out_from_both_ports_still_is():
     made = planned(fenced(ruleset(from_network([{"drop": None}]), accept(109))))
     assert opened(made) == [OpenPort(Firewall.NFTABLES, 1109, WHERE, last=True)]
@@ -171,7 +185,8 @@ def test_who_is_kept_out_from_both_ports_still_is():
 def test_a_chain_with_a_name_that_no_command_takes_is_told():
     made = planned(fenced(ruleset(accept(109), chain="in; flush ruleset")))
     assert opened(made) == []
-    assert "cannot stand in a command" in told(made)
+    assert "no rule of a plan has a place" in told(made)
+    assert told(made).endswith("To open it: by a rule of your own")
 
 
 def test_what_could_not_be_read_is_told():

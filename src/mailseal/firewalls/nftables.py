@@ -1,8 +1,9 @@
 """The rules of nftables, from `nft -j -s -t list ruleset` (libnftables-json(5)).
 
-Strategy: the base chains on hook input are what decides; a drop in any of them is final, an accept
-ends that chain alone. Conditions are a table of what a first packet from another host looks like.
-What is not in it cannot be told, and neither can a rule that iptables left here (`xt`).
+Strategy: the base chains on hook input are what decides, and those before it; a drop in any of them
+is final, an accept ends that chain alone. Conditions are a table of what a first packet from
+another host looks like. What is not in it cannot be told, and neither can a rule that iptables left
+here (`xt`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from mailseal.firewalls.walk import Packet, Rule
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
 """Names of tables and chains that need no quotes, and so can stand in a command."""
 
+_HOOKS = ("ingress", "prerouting", "input")
+_BOTH = ("inet", "netdev")
+_FAMILIES = {"ipv4": ("ip", *_BOTH), "ipv6": ("ip6", *_BOTH)}
+"""Whose tables see a packet of a family."""
+
 _ENDS = {"accept": walk.ACCEPT, "drop": walk.DROP, "reject": walk.DROP, "return": walk.RETURN}
 _HARMLESS = ("counter", "log", "mangle", "ct helper", "notrack")
 """Statements that decide nothing and hold for every packet."""
@@ -26,12 +32,15 @@ _HARMLESS = ("counter", "log", "mangle", "ct helper", "notrack")
 
 @dataclass(frozen=True)
 class Base:
-    """A chain that sees what comes in: `where` is its family, table and name."""
+    """A chain that sees what comes in: `where` is its family, table and name. `early`: not on hook
+    input but before it, where an accept of ours has no place.
+    """
 
     family: str
     table: str
     name: str
     drops: bool
+    early: bool = False
 
     @property
     def where(self) -> str:
@@ -61,8 +70,9 @@ class Ruleset:
             chain = item["chain"]
             where = (str(chain["family"]), str(chain["table"]), str(chain["name"]))
             self._rules.setdefault(where, [])
-            if chain.get("hook") == "input" and where[0] in ("ip", "ip6", "inet"):
-                self.bases.append(Base(*where, chain.get("policy") == "drop"))
+            hook, kind = chain.get("hook"), chain.get("type", "filter")
+            if hook in _HOOKS and kind == "filter" and where[0] in ("ip", "ip6", *_BOTH):
+                self.bases.append(Base(*where, chain.get("policy") == "drop", hook != "input"))
         elif "rule" in item:
             rule = dict(item["rule"])
             where = (str(rule["family"]), str(rule["table"]), str(rule["chain"]))
@@ -70,7 +80,7 @@ class Ruleset:
 
     def fate(self, base: Base, packet: Packet) -> walk.Fate | None:
         """What becomes of a packet in a base chain; None where the chain does not see it."""
-        if base.family not in ("inet", {"ipv4": "ip", "ipv6": "ip6"}[packet.family]):
+        if base.family not in _FAMILIES[packet.family]:
             return None
         chains = {
             where[2]: [_rule(each.get("expr"), packet) for each in rules]
@@ -159,6 +169,8 @@ def _left(left: Any) -> str:
         return "tcp flags"
     if kind == "fib" and value == {"result": "type", "flags": ["daddr"]}:
         return "fib daddr type"
+    if kind == "fib" and value["result"] == "oif" and "saddr" in value["flags"]:
+        return "fib saddr oif"
     return "%s %s" % (kind, value["key"]) if kind in ("meta", "ct") and "key" in value else ""
 
 
@@ -196,6 +208,8 @@ _FACTS: dict[str, Callable[[Packet], Seen]] = {
     "ct status": _seen(),
     "tcp flags": _seen("syn"),
     "fib daddr type": _seen("local"),
+    # That there is a way back to the client (a filter on the reverse path).
+    "fib saddr oif": _seen(True),
 }
 """What is known of a first packet from another host, by the words of nft(8)."""
 

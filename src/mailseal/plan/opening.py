@@ -87,15 +87,19 @@ def opened(facts: HostFacts, addresses: Sequence[str], old: int, ports: Sequence
         filters, unread = [], str(error)
     if unread:
         work.told.append(_UNREAD % (unread, " and ".join(map(str, ports))))
-    for each in filters:
-        for port in ports:
+    for port in ports:
+        # One filter that keeps some from the old port counts for all: another's accept would let
+        # these in to the new one.
+        limited = any(_limited(each, packet, old, port) for each in filters for packet in outside)
+        for each in filters:
             try:
-                last = _shut(each, outside, old, port)
+                last = _shut(each, outside, port)
                 if last is not None:
-                    work.add(each, old, port, last)
+                    work.add(each, old, port, last, limited)
             except _Unsure as why:
                 lines = [firewall.typed(op) for op in each.opening(port, False)]
-                work.told.append(_MAYBE % (each.name, port, why, " && ".join(lines)))
+                typed = " && ".join(lines) or "by a rule of your own"
+                work.told.append(_MAYBE % (each.name, port, why, typed))
     return work.done()
 
 
@@ -135,10 +139,10 @@ def _filters(facts: HostFacts, outside: Sequence[Packet]) -> Iterator[_Filter]:
             yield _Filter(program, fate, _placed(Firewall.IPTABLES, program))
     rules = _ruleset(facts)
     for base in rules.bases if rules else ():
-        if zones and base.table == "firewalld":
+        if zones and base.table == "firewalld" and not base.early:
             yield _Filter("firewalld", _in_base(rules, base), _zoned(zones))
-        elif not base.plain:
-            yield _Filter("nftables", _in_base(rules, base), lambda port, last: ())
+        elif base.early or not base.plain:
+            yield _Filter("nftables, another chain", _in_base(rules, base), lambda port, last: ())
         elif not _is_iptables(facts, base):
             fate = _in_base(rules, base)
             words = "nftables, chain %s" % base.where
@@ -201,29 +205,34 @@ def _zones(facts: HostFacts, outside: Sequence[Packet]) -> tuple[str, ...]:
 # -- what becomes of the port ----------------------------------------------------------------------
 
 
-def _shut(each: _Filter, outside: Sequence[Packet], old: int, new: int) -> bool | None:
-    """None where the new port is let in; else whether an accept goes behind the rules, or before
-    them. Raises _Unsure.
+def _limited(each: _Filter, packet: Packet, old: int, new: int) -> bool:
+    """Whether some are kept from the old port, or may be, and not from the new one as well."""
+    was = each.fate(replace(packet, port=old))
+    now = each.fate(replace(packet, port=new))
+    if was is None or now is None:
+        return False
+    return was.ends != {walk.ACCEPT} or not was.bans <= now.bans
+
+
+def _shut(each: _Filter, outside: Sequence[Packet], port: int) -> bool | None:
+    """None where the port is let in; else whether an accept goes behind the rules, or before them.
+    Raises _Unsure.
     """
-    places = {_place(each, packet, old, new) for packet in outside} - {None}
+    places = {_place(each.fate(replace(packet, port=port))) for packet in outside} - {None}
     if len(places) > 1:
         raise _Unsure("it ends in one way for some interface or family, and otherwise for another")
     return places.pop() if places else None
 
 
-def _place(each: _Filter, packet: Packet, old: int, new: int) -> bool | None:
-    was = each.fate(replace(packet, port=old))
-    now = each.fate(replace(packet, port=new))
-    if was is None or now is None or now.ends == {walk.ACCEPT}:
+def _place(now: walk.Fate | None) -> bool | None:
+    if now is None or now.ends == {walk.ACCEPT}:
         return None
-    if was.ends != {walk.ACCEPT}:
-        raise _Unsure("that everybody reaches port %d today cannot be told from its rules" % old)
     if walk.REFUSED in now.ends:
         raise _Unsure("a rule that names ports drops it")
-    if now.ends == {walk.END} and was.bans <= now.bans:
+    if now.ends == {walk.END}:
         return True
     # Before all rules it would also let in those whom the rules keep out.
-    if now.ends == {walk.DROP} and not now.bans and not was.bans:
+    if now.ends == {walk.DROP} and not now.bans:
         return False
     raise _Unsure("what its rules do with it cannot be told for certain")
 
@@ -241,10 +250,14 @@ class _Work:
         self.edits: dict[str, tuple[int, str]] = {}
         self.checks: dict[str, CheckConfiguration] = {}
 
-    def add(self, each: _Filter, old: int, port: int, last: bool) -> None:
+    def add(self, each: _Filter, old: int, port: int, last: bool, limited: bool) -> None:
+        if limited:
+            raise _Unsure(
+                "that everybody reaches port %d today cannot be told from the rules" % old
+            )
         ops = each.opening(port, last)
         if not ops:
-            raise _Unsure("the name of its chain cannot stand in a command")
+            raise _Unsure("no rule of a plan has a place in that chain")
         lost = [op for op in ops if op not in self.opens and not self._keep(op, each.base)]
         self.opens.update(dict.fromkeys(ops))
         line = _OPENS % (each.name, old, port, port)
@@ -260,23 +273,18 @@ class _Work:
         enabled = {unit.name for unit in self.facts.units if unit.enabled == "enabled"}
         for unit, its, path in _LOADED:
             fact = self.facts.file(path)
-            if its == program and unit in enabled and fact and fact.content is not None:
-                line = " ".join(firewall.line(op))
-                at: int | None = None
-                if base is None:
-                    at = iptables.place(fact.content, op.last)
-                    line = iptables.saved(firewall.line(op))
-                    self.checks[path] = CheckConfiguration(
-                        (program + "-restore", "--test", path), ()
-                    )
-                elif nftables.defines(fact.content, base):
-                    at = len(fact.content)
-                    self.checks[path] = CheckConfiguration(("nft", "-c", "-f", path), ())
-                if at is not None:
-                    before = self.edits.get(path, (at, ""))[1]
-                    cut = fact.content[:at].endswith(b"\n") or not at or bool(before)
-                    self.edits[path] = (at, before + "\n" * (not cut) + line + "\n")
-                    return True
+            content = fact.content if fact and its == program and unit in enabled else None
+            at = None if content is None else _end_of(content, op, base)
+            if content is None or at is None:
+                continue
+            at, before = self.edits.get(path, (at, ""))
+            cut = at == 0 or bool(before) or content[:at].endswith(b"\n")
+            words = firewall.line(op)
+            line = " ".join(words) if base else iptables.saved(words)
+            self.edits[path] = (at, before + "\n" * (not cut) + line + "\n")
+            check = ("nft", "-c", "-f") if base else (program + "-restore", "--test")
+            self.checks[path] = CheckConfiguration((*check, path), ())
+            return True
         return False
 
     def done(self) -> Opened:
@@ -291,6 +299,13 @@ class _Work:
         return Opened((*ops, *self.opens), tuple(self.edits), told)
 
 
+def _end_of(content: bytes, op: OpenPort, base: Base | None) -> int | None:
+    """Where the rule goes in a file that a boot loads; None where that file is not the place."""
+    if base is None:
+        return iptables.place(content, op.last)
+    return len(content) if nftables.defines(content, base) else None
+
+
 # -- a port that is given up -----------------------------------------------------------------------
 
 
@@ -300,5 +315,5 @@ def _naming(facts: HostFacts, port: int) -> Iterator[Sequence[str]]:
         yield ["%s %s" % (program, rule) for rule in iptables.naming(text, port)]
     rules = _ruleset(facts)
     for base in rules.bases if rules else ():
-        if rules and base.plain and not _is_iptables(facts, base):
+        if rules and base.plain and not base.early and not _is_iptables(facts, base):
             yield ["nft: %s, handle %s" % (base.where, each) for each in rules.naming(base, port)]
