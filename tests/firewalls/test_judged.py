@@ -118,6 +118,7 @@ TOLD = """\
 -N user
 -A INPUT -p tcp -m multiport --dports 110,143,995 -j f2b
 -A INPUT -i lo -j ACCEPT
+-A INPUT -m rt --rt-type 0 -j DROP
 -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A INPUT -m conntrack --ctstate INVALID -m limit --limit 3/min -j LOG --log-prefix "[BLOCK] "
 -A INPUT -m conntrack --ctstate INVALID -j DROP
@@ -151,6 +152,14 @@ TOLD = """\
 )
 def test_a_list_of_iptables(port: int, end: str):
     assert word(iptables.fate(TOLD, packet(port))) == end
+
+
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_the_rules_that_ufw_makes(family: str):
+    """ufw 0.36.2 that allows ssh and port 109."""
+    rules = (RECORDED / f"ufw{family}.txt").read_text()
+    ends = {port: word(iptables.fate(rules, packet(port))) for port in (109, 995, 445)}
+    assert ends == {109: ACCEPT, 995: END, 445: REFUSED}
 
 
 def test_a_ban_of_iptables_counts_for_its_ports():

@@ -105,6 +105,11 @@ def _yes(values: Sequence[str], packet: Packet) -> bool | None:
     return True
 
 
+def _no(values: Sequence[str], packet: Packet) -> bool | None:
+    """A routing header, which no client sends."""
+    return False
+
+
 def _protocol(values: Sequence[str], packet: Packet) -> bool | None:
     return values[:1] in (["tcp"], ["6"], ["all"])
 
@@ -146,6 +151,7 @@ _JUDGES: dict[str, _Judge] = {
     **dict.fromkeys(("--ctstate", "--state"), _state),
     "--dst-type": _local,
     "--tcp-flags": _flags,
+    "--rt-type": _no,
 }
 
 

@@ -169,6 +169,8 @@ def _left(left: Any) -> str:
         return "tcp flags"
     if kind == "fib" and value == {"result": "type", "flags": ["daddr"]}:
         return "fib daddr type"
+    if kind == "exthdr" and value["name"] == "rt":
+        return "rt"
     if kind == "fib" and value["result"] == "oif" and "saddr" in value["flags"]:
         return "fib saddr oif"
     return "%s %s" % (kind, value["key"]) if kind in ("meta", "ct") and "key" in value else ""
@@ -190,6 +192,8 @@ def _nexthdr(family: str) -> Callable[[Packet], Seen]:
 _FACTS: dict[str, Callable[[Packet], Seen]] = {
     "tcp dport": lambda packet: frozenset((packet.port,)),
     "th dport": lambda packet: frozenset((packet.port,)),
+    # A routing header, which no client sends.
+    "rt": lambda packet: None,
     "udp dport": lambda packet: None,
     "udp sport": lambda packet: None,
     "icmp type": lambda packet: None,

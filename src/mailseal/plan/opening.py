@@ -4,7 +4,7 @@ Strategy: the new port is given what the old one has, and nothing more. A first 
 walked through every chain that the firewall has for what comes in, for each family and interface at
 which the service is reached. Where the old port is open to everybody and the new one falls to the
 firewall's last word, the plan adds an accept. In every other case nothing is guessed: the plan says
-that the port may be shut, and gives the line to type. A look from outside proves it either way.
+that the port may be shut, and gives the line to type.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _LOADED = (
 """The unit that loads a file at a boot, for which program. ufw and firewalld need no file."""
 
 _UNREAD = (
-    "What the firewall lets in could not be read (%s): where it keeps clients from port %s, the "
-    "proof fails and all is undone."
+    "What the firewall lets in could not be read (%s): it may keep clients from port %s. Only a look "
+    "from another host shows it."
 )
 _MAYBE = (
-    "The firewall (%s) may keep clients from port %d, and stays as it is: %s. Then the proof fails "
-    "and all is undone. To open it: %s"
+    "The firewall (%s) may keep clients from port %d, and stays as it is: %s. Only a look from "
+    "another host shows it. To open it: %s"
 )
 _OPENS = (
     "The firewall (%s) lets everybody in to port %d and nobody to port %d: the plan opens %d too"
