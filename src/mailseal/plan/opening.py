@@ -35,8 +35,8 @@ _LOADED = (
 """The unit that loads a file at a boot, for which program. ufw and firewalld need no file."""
 
 _UNREAD = (
-    "What the firewall lets in could not be read (%s): it may keep clients from port %s. Only a look "
-    "from another host shows it."
+    "What the firewall lets in could not be read (%s): it may keep clients from port %s. Only a "
+    "look from another host shows it."
 )
 _MAYBE = (
     "The firewall (%s) may keep clients from port %d, and stays as it is: %s. Only a look from "
