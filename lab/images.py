@@ -80,6 +80,11 @@ SYSTEMS: Mapping[str, System] = {
     ),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),
     "trixie": System("trixie", (*_MAIL_HOST, "xinetd")),
+    # Mail hosts with a firewall's manager: ufw keeps the others from being installed beside it.
+    "ufw": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "ufw")),
+    "firewalls": System(
+        "bookworm", (*_MAIL_HOST, "openbsd-inetd", "firewalld", "iptables-persistent")
+    ),
     # The mail daemons of lab.daemons: a system each, because their packages exclude each other.
     "dovecot23": System(
         "bookworm",

@@ -23,6 +23,7 @@ from mailseal.model import ops
 from mailseal.model.ops import Listening, Op, Splice
 from mailseal.system.base import Completed, Meta
 from mailseal.system.memory import MemorySystem
+from mailseal.system.memory.firewall import RULES
 from mailseal.system.packages import GUARD
 from tests.apply import world
 
@@ -52,6 +53,7 @@ EXAMPLES: dict[type, Op] = {
         ops.IssueCertificate("/etc/mailseal", "109", ("mail.example", "192.0.2.1"), 90, "mail"),
         ops.UnitAction("xinetd.service", "start", "stop"),
         TRIAL,
+        ops.OpenPort(ops.Firewall.NFTABLES, 995, "inet filter input"),
         ops.CheckConfiguration(("openssl", "version"), ("OpenSSL 3.0.17 1 Jul 2025",)),
     )
 }
@@ -61,6 +63,7 @@ def host() -> MemorySystem:
     system = world.fresh("inetd")
     system.install("xinetd")
     system.put("/etc/file", BEFORE, 0o640, "root", "mail")
+    system.put(RULES, b"tcp dport 22 accept\n", 0o600)
     system.put("/etc/key", b"secret", 0o600)
     system.put("/etc/cert", b"public")
     system.put("/etc/mailseal/other", b"")

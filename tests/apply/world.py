@@ -33,6 +33,7 @@ from mailseal.system.memory import (
     Point,
     Snapshot,
 )
+from mailseal.system.memory.firewall import RULES
 
 PORT = 109
 HOLD = 60.0
@@ -86,12 +87,16 @@ def standalone(argv: tuple[str, ...]) -> Sequence[Bind]:
 
 
 def fresh(starter: str) -> MemorySystem:
-    """A booted host that serves POP2 in cleartext on both families, without stunnel."""
+    """A booted host that serves POP2 in cleartext on both families, without stunnel. One that is
+    fenced has a firewall that lets in no more than ssh and that.
+    """
     system = MemorySystem()
     system.daemons["ipop2d"] = standalone
     system.put("/usr/local/sbin/ipop2d", b"\x7fELF", 0o755)
     system.put(BOOT_ID, b"first\n")
-    if starter == "inetd":
+    if starter == "fenced":
+        system.put(RULES, b"tcp dport 22 accept\ntcp dport 109 accept\n", 0o600)
+    if starter in ("inetd", "fenced"):
         system.install("openbsd-inetd")
         system.put("/etc/inetd.conf", LINES, 0o640)
     elif starter == "xinetd":

@@ -14,9 +14,10 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Type
 
-from mailseal.apply import authority, trial
+from mailseal.apply import authority, firewall, trial
 from mailseal.apply.control import POLICY
 from mailseal.model import ops
+from mailseal.model.firewall import named
 from mailseal.model.ops import Listening, Op
 from mailseal.system import packages, units
 from mailseal.system.base import Meta, Stat, System
@@ -458,6 +459,36 @@ def _end_trial(context: Context, op: ops.TryTerminator, undo: Undo) -> str:
     return "the trial is gone"
 
 
+# -- the firewall ----------------------------------------------------------------------------------
+
+
+def _open_before(context: Context, op: ops.OpenPort, index: int) -> Undo:
+    try:
+        return {"there": firewall.there(context.system, op)}
+    except firewall.Failed as failed:
+        raise OpFailed("the firewall is not as when the plan was made: %s" % failed) from None
+
+
+def _open(context: Context, op: ops.OpenPort) -> str:
+    try:
+        firewall.add(context.system, op)
+    except firewall.Failed as failed:
+        words = "%s does not let TCP port %d in: %s"
+        raise OpFailed(words % (named(op), op.port, failed)) from None
+    return "%s lets TCP port %d in" % (named(op), op.port)
+
+
+def _close(context: Context, op: ops.OpenPort, undo: Undo) -> str:
+    try:
+        taken = firewall.take(context.system, op, undo["there"])
+    except firewall.Failed as failed:
+        words = "%s still lets TCP port %d in: %s"
+        raise OpFailed(words % (named(op), op.port, failed)) from None
+    if not taken:
+        return "%s has no rule of ours for TCP port %d" % (named(op), op.port)
+    return "%s no longer lets TCP port %d in" % (named(op), op.port)
+
+
 # -- a daemon's own checker ------------------------------------------------------------------------
 
 
@@ -491,6 +522,7 @@ OPERATIONS: Dict[Type[Any], Operation] = {
     ops.IssueCertificate: Operation(_issue_before, _issue, _remove_issued),
     ops.UnitAction: Operation(_nothing_before, _unit_do, _unit_undo),
     ops.TryTerminator: Operation(_nothing_before, _try, _end_trial),
+    ops.OpenPort: Operation(_open_before, _open, _close),
     ops.CheckConfiguration: Operation(_nothing_before, _check_configuration, _nothing_to_undo),
 }
 
@@ -500,6 +532,7 @@ _SECONDS: Dict[Type[Any], float] = {
     ops.IssueCertificate: 240.0,
     ops.UnitAction: 2 * units.SECONDS,
     ops.TryTerminator: 4 * units.SECONDS,
+    ops.OpenPort: 10 * firewall.SECONDS,
     ops.CheckConfiguration: CHECK_SECONDS + 10.0,
 }
 

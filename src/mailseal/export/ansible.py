@@ -18,7 +18,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mailseal.export import steps
+from mailseal.export import firewall, steps
 from mailseal.export.base import HOST, CannotExport, File, Source, plain, row
 from mailseal.export.shell import GOODBYE
 from mailseal.model import ops
@@ -312,6 +312,13 @@ def _try(source: Source, op: ops.TryTerminator) -> Values:
     }
 
 
+def _open(source: Source, op: ops.OpenPort) -> Values:
+    return {
+        "forward": "\n".join(firewall.forward(op, "$1")),
+        "back": "\n".join(firewall.back(op, "$1")),
+    }
+
+
 def _check(source: Source, op: ops.CheckConfiguration) -> Values:
     return {"argv": list(op.argv), "prints": list(op.prints)}
 
@@ -326,6 +333,7 @@ _VALUES: Mapping[type[Any], Callable[[Source, Any], Values]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.OpenPort: _open,
     ops.CheckConfiguration: _check,
 }
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from shlex import quote
 from typing import Any
 
-from mailseal.export import steps
+from mailseal.export import firewall, steps
 from mailseal.export.base import CannotExport, File, Source, plain, row
 from mailseal.model import ops
 from mailseal.model.look import Vantage
@@ -611,6 +611,11 @@ def _try(source: Source, number: int, op: ops.TryTerminator) -> Lines:
     return _within(number, "try stunnel on a loopback port", lines)
 
 
+def _open(source: Source, number: int, op: ops.OpenPort) -> Lines:
+    title = "let everybody in to TCP port %d" % op.port
+    return _within(number, title, ["begin", *firewall.forward(op, "$STATE/%d" % number)])
+
+
 def _check(source: Source, number: int, op: ops.CheckConfiguration) -> Lines:
     command = " ".join(map(quote, op.argv))
     lines = [
@@ -656,6 +661,7 @@ _DO: Mapping[type[Any], Callable[[Source, int, Any], Lines]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.OpenPort: _open,
     ops.CheckConfiguration: _check,
 }
 
@@ -769,5 +775,6 @@ _UNDO: Mapping[type[Any], Callable[[int, Any], Lines]] = {
     ops.IssueCertificate: _remove_issued,
     ops.UnitAction: _unit_back,
     ops.TryTerminator: _trial_back,
+    ops.OpenPort: lambda number, op: firewall.back(op, "$STATE/%d" % number),
     ops.CheckConfiguration: lambda number, op: [],
 }

@@ -14,7 +14,7 @@ from shlex import quote
 from typing import Any
 
 from mailseal.export.base import CannotExport, row
-from mailseal.model import ops
+from mailseal.model import firewall, ops
 from mailseal.model.ops import Listening, Op
 
 
@@ -144,6 +144,14 @@ def _check(op: ops.CheckConfiguration) -> Step:
     return Step("ask the daemon about its configuration: " + command, check, "nothing to undo")
 
 
+def _open(op: ops.OpenPort) -> Step:
+    return Step(
+        "let everybody in to TCP port %d in the firewall (%s)" % (op.port, firewall.named(op)),
+        firewall.typed(op),
+        " && ".join(" ".join(map(quote, rule.take)) for rule in firewall.rules(op)),
+    )
+
+
 _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.InstallPackage: _install,
     ops.MakeDirectory: _directory,
@@ -154,5 +162,6 @@ _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.OpenPort: _open,
     ops.CheckConfiguration: _check,
 }

@@ -18,7 +18,7 @@ from mailseal import daemons
 from mailseal.configs import fail2ban
 from mailseal.daemons.base import MAX_LINKS, Native
 from mailseal.daemons.behind import PATHS
-from mailseal.facts import addresses
+from mailseal.facts import addresses, firewall
 from mailseal.facts.scripts import Scripts
 from mailseal.model import moment
 from mailseal.model.excepted import HOSTS
@@ -32,6 +32,7 @@ FILES = (
     *("/etc/hosts.deny", "/etc/default/openbsd-inetd", "/etc/default/xinetd"),
     "/etc/nsswitch.conf",
     *(fail2ban.MAIN, fail2ban.LOCAL),
+    *firewall.FILES,
 )
 DIRECTORIES = ("/etc/inetd.d", "/etc/xinetd.d", fail2ban.DIRECTORY)
 """Read with all files in them, not below."""
@@ -47,6 +48,7 @@ KNOWN_UNITS = (
     *("inetd.service", "openbsd-inetd.service", "inetutils-inetd.service", "xinetd.service"),
     "stunnel4.service",
     "stunnel.target",
+    *firewall.UNITS,
 )
 PACKAGES = ("stunnel4", "stunnel", "openbsd-inetd", "inetutils-inetd", "xinetd", "nftables")
 TOOLS: Mapping[str, Tuple[str, ...]] = {
@@ -60,7 +62,6 @@ TOOLS: Mapping[str, Tuple[str, ...]] = {
 MAX_CONTENT = 1024 * 1024
 MAX_ENTRIES = 1000
 MAX_DEPTH = 4
-MAX_RULES = 2000
 SECONDS = 10.0
 
 _LOGGED = re.compile(r"^\d{4}\.\d\d\.\d\d [\d:]+ LOG\d\[[^]]*\]: ")
@@ -112,6 +113,9 @@ class _Gathering:
             paths += [units.SCRIPTS + each[: -len(".service")] for each in names]
         files = [self._file(path) for path in dict.fromkeys(paths)]
         found = [units.state(system, name) for name in names]
+        filters, complaints = firewall.answers(system, found)
+        if complaints:
+            self.unread["firewall"] = "; ".join(complaints)
         return HostFacts(
             host=self._line("/etc/hostname"),
             machine=self._line("/etc/machine-id"),
@@ -126,7 +130,7 @@ class _Gathering:
             packages=packages.known(system, PACKAGES),
             manager=packages.manager_name(system),
             tools=self._tools(),
-            firewall=self._firewall(),
+            firewall=filters,
             unread={**self.reader.unread, **self.unread},
             answers={line: said for each in taken for line, said in each.answers.items()},
         )
@@ -312,14 +316,6 @@ class _Gathering:
         except ValueError as error:
             self.unread["addresses"] = str(error)
             return ()
-
-    def _firewall(self) -> Tuple[str, ...]:
-        """The rules of nftables, bounded. Where there is no nft there is nothing to read."""
-        done = self._ask("firewall", ("nft", "list", "ruleset"))
-        lines = done.out.decode("utf-8", "replace").splitlines() if done else []
-        if len(lines) > MAX_RULES:
-            self.unread["firewall"] = "only the first %d of %d lines" % (MAX_RULES, len(lines))
-        return tuple(lines[:MAX_RULES])
 
     # -- programs ----------------------------------------------------------------------------
 

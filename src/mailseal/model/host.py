@@ -78,8 +78,9 @@ class HostFacts:
     """Everything `plan` may know. `machine` is /etc/machine-id; `taken` RFC 3339 UTC; `packages`
     name to version (of those that matter, empty text: known to the package manager, not
     installed); `unread` is path-or-question to reason; `tools` name to first line of its version;
-    `answers` command line to what a daemon's own tool says of its configuration; `manager` is the
-    package manager (apt, dnf, yum; empty: none that is known).
+    `answers` command line to what a daemon's own tool says of its configuration; `firewall` the
+    same of a firewall's rules; `manager` is the package manager (apt, dnf, yum; empty: none that is
+    known).
     """
 
     host: str
@@ -94,7 +95,7 @@ class HostFacts:
     addresses: Tuple[AddressFact, ...]
     packages: Mapping[str, str]
     tools: Mapping[str, str]
-    firewall: Tuple[str, ...]
+    firewall: Mapping[str, str]
     unread: Mapping[str, str]
     answers: Mapping[str, str] = field(default_factory=dict)
     manager: str = ""

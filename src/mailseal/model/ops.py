@@ -8,6 +8,7 @@ change and its undo (a reload) stands twice: once with `do`, once with `undo`.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import ClassVar, Tuple, Union
 
@@ -161,6 +162,31 @@ class TryTerminator:
     PORT: ClassVar[bytes] = b"@PORT@"
 
 
+class Firewall(str, enum.Enum):
+    """What rules the packets that come in, by the program that its rules are changed with."""
+
+    NFTABLES = "nftables"
+    IPTABLES = "iptables"
+    UFW = "ufw"
+    FIREWALLD = "firewalld"
+
+
+@dataclass(frozen=True)
+class OpenPort:
+    """Let TCP to `port` in through a firewall. `where`: the family, table and chain of nftables;
+    iptables' program; firewalld's zone; empty for ufw. `last`: behind the rules that are there, or
+    else before them (nftables and iptables, where this holds until the next boot: what that loads
+    is a file). Adds an accept, and takes away what it added; no policy is set, nothing flushed or
+    loaded anew. `model.firewall` has the commands.
+    """
+
+    manager: Firewall
+    port: int
+    where: str
+    last: bool = False
+    KIND: ClassVar[str] = "open-port"
+
+
 @dataclass(frozen=True)
 class CheckConfiguration:
     """Ask a daemon's own tool whether it takes its configuration: it must end well and print each
@@ -182,5 +208,6 @@ Op = Union[
     IssueCertificate,
     UnitAction,
     TryTerminator,
+    OpenPort,
     CheckConfiguration,
 ]

@@ -27,7 +27,7 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost, renewed
+from mailseal.plan import lost, opening, renewed
 from mailseal.plan.base import (
     Cannot,
     Request,
@@ -181,10 +181,12 @@ def _offer(request: Request) -> Steps:
     connect = answers_at(request)
     accepts = [(address, port) for address in addresses]
     words = [stunnel.accept(address, port) for address in addresses]
+    opens = opening.opened(request.facts, addresses, request.port, (port,))
     ops = (
         *prepare(request, front, words, connect),
         UnitAction("", "daemon-reload", ""),
         trial(request, front, connect),
+        *opens.ops,
         *enable(front, accepts),
     )
     expected = expected_of(request, front)
@@ -195,11 +197,11 @@ def _offer(request: Request) -> Steps:
             "The finding stays open until stage enforce.",
         ),
         gap="none: the running service is not touched",
-        risks=_risks(request),
+        risks=(*_risks(request), *opens.told),
         ops=ops,
         claims=claims((ClaimKind.SERVICE_IN_TLS,), addresses, port, expected)
         + claims((ClaimKind.CLEARTEXT_SERVED,), addresses, request.port, expected),
-        paths=_paths(request, front),
+        paths=(*_paths(request, front), *opens.paths),
         ports=(port,),
     )
 
@@ -237,7 +239,8 @@ def _enforce(request: Request) -> Steps:
     back = [Listening(address, port, True) for address, port in old]
     change = start.off
     trial_connect = connect
-    risks = (*_risks(request), *start.told, *told)
+    opens = opening.opened(request.facts, addresses, request.port, beside)
+    risks = (*_risks(request), *start.told, *told, *opens.told)
     if start.moved is not None:
         change, trial_connect = _moved(request, start.moved), answers_at(request)
     elif server is None:
@@ -251,6 +254,8 @@ def _enforce(request: Request) -> Steps:
         UnitAction("", "daemon-reload", ""),
         *(_start_backend(request) if backend else ()),
         trial(request, front, trial_connect),
+        # Before the switch: whatever fails there fails while the old service still serves.
+        *opens.ops,
         *change.ops(gone, back),
         *enable(front, accepts),
         *_repoint(request, connect),
@@ -270,7 +275,7 @@ def _enforce(request: Request) -> Steps:
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
-        paths=(*_paths(request, front), *offered_paths(request)),
+        paths=(*_paths(request, front), *offered_paths(request), *opens.paths),
         ports=beside,
         excepts=start.admission is not None and not start.admission.problems,
     )

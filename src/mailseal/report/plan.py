@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from mailseal.model import ops
+from mailseal.model import firewall, ops
 from mailseal.model.plan import STAGED, Plan, Proof, Receipt, Result, RunState
 from mailseal.report.layout import bullets, unified_diff
 from mailseal.report.style import PLAIN, Style, harmless
@@ -69,6 +69,9 @@ _WORDING: dict[type[Any], Callable[[Any], str]] = {
     ops.UnitAction: _unit,
     ops.TryTerminator: lambda op: (
         "try stunnel on a loopback port: the service's greeting must come through TLS"
+    ),
+    ops.OpenPort: lambda op: (
+        "let everybody in to TCP port %d in the firewall: %s" % (op.port, firewall.typed(op))
     ),
     ops.CheckConfiguration: lambda op: (
         "ask the daemon itself: %s%s"
