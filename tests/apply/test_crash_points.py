@@ -23,7 +23,7 @@ from tests.apply import world
 from tests.apply.world import Act, Case, case, dies, do_apply, do_confirm, do_rollback, points
 
 CASES = [
-    ("inetd", "wrap", "enforce"),
+    ("inetd+nft", "wrap", "enforce"),
     ("inetd", "wrap", "offer"),
     ("xinetd", "wrap", "enforce"),
     ("standalone", "wrap", "enforce"),

@@ -75,8 +75,13 @@ def standalone(argv: tuple[str, ...]) -> Sequence[Bind]:
 
 
 def fresh(starter: str) -> MemorySystem:
-    """A booted host that serves POP2 in cleartext on both families, without stunnel."""
+    """A booted host that serves POP2 in cleartext on both families, without stunnel; `+nft` behind
+    the starter's name: with nftables.
+    """
     system = MemorySystem()
+    starter, _, more = starter.partition("+")
+    if more:
+        system.install("nftables")
     system.daemons["ipop2d"] = standalone
     system.put("/usr/local/sbin/ipop2d", b"\x7fELF", 0o755)
     system.put(BOOT_ID, b"first\n")

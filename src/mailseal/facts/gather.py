@@ -46,7 +46,7 @@ KNOWN_UNITS = (
     "stunnel4.service",
     "stunnel.target",
 )
-PACKAGES = ("stunnel4", "stunnel", "openbsd-inetd", "inetutils-inetd", "xinetd")
+PACKAGES = ("stunnel4", "stunnel", "openbsd-inetd", "inetutils-inetd", "xinetd", "nftables")
 TOOLS: Mapping[str, Tuple[str, ...]] = {
     "stunnel4": ("stunnel4", "-version"),
     "stunnel": ("stunnel", "-version"),

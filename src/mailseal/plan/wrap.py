@@ -27,7 +27,7 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost, renewed
+from mailseal.plan import handover, lost, renewed
 from mailseal.plan.base import (
     Cannot,
     Request,
@@ -241,15 +241,28 @@ def _enforce(request: Request) -> Steps:
         change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
         risks += (_ALONE % start.unit,)
+    gap = "about a second on port %d, while %s lets go of it and stunnel takes it%s"
+    gap %= (request.port, start.starter, _CUT.get(change.forward, ""))
+    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
+    steered = handover.plan(
+        request,
+        front,
+        connect,
+        [*((a, request.port) for a in addresses), *((o.address, o.port) for o in offered)],
+        ports,
+        gap,
+    )
     ops = (
         *prepare(request, front, words, connect),
         *backend,
         UnitAction("", "daemon-reload", ""),
         *_start_backend(request),
         trial(request, front, trial_connect),
+        *steered.begin,
         *change.ops(gone, back),
         *enable(front, accepts),
         *_repoint(request, connect),
+        *steered.end,
     )
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
     promised: tuple[Claim, ...] = ()
@@ -261,8 +274,7 @@ def _enforce(request: Request) -> Steps:
             promised += claims(kinds, [listener.address], listener.port, expected)
     return Steps(
         headline=_warning(request, addresses, beside),
-        gap="about a second on port %d, while %s lets go of it and stunnel takes it%s"
-        % (request.port, start.starter, _CUT.get(change.forward, "")),
+        gap=steered.gap,
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),

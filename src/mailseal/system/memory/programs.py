@@ -1,4 +1,4 @@
-"""Programs that are run and end: apt, dpkg, openssl, stunnel, ip, python3.
+"""Programs that are run and end: apt, dpkg, openssl, stunnel, ip, nft, python3.
 
 One function a program, one row in a table; what they leave behind and what they print is as little
 as their callers look at. Those of the service manager are in `manager`.
@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os.path
+import re
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Sequence, Tuple
 
 from mailseal.system.base import Completed, Meta
@@ -34,6 +35,7 @@ def changes(argv: Sequence[str]) -> bool:
         "python3": {"--version"},
         "ip": {"-j"},
         "nft": {"list"},
+        "ss": {"state"},
     }
     return name not in ("apt-cache", "dpkg-query") and not words & answers.get(name, set())
 
@@ -132,6 +134,18 @@ def _ip_json(machine: MemorySystem, argv: Tuple[str, ...]) -> str:
     return json.dumps([{"ifname": name, "addr_info": own} for name, own in interfaces.items()])
 
 
+def _nft(machine: MemorySystem, argv: Tuple[str, ...], data: bytes) -> Completed:
+    """nft(8): tables as names with their text. Knows what adds, deletes and defines one."""
+    if "nftables" not in machine.packages:
+        return Completed(argv, 127, b"", b"no such program")
+    for verb, name, text in re.findall(rb"(?m)^(delete )?table inet (\w+)(.*(?:\n .*)*)", data):
+        place = "/run/table-" + name.decode()
+        machine.nodes.pop(place, None)
+        if not verb:
+            machine.place(place, Node("file", machine.timed(Meta(0o600, 0, 0)), text))
+    return Completed(argv, 0, b"", b"")
+
+
 def _python(machine: MemorySystem, argv: Tuple[str, ...], data: bytes) -> Completed:
     """Says its version; what it is asked to run, the units run (`on_exec`)."""
     return Completed(argv, 0, b"Python 3.11.2\n", b"")
@@ -150,5 +164,6 @@ PROGRAMS: Mapping[str, Callable[[MemorySystem, Tuple[str, ...], bytes], Complete
     "openssl": _openssl,
     "stunnel4": _stunnel,
     "ip": _ip,
+    "nft": _nft,
     "python3": _python,
 }
