@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -71,7 +70,6 @@ def load(on: Scene, held: str, tls_port: int, hold: float = 5.0) -> Iterator[Cou
         yield counts
         said, _ = session.communicate(b"\n", timeout=60)
     counts.update(json.loads(said))
-
 
 
 def changed(on: Scene, how: str, tls_port: int) -> tuple[Count, Count]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from mailseal.export.base import row
 from mailseal.model import ops
+from mailseal.model.look import Endpoint
 from mailseal.model.ops import Listening, Op
 
 
@@ -142,6 +143,20 @@ def _check(op: ops.CheckConfiguration) -> Step:
     return Step("ask the daemon about its configuration: " + command, check, "nothing to undo")
 
 
+def _steer(op: ops.Steer) -> Step:
+    return Step(
+        _steered(op, op.do),
+        "nft list tables shows inet mailseal_handover for that time alone",
+        _steered(op, op.undo),
+    )
+
+
+def _steered(op: ops.Steer, word: str) -> str:
+    """What begins or ends."""
+    where = ", ".join(str(Endpoint(each.address, each.port)) for each in op.routes)
+    return "%s leading new connections at %s to a second stunnel (nftables)" % (word, where)
+
+
 _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.InstallPackage: _install,
     ops.MakeDirectory: _directory,
@@ -153,4 +168,5 @@ _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
     ops.CheckConfiguration: _check,
+    ops.Steer: _steer,
 }
