@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-CLEAR, TLS, HELD = 8, 3, 4
+CLEAR, TLS, HELD = 4, 2, 4
 """Clients of each kind at a time."""
 PAUSE = 0.05
 PATIENCE = 1.0

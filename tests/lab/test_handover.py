@@ -18,7 +18,7 @@ from lab.pop2 import INSTALLED
 from tests.lab.steady import HELD
 from tests.lab.story import NAME, Scene, desk, install_stunnel, scene, sealed
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(400)]
 
 _STEADY = str(Path(__file__).with_name("steady.py"))
 TARGET = f"{NAME}:109"
@@ -116,30 +116,29 @@ def test_nobody_is_refused_while_a_port_changes_hands(
     mail.run(["nft", "-f", "-"], input=RULES.encode())
     rules = mail.run(["nft", "list", "ruleset"]).stdout
     with load(on, "clear", 0) as proven:
-        time.sleep(2)
+        time.sleep(3)
     assert proven["clear served"] == proven["clear accepted"] > 50, proven
     sealed(home, "seal", target, "--name", NAME, "--stage", "offer", "--yes")
 
-    there, back = changed(on, home, target, "auto")
-    plain_there, plain_back = changed(on, home, target, "plain")
+    def told(what: str, counts: Count) -> None:
+        with capsys.disabled():
+            print(f"\n    {what}: {dict(counts)}", end="")
 
-    rows = {
-        "before": proven,
-        "apply": there,
-        "rollback": back,
-        "apply, plain": plain_there,
-        "rollback, plain": plain_back,
-    }
-    with capsys.disabled():
-        for name, counts in rows.items():
-            print(f"\n    {name}: {dict(counts)}", end="")
+    told("before", proven)
+    there, back = changed(on, home, target, "auto")
+    told("apply", there)
+    told("rollback", back)
     for counts in (there, back):
         assert counts["held complete"] == HELD
         assert counts["clear refused"] == counts["tls refused"] == 0
         assert counts["clear accepted"] > 50
         assert counts["tls served"] == counts["tls accepted"] > 20
-    assert plain_there["clear refused"] + plain_back["clear refused"] > 0
     # Of others' rules none has changed, and none of ours is left.
     assert mail.run(["nft", "list", "ruleset"]).stdout == rules
     assert b"second" not in mail.run(["systemctl", "list-units", "--all", "mailseal-*"]).stdout
+
+    plain_there, plain_back = changed(on, home, target, "plain")
+    told("apply, plain", plain_there)
+    told("rollback, plain", plain_back)
+    assert plain_there["clear refused"] + plain_back["clear refused"] > 0
     assert all(said[-1] == "+ Sayonara" for said in on.log_in("polite"))

@@ -243,7 +243,7 @@ def _enforce(request: Request) -> Steps:
         risks += (_ALONE % start.unit,)
     gap = "about a second on port %d, while %s lets go of it and stunnel takes it%s"
     gap %= (request.port, start.starter, _CUT.get(change.forward, ""))
-    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
+    offered = _offered(request)
     steered = handover.plan(
         request,
         front,
@@ -291,7 +291,7 @@ def tls_beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
     wished = request.options.tls_port
     port = wished or _BESIDE.get((request.protocol, request.port), 0)
     holders = listeners_at(request.facts, port)
-    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
+    offered = _offered(request)
     if not port or port == request.port or (holders and all(each in offered for each in holders)):
         return (), ()
     who = ", ".join(sorted({each.process or "an unseen process" for each in holders}))
@@ -418,6 +418,10 @@ def offering(facts: HostFacts, port: int) -> list[Offering]:
             document = stunnel_config.parse(fact.content)
             found.append(Offering(unit, listeners, fact.path, document))
     return found
+
+
+def _offered(request: Request) -> list[Listener]:
+    return [each for one in offering(request.facts, request.port) for each in one.listeners]
 
 
 def offered_paths(request: Request) -> tuple[str, ...]:
