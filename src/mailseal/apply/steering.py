@@ -20,7 +20,7 @@ from mailseal.system import units
 from mailseal.system.base import Meta, System
 
 TABLE = "mailseal_handover"
-_SETTLE = 1.0
+_SETTLE = 0.5
 """Seconds that a handshake has which the other listener has begun."""
 _QUEUE = 5.0
 """Seconds at most in which a listener takes what it has to take."""
