@@ -24,6 +24,7 @@ from tests.apply.world import Act, Case, case, dies, do_apply, do_confirm, do_ro
 
 CASES = [
     ("inetd", "wrap", "enforce"),
+    ("inetd+nft", "wrap", "enforce"),
     ("fenced", "wrap", "offer"),
     ("xinetd", "wrap", "enforce"),
     ("standalone", "wrap", "enforce"),

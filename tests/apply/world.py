@@ -88,9 +88,13 @@ def standalone(argv: tuple[str, ...]) -> Sequence[Bind]:
 
 def fresh(starter: str) -> MemorySystem:
     """A booted host that serves POP2 in cleartext on both families, without stunnel. One that is
-    fenced has a firewall that lets in no more than ssh and that.
+    fenced has a firewall that lets in no more than ssh and that; `+nft` behind the starter's name:
+    with nftables.
     """
     system = MemorySystem()
+    starter, _, more = starter.partition("+")
+    if more:
+        system.install("nftables")
     system.daemons["ipop2d"] = standalone
     system.put("/usr/local/sbin/ipop2d", b"\x7fELF", 0o755)
     system.put(BOOT_ID, b"first\n")
@@ -125,7 +129,6 @@ def fork(system: MemorySystem, fail: Fault | None = None) -> MemorySystem:
     for name in ("loaded", "transient", "active", "bound", "inside", "timers"):
         setattr(other.manager, name, dict(getattr(system.manager, name)))
     other.manager.last_pid = system.manager.last_pid
-    run_program(other, "nft", Completed((), 0, b"", b""))
     return other
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mailseal.export import firewall, steps
-from mailseal.export.base import HOST, CannotExport, File, Source, plain, row
+from mailseal.export.base import HOST, CannotExport, File, Source, plain, row, without_steering
 from mailseal.export.shell import GOODBYE
 from mailseal.model import ops
 from mailseal.model.ops import Listening, Op
@@ -58,7 +58,7 @@ def export(sources: Sequence[Source]) -> tuple[File, ...]:
     CannotExport.
     """
     hosts: dict[str, File] = {}
-    for source in sources:
+    for source in map(without_steering, sources):
         host = source.plan.host
         if not HOST.fullmatch(host) or host in _TAKEN:
             raise CannotExport("%s cannot be a name in an inventory" % plain(repr(host)))

@@ -22,7 +22,7 @@ from shlex import quote
 from typing import Any
 
 from mailseal.export import firewall, steps
-from mailseal.export.base import CannotExport, File, Source, plain, row
+from mailseal.export.base import CannotExport, File, Source, plain, row, without_steering
 from mailseal.model import ops
 from mailseal.model.look import Vantage
 from mailseal.model.ops import Listening, Op
@@ -37,6 +37,7 @@ Lines = list[str]
 
 def export(source: Source) -> tuple[File, ...]:
     """`runbook.sh` and `undo.sh`. Raises CannotExport."""
+    source = without_steering(source)
     plan = source.plan
     forward: Lines = [*_head(source, _FORWARD), *_LIBRARY.splitlines(), *_preflight(plan)]
     back: Lines = [*_head(source, _BACK), *_LIBRARY.splitlines(), *_BEGIN_UNDO.splitlines()]

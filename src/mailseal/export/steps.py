@@ -15,6 +15,7 @@ from typing import Any
 
 from mailseal.export.base import CannotExport, row
 from mailseal.model import firewall, ops
+from mailseal.model.look import Endpoint
 from mailseal.model.ops import Listening, Op
 
 
@@ -152,6 +153,20 @@ def _open(op: ops.OpenPort) -> Step:
     )
 
 
+def _steer(op: ops.Steer) -> Step:
+    return Step(
+        _steered(op, op.do),
+        "nft list tables shows inet mailseal_handover for that time alone",
+        _steered(op, op.undo),
+    )
+
+
+def _steered(op: ops.Steer, word: str) -> str:
+    """What begins or ends."""
+    where = ", ".join(str(Endpoint(each.address, each.port)) for each in op.routes)
+    return "%s leading new connections at %s to a second stunnel (nftables)" % (word, where)
+
+
 _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.InstallPackage: _install,
     ops.MakeDirectory: _directory,
@@ -164,4 +179,5 @@ _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.TryTerminator: _try,
     ops.OpenPort: _open,
     ops.CheckConfiguration: _check,
+    ops.Steer: _steer,
 }

@@ -198,6 +198,51 @@ class CheckConfiguration:
     KIND: ClassVar[str] = "check-configuration"
 
 
+@dataclass(frozen=True)
+class Steer:
+    """Lead new connections at `routes` to a second stunnel while listeners change hands. `do` and
+    `undo` are begin or end. The second one has `configuration` at `path`, and the units `service`
+    and `socket`, all in /run; `PORT` in them is a free loopback port. With `protocol` its greeting
+    is taken first, in TLS with a certificate for `server` under `authority`.
+
+    With `begin` the sessions that others have at the ports `drains`, and with `end` those of the
+    second stunnel, have `seconds` to end. `without` is the gap for who leaves this out.
+    """
+
+    name: str
+    routes: Tuple[Listening, ...]
+    configuration: bytes
+    socket: bytes
+    service: bytes
+    group: str
+    protocol: str
+    server: str
+    authority: str
+    do: str
+    undo: str
+    without: str
+    drains: Tuple[int, ...] = ()
+    seconds: float = 30.0
+    KIND: ClassVar[str] = "steer"
+
+    PORT: ClassVar[bytes] = b"@PORT@"
+
+    @property
+    def unit(self) -> str:
+        """The name of its units, without the kind."""
+        return "mailseal-second-" + self.name
+
+    @property
+    def units(self) -> str:
+        """Where they lie, without the kind."""
+        return "/run/systemd/system/" + self.unit
+
+    @property
+    def path(self) -> str:
+        """Of its configuration."""
+        return "/run/%s.conf" % self.unit
+
+
 Op = Union[
     InstallPackage,
     MakeDirectory,
@@ -210,4 +255,5 @@ Op = Union[
     TryTerminator,
     OpenPort,
     CheckConfiguration,
+    Steer,
 ]

@@ -27,7 +27,7 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost, opening, renewed
+from mailseal.plan import handover, lost, opening, renewed
 from mailseal.plan.base import (
     Cannot,
     Request,
@@ -248,6 +248,17 @@ def _enforce(request: Request) -> Steps:
         change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
         risks += (_ALONE % start.unit,)
+    gap = "about a second on port %d, while %s lets go of it and stunnel takes it%s"
+    gap %= (request.port, start.starter, _CUT.get(change.forward, ""))
+    offered = _offered(request)
+    steered = handover.plan(
+        request,
+        front,
+        connect,
+        [*((a, request.port) for a in addresses), *((o.address, o.port) for o in offered)],
+        ports,
+        gap,
+    )
     ops = (
         *prepare(request, front, words, connect),
         *backend,
@@ -256,9 +267,11 @@ def _enforce(request: Request) -> Steps:
         trial(request, front, trial_connect),
         # Before the switch: whatever fails there fails while the old service still serves.
         *opens.ops,
+        *steered.begin,
         *change.ops(gone, back),
         *enable(front, accepts),
         *_repoint(request, connect),
+        *steered.end,
     )
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
     promised: tuple[Claim, ...] = ()
@@ -270,8 +283,7 @@ def _enforce(request: Request) -> Steps:
             promised += claims(kinds, [listener.address], listener.port, expected)
     return Steps(
         headline=_warning(request, addresses, beside),
-        gap="about a second on port %d, while %s lets go of it and stunnel takes it%s"
-        % (request.port, start.starter, _CUT.get(change.forward, "")),
+        gap=steered.gap,
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
@@ -288,7 +300,7 @@ def tls_beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
     wished = request.options.tls_port
     port = wished or _BESIDE.get((request.protocol, request.port), 0)
     holders = listeners_at(request.facts, port)
-    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
+    offered = _offered(request)
     if not port or port == request.port or (holders and all(each in offered for each in holders)):
         return (), ()
     who = ", ".join(sorted({each.process or "an unseen process" for each in holders}))
@@ -433,6 +445,10 @@ def offering(facts: HostFacts, port: int) -> list[Offering]:
             document = stunnel_config.parse(fact.content)
             found.append(Offering(unit, listeners, fact.path, document))
     return found
+
+
+def _offered(request: Request) -> list[Listener]:
+    return [each for one in offering(request.facts, request.port) for each in one.listeners]
 
 
 def offered_paths(request: Request) -> tuple[str, ...]:

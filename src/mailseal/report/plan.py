@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mailseal.model import firewall, ops
+from mailseal.model.look import Endpoint
 from mailseal.model.plan import STAGED, Plan, Proof, Receipt, Result, RunState
 from mailseal.report.layout import bullets, unified_diff
 from mailseal.report.style import PLAIN, Style, harmless
@@ -79,6 +80,10 @@ _WORDING: dict[type[Any], Callable[[Any], str]] = {
             " ".join(op.argv),
             ", which must print: " + "; ".join(op.prints) if op.prints else "",
         )
+    ),
+    ops.Steer: lambda op: (
+        "%s leading new connections at %s to a second stunnel (nftables)"
+        % (op.do, ", ".join(str(Endpoint(each.address, each.port)) for each in op.routes))
     ),
 }
 """An op in one line; empty for one that counts on the way back alone."""

@@ -36,6 +36,7 @@ def changes(argv: Sequence[str]) -> bool:
         "python3": {"--version"},
         "ip": {"-j"},
         "nft": {"list"},
+        "ss": {"state"},
     }
     return name not in ("apt-cache", "dpkg-query") and not words & answers.get(name, set())
 
