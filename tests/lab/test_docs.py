@@ -85,7 +85,8 @@ echo '%s mailhost mail.example' >>/etc/hosts
 
 _GREETED = """
 DEBIAN_FRONTEND=noninteractive apt-get -qq -y install stunnel4 >/dev/null 2>&1
-cp /root/ca.crt /etc/ssl/mailseal-ca.crt
+cd /root
+cp ca.crt /etc/ssl/mailseal-ca.crt
 stunnel /srv/client.conf </dev/null >/dev/null 2>&1 &
 trap "kill $!" EXIT
 python3 -c 'if 1:
