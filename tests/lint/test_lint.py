@@ -318,6 +318,22 @@ def test_a_readable_key_is_asked_of_the_file_that_a_section_takes_it_from(own, o
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        ["sslVersionMax = TLSv1.1", "options = NO_TICKET"],
+        ["options = NO_TLSv1_2", "sslVersion = TLSv1.2", "options = SINGLE_DH_USE"],
+        ["sslVersionMax = TLSv1.2", "options = NO_TICKET", "sslVersionMin = TLSv1.3"],
+    ],
+)
+def test_where_the_last_version_went_is_told(lines):
+    data = "\n".join(["foreground = yes", "[a]", "cert = /c", *lines]) + "\n"
+    (fault,) = lint("stunnel.conf", data.encode()).faults
+    assert fault.rule == "stunnel-no-tls-version"
+    assert lines[fault.line - 4].startswith(("sslVersionM", "options = NO_TLS"))
+    assert fault.stops == ("Min" in lines[fault.line - 4])
+
+
+@pytest.mark.parametrize(
     ("lines", "connects"),
     [
         ("connect = 109", {"109": False}),

@@ -22,60 +22,58 @@ BUILT = frozenset(VERSIONS[1:])
 """OpenSSL of today is built without SSLv3."""
 STRONG = frozenset(VERSIONS[3:])
 """What the security level leaves."""
-BOUNDS = ("sslversion", "sslversionmin", "sslversionmax")
+
+
+class _Left(NamedTuple):
+    """Bounds as places in VERSIONS, and what is switched off between them; the options that did the
+    last of both.
+    """
+
+    low: int = 0
+    high: int = len(VERSIONS) - 1
+    bound: Option | None = None
+    off: frozenset[str] = frozenset()
+    switch: Option | None = None
 
 
 def check(document: stunnel.Document) -> Iterator[Hit]:
-    everywhere = _off(document.globals, frozenset())
+    everywhere = _after(document.globals, _Left())
     for part in parts(document):
-        low, high, last = _bounds(part)
-        off = _off(part.service.options, everywhere) if part.service else everywhere
-        left = BUILT.intersection(VERSIONS[low : high + 1]) - off
+        found = _after(part.service.options, everywhere) if part.service else everywhere
+        left = BUILT.intersection(VERSIONS[found.low : found.high + 1]) - found.off
         level = "" if _lowered(part) else " at OpenSSL's security level"
         if left and (not level or left & STRONG):
             continue
-        option = (last if low > high else part.last("options")) or last
+        crossed = found.low > found.high
+        option = found.bound if crossed else found.switch or found.bound
         if option:
             said = f"no version of TLS is left to agree on{level if left else ''}"
-            yield Hit(option.key.span, said, stops=low > high)
+            yield Hit(option.key.span, said, stops=crossed)
 
 
-class _Bounds(NamedTuple):
-    """Places in VERSIONS, and the option that was the last to set one."""
-
-    low: int
-    high: int
-    last: Option | None
-
-
-def _bounds(part: Part) -> _Bounds:
-    found = _Bounds(0, len(VERSIONS) - 1, None)
-    options = [option for key in BOUNDS for option in part.options.get(key, ())]
-    for option in sorted(options, key=lambda option: option.span.start):
+def _after(options: Iterable[Option], found: _Left) -> _Left:
+    """What options leave of what was left before."""
+    for option in options:
         key, value = option.key.text.lower(), option.value.text.upper()
-        if value == "ALL":
-            low, high = 0, len(VERSIONS) - 1
-        elif value in VERSIONS:
-            low = high = VERSIONS.index(value)
-        else:
-            continue
-        if key == "sslversionmin":
-            high = found.high
-        elif key == "sslversionmax":
-            low = found.low
-        found = _Bounds(low, high, option)
+        if version := _version(option):
+            off = found.off - {version} if value.startswith("-") else found.off | {version}
+            found = found._replace(off=off, switch=option)
+        elif key.startswith("sslversion") and value in (*VERSIONS, "ALL"):
+            low = 0 if value == "ALL" else VERSIONS.index(value)
+            high = len(VERSIONS) - 1 if value == "ALL" else low
+            if key != "sslversionmax":
+                found = found._replace(low=low, bound=option)
+            if key != "sslversionmin":
+                found = found._replace(high=high, bound=option)
     return found
 
 
-def _off(options: Iterable[Option], above: frozenset[str]) -> frozenset[str]:
-    """The versions that are switched off, and not on again; `above`: those that were before."""
-    off = set(above)
-    for option in options:
-        name = option.value.text.upper()
-        version = name.removeprefix("-").removeprefix("NO_").replace("_", ".")
-        if option.key.text.lower() == "options" and version in VERSIONS:
-            (off.discard if name.startswith("-") else off.add)(version)
-    return frozenset(off)
+def _version(option: Option) -> str:
+    """The version that an option switches off, or on again; empty where it is about none."""
+    name = option.value.text.upper().removeprefix("-")
+    version = name.removeprefix("NO_").replace("_", ".")
+    about = option.key.text.lower() == "options" and name.startswith("NO_")
+    return version if about and version in VERSIONS else ""
 
 
 def _lowered(part: Part) -> bool:

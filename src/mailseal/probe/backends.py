@@ -53,7 +53,8 @@ def ask(places: Sequence[Place], seconds: float = 3.0) -> Dict[Place, Answered]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()) + 0.2)
+        # Who gives up at the deadline says so a moment later.
+        thread.join(max(0.0, end + 0.2 - time.monotonic()))
     return dict(found)
 
 

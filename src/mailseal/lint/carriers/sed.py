@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 
 from mailseal.lint.traced import Traced, joined, literal
 
@@ -23,17 +24,21 @@ _COMMAND = re.compile(
     |[^;\n]+)""".encode(),
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPE = re.compile(rb"(?P<unknown>\\(?:\d|g<)|&)|\\(?P<end>n)|\\(?P<kept>.)", re.DOTALL)
-_ESCAPE_OF_PYTHON = re.compile(rb"(?P<unknown>\\(?:\d|g<))|\\(?P<end>n)|\\(?P<kept>.)", re.DOTALL)
+_ESCAPE = re.compile(rb"(?P<group>\\(?:\d|g<))|(?P<all>&)|(?P<end>\\n)|\\.", re.DOTALL)
+# What stands behind -i is the end of the copy's name.
+_FLAGS = re.compile(rb"-[A-Za-df-hj-z]*(?:(?P<i>i).*|e(?P<script>.*))?", re.DOTALL)
+_MOST_TEXTS = 500
+_MOST_FILES = 20
+"""Of one command line: each text goes into each file."""
 
 
 def added(words: list[Traced]) -> Iterator[tuple[str, Traced]]:
     """Each file that a command line of sed changes, and a text that it puts there."""
     in_place, scripts, files = _arguments(words)
-    for script in scripts if in_place else ():
-        for text in _texts(script):
-            for file in files:
-                yield file.data.decode("utf-8", "replace"), text
+    texts = chain.from_iterable(map(_texts, scripts if in_place else ()))
+    for text in islice(texts, _MOST_TEXTS):
+        for file in files[:_MOST_FILES]:
+            yield file.data.decode("utf-8", "replace"), text
 
 
 def _arguments(words: list[Traced]) -> tuple[bool, list[Traced], list[Traced]]:
@@ -50,14 +55,11 @@ def _arguments(words: list[Traced]) -> tuple[bool, list[Traced], list[Traced]]:
             expected = data == b"--expression"
             if data.startswith(b"--expression="):
                 scripts.append(word.cut(len(b"--expression="), len(data)))
-        elif flags := re.match(rb"-[a-zA-Z]", data) and data:
-            # What stands behind -i is the end of the copy's name.
-            letters, i, _ = flags.partition(b"i")
-            in_place |= bool(i)
-            at = letters.find(b"e")
-            expected = at == len(data) - 1
-            if 0 <= at < len(data) - 1:
-                scripts.append(word.cut(at + 1, len(data)))
+        elif flags := _FLAGS.fullmatch(data):
+            in_place |= bool(flags["i"])
+            expected = flags["script"] == b""
+            if flags["script"]:
+                scripts.append(word.cut(*flags.span("script")))
         else:
             plain.append(word)
     if not scripts:
@@ -83,8 +85,8 @@ def replacement(text: Traced, python: bool = False) -> Traced | None:
     """
     pieces = []
     done = 0
-    for each in (_ESCAPE_OF_PYTHON if python else _ESCAPE).finditer(text.data):
-        if each["unknown"]:
+    for each in _ESCAPE.finditer(text.data):
+        if each["group"] or (each["all"] and not python):
             return None
         pieces.append(text.cut(done, each.start()))
         done = each.end()
