@@ -395,7 +395,7 @@ def test_a_socket_unit_is_down_while_its_files_change():
     made = make(at_socket(), 109, "pop2", NAMED)
     actions = [op for op in made.ops if isinstance(op, ops.UnitAction)]
     own = [(op.do, op.undo) for op in actions if op.unit == "pop2.socket"]
-    assert own == [("", "start"), ("stop", "stop"), ("start", "")]
+    assert own == [("stop", "start"), ("stop", "stop"), ("start", "stop")]
     tried = [op.KIND for op in made.ops].index(ops.TryTerminator.KIND)
     assert tried < [getattr(op, "unit", "") for op in made.ops].index("pop2.socket")
     assert b"connect = 127.0.0.1:109\n" in trial(made) or b"connect = ::1:109\n" in trial(made)
