@@ -28,6 +28,7 @@ from lab.hosts import Host
 from lab.images import LabError, System, image
 from lab.network import Client, Network
 from lab.pop2 import STARTERS, Account
+from lab.scripted import ScriptedHost
 
 __all__ = [
     "STARTERS",
@@ -108,7 +109,8 @@ class Lab:
         read-only, at paths of the host.
         """
         addresses = network.join(name)
-        host = Host(self._enclosure, name, image(system), addresses, self.account, durable, binds)
+        kind = ScriptedHost if system == "sysvinit" else Host
+        host = kind(self._enclosure, name, image(system), addresses, self.account, durable, binds)
         self._hosts.append(host)
         return host
 

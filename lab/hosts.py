@@ -114,7 +114,7 @@ class Host:
             )
             try:
                 self._wait_ready(ready)
-                self._leader = _container_init(self._process.pid)
+                self._leader = container_init(self._process.pid)
             except LabError:
                 self._gone()
                 raise
@@ -302,7 +302,7 @@ def remove_cgroup(path: Path) -> None:
     path.rmdir()
 
 
-def _container_init(ancestor: int) -> int:
+def container_init(ancestor: int) -> int:
     """The descendant of ``ancestor`` that is process 1 of its own namespace."""
     generation = [ancestor]
     while generation:

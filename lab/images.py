@@ -66,8 +66,25 @@ SYSTEMS: Mapping[str, System] = {
     "bullseye": System("bullseye", (*_MAIL_HOST, "xinetd")),
     # A mail host that can make a copy of itself.
     "rehearsal": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "systemd-container")),
+    # A mail host that systemd does not run.
+    "sysvinit": System(
+        "bookworm",
+        (
+            "sysvinit-core",
+            "sysv-rc",
+            "initscripts",
+            *_MAIL_HOST[len(_BOOT) :],
+            "iproute2",
+            "netbase",
+        ),
+    ),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),
     "trixie": System("trixie", (*_MAIL_HOST, "xinetd")),
+    # Mail hosts with a firewall's manager: ufw keeps the others from being installed beside it.
+    "ufw": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "ufw")),
+    "firewalls": System(
+        "bookworm", (*_MAIL_HOST, "openbsd-inetd", "firewalld", "iptables-persistent")
+    ),
     # The mail daemons of lab.daemons: a system each, because their packages exclude each other.
     "dovecot23": System(
         "bookworm",

@@ -7,7 +7,7 @@ error. The executor that a run keeps for itself is this same file.
     facts [PORT...] [PATH...]             HostFacts out
     local [all] [PORT...]                 LocalHost out
     look                                  Question on standard input, Observation out
-    reload UNIT                           what the service manager said against it, or nothing
+    reload UNIT                           what was said against it, or nothing
     apply SECONDS                         plan on standard input, Receipt out; held for SECONDS;
                                           behind a NUL a Control: approvals and policies
     confirm RUN BY                        proofs on standard input, one a line; Receipt out
@@ -17,6 +17,9 @@ error. The executor that a run keeps for itself is this same file.
     changes                               ChangeHistory out
     policy                                PolicyText out, of this host's change control
     certificate PATH                      a public certificate that a plan names
+    copy DIRECTORY [PACKAGE...]           a throwaway copy of this host with these packages: its
+                                          Place out; it is there until standard input ends, and
+                                          DIRECTORY, the agent's own, goes with it
 
 A word `actor=ACTOR` says who asks, where that is another than the account here.
 """
@@ -52,7 +55,8 @@ from mailseal.model.plan import Plan, Proof, Receipt, RunState
 from mailseal.probe import blocking, canary, certificate
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import Source, prover
-from mailseal.system import account, units
+from mailseal.prove.reloading import reload
+from mailseal.system import account, hold, hostcopy
 from mailseal.system.base import Meta, System
 from mailseal.system.live import LiveSystem
 from mailseal.system.netns import ThrowawayNamespace
@@ -279,12 +283,6 @@ def _look(system: System, words: Sequence[str]) -> int:
     return 0
 
 
-def reload(system: System, unit: str) -> str:
-    """Has the service manager reload a unit; what it said against it, or nothing."""
-    done = units.act(system, unit, "reload")
-    return "" if done.ok else done.words()
-
-
 def _reload(system: System, words: Sequence[str]) -> int:
     print(reload(system, words[0]), flush=True)
     return 0
@@ -358,6 +356,33 @@ def _certificate(system: System, words: Sequence[str]) -> int:
     return 0
 
 
+def _copy(system: System, words: Sequence[str]) -> int:
+    directory, wanted = words[0], words[1:]
+    if not _OWN.fullmatch(directory):
+        raise ValueError("%s is no directory of an agent" % directory)
+    with signals() as shield:
+        try:
+            hold.when_let_go(lambda: os.kill(os.getpid(), signal.SIGTERM))
+            with hostcopy.HostCopy(system, wanted, _tell) as place:
+                _say(place)
+                while True:
+                    system.sleep(60.0)
+        except Stopped:
+            return 0
+        except hostcopy.CannotCopy as error:
+            raise Refused([str(error), "Nothing was rehearsed."]) from None
+        finally:
+            shield()
+            system.run(["rm", "-rf", "--", directory])
+
+
+_OWN = re.compile(r"/tmp/mailseal-[A-Za-z0-9]{8}")
+COPY_SECONDS = (
+    hostcopy.BOOT_SECONDS + hostcopy.FETCH_SECONDS + 60.0,
+    4 * hostcopy.END_SECONDS,
+)
+"""How long a copy may take to come, and to go."""
+
 _COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
     "facts": (_facts, 0),
     "local": (_local, 0),
@@ -371,6 +396,7 @@ _COMMANDS: Dict[str, Tuple[Callable[[System, Sequence[str]], int], int]] = {
     "changes": (_changes, 0),
     "policy": (_policy, 0),
     "certificate": (_certificate, 1),
+    "copy": (_copy, 1),
 }
 """Name to function and the number of words it needs."""
 

@@ -24,12 +24,14 @@ from tests.apply.world import Act, Case, case, dies, do_apply, do_confirm, do_ro
 
 CASES = [
     ("inetd", "wrap", "enforce"),
-    ("inetd", "wrap", "offer"),
+    ("inetd+nft", "wrap", "enforce"),
+    ("fenced", "wrap", "offer"),
     ("xinetd", "wrap", "enforce"),
     ("standalone", "wrap", "enforce"),
     ("inetd", "retire", "enforce"),
     ("standalone", "retire", "enforce"),
     ("socket", "wrap", "enforce"),
+    pytest.param(("standalone", "wrap", "except"), marks=pytest.mark.soak),
 ]
 
 Help = Callable[[MemorySystem], None]

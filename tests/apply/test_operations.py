@@ -23,6 +23,7 @@ from mailseal.model import ops
 from mailseal.model.ops import Listening, Op, Splice
 from mailseal.system.base import Completed, Meta
 from mailseal.system.memory import MemorySystem
+from mailseal.system.memory.firewall import RULES
 from mailseal.system.packages import GUARD
 from tests.apply import world
 
@@ -40,6 +41,24 @@ TRIAL = ops.TryTerminator(
 )
 TEMPLATE = b"[Service]\nExecStart=/usr/bin/stunnel4 /etc/mailseal/%i.conf\n"
 
+STEER = ops.Steer(
+    name="109",
+    routes=(ops.Listening("192.0.2.10", 109, True), ops.Listening("2001:db8:1::10", 109, True)),
+    configuration=(
+        b"[one]\naccept = 127.0.0.1:@PORT@\nconnect = /run/x.sock\ncert = /etc/cert\n"
+        b"key = /etc/key\n"
+    ),
+    socket=b"[Socket]\nListenStream=127.0.0.1:@PORT@\nListenStream=[::1]:@PORT@\n",
+    service=b"[Service]\nExecStart=/usr/bin/stunnel4 /run/mailseal-second-109.conf\n",
+    group="mail",
+    protocol="pop2",
+    server="mail.example",
+    authority="",
+    do="begin",
+    undo="end",
+    without="a second",
+)
+
 EXAMPLES: dict[type, Op] = {
     type(op): op
     for op in (
@@ -52,7 +71,9 @@ EXAMPLES: dict[type, Op] = {
         ops.IssueCertificate("/etc/mailseal", "109", ("mail.example", "192.0.2.1"), 90, "mail"),
         ops.UnitAction("xinetd.service", "start", "stop"),
         TRIAL,
+        ops.OpenPort(ops.Firewall.NFTABLES, 995, "inet filter input"),
         ops.CheckConfiguration(("openssl", "version"), ("OpenSSL 3.0.17 1 Jul 2025",)),
+        STEER,
     )
 }
 
@@ -60,7 +81,9 @@ EXAMPLES: dict[type, Op] = {
 def host() -> MemorySystem:
     system = world.fresh("inetd")
     system.install("xinetd")
+    system.install("nftables")
     system.put("/etc/file", BEFORE, 0o640, "root", "mail")
+    system.put(RULES, b"tcp dport 22 accept\n", 0o600)
     system.put("/etc/key", b"secret", 0o600)
     system.put("/etc/cert", b"public")
     system.put("/etc/mailseal/other", b"")
@@ -101,7 +124,7 @@ def test_act_and_undo_and_undo_again(kind):
     if kind not in (ops.TryTerminator, ops.InstallPackage, ops.CheckConfiguration):
         assert state(system) != before
     for _ in range(2):
-        assert row.undo(context(system), op, undo) or kind is ops.CheckConfiguration
+        assert row.undo(context(system), op, undo) or kind in (ops.CheckConfiguration, ops.Steer)
         assert state(system) == before
 
 

@@ -20,6 +20,7 @@ from mailseal.apply.preflight import Questions
 from mailseal.facts.gather import gather
 from mailseal.facts.scope import digest
 from mailseal.model import codec
+from mailseal.model.excepted import Excepted
 from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Receipt, Result, RunState
 from mailseal.system.base import Completed, System
@@ -32,6 +33,7 @@ from mailseal.system.memory import (
     Point,
     Snapshot,
 )
+from mailseal.system.memory.firewall import RULES
 
 PORT = 109
 HOLD = 60.0
@@ -54,6 +56,11 @@ UNIT = (
     b"ExecStart=/usr/local/sbin/ipop2d --listen 0.0.0.0:109 --listen [::]:109\n"
     b"[Install]\nWantedBy=multi-user.target\n"
 )
+EXCEPTED = (
+    Excepted("10.1.2.0/24", "2027-03-31", "alice", "scanners"),
+    Excepted("2001:db8::/32", "2027-06-30", "bob", "printers"),
+)
+RELAY, NFT = 10109, "/usr/sbin/nft"
 SOCKET = (
     b"[Unit]\nDescription=POP2 server\n[Socket]\nListenStream=109\nAccept=yes\n"
     b"[Install]\nWantedBy=sockets.target\n"
@@ -80,12 +87,20 @@ def standalone(argv: tuple[str, ...]) -> Sequence[Bind]:
 
 
 def fresh(starter: str) -> MemorySystem:
-    """A booted host that serves POP2 in cleartext on both families, without stunnel."""
+    """A booted host that serves POP2 in cleartext on both families, without stunnel. One that is
+    fenced has a firewall that lets in no more than ssh and that; `+nft` behind the starter's name:
+    with nftables.
+    """
     system = MemorySystem()
+    starter, _, more = starter.partition("+")
+    if more:
+        system.install("nftables")
     system.daemons["ipop2d"] = standalone
     system.put("/usr/local/sbin/ipop2d", b"\x7fELF", 0o755)
     system.put(BOOT_ID, b"first\n")
-    if starter == "inetd":
+    if starter == "fenced":
+        system.put(RULES, b"tcp dport 22 accept\ntcp dport 109 accept\n", 0o600)
+    if starter in ("inetd", "fenced"):
         system.install("openbsd-inetd")
         system.put("/etc/inetd.conf", LINES, 0o640)
     elif starter == "xinetd":
@@ -143,6 +158,8 @@ def _holds(system: System, claim: Claim) -> bool:
     in_tls = [each for each in there if each.unit.startswith("mailseal@")]
     if claim.kind is ClaimKind.CLOSED:
         return not there
+    if claim.kind is ClaimKind.CLEARTEXT_SERVED and claim.expected.get("networks"):
+        return any(each.port == RELAY for each in system.listeners())
     if claim.kind is ClaimKind.CLEARTEXT_SERVED:
         return bool(there) and not in_tls
     if claim.kind is ClaimKind.CLEARTEXT_REFUSED:
@@ -205,6 +222,9 @@ class Case:
 def case(starter: str, strategy: str = "wrap", stage: str = "enforce") -> Case:
     host = fresh(starter)
     options = planner.Options(strategy=strategy, stage=stage, name="mail.example")
+    if stage == "except":
+        host.install("nftables")
+        options = replace(options, stage="enforce", excepted=EXCEPTED)
     made = planner.make(gather(host, (PORT,)), PORT, "pop2", options)
     payload = codec.dumps(made).encode("ascii")
     done = fork(host)
@@ -230,8 +250,8 @@ def receipt(system: System) -> Receipt:
 
 def dead_man(system: MemorySystem, argv: tuple[str, ...]) -> int:
     """What the timer and the boot unit start: the executor's own copy, found on the disk."""
-    if argv[0] == "/bin/sh":
-        return 0  # the renewal of a certificate finds nothing to do
+    if argv[0] in ("/bin/sh", NFT):
+        return 0  # what renews and what ends finds nothing to do, and rules are loaded
     pyz, word, directory = argv[2:5]
     assert word == "recover"
     if pyz not in system.nodes:
@@ -320,7 +340,8 @@ def settled(system: MemorySystem, each: Case) -> RunState | None:
     """
     system.fail = None
     system.revive()
-    timers = {each for each in system.manager.timers if not each.startswith("mailseal-renew@")}
+    lasting = ("mailseal-renew@", "mailseal-except-")
+    timers = {each for each in system.manager.timers if not each.startswith(lasting)}
     assert not timers, "a timer is left"
     assert not system.manager.transient, "a transient unit is left"
     state = None

@@ -303,6 +303,21 @@ def test_a_new_policy_is_one_that_check_takes(site: Path):
     assert b"give --overwrite" in run.stderr
 
 
+def test_a_new_policy_has_the_ports_where_something_was_found(site: Path):
+    path = site / "new.toml"
+    with peers.serving(peers.pop2) as endpoint:
+        assert mailseal("scan", str(endpoint)).returncode == Exit.EXPOSED
+        assert mailseal("policy", "init", "-o", str(path)).returncode == Exit.CLEAN
+        words = ("--policy", str(path), "--timeout", "2")
+        assert mailseal("check", *words, "--no-store").returncode == Exit.EXPOSED
+    path.write_text('targets = ["127.0.0.1"]\nservices = ["%s"]\n' % endpoint)
+    run = mailseal("check", *words, "--no-store")
+    assert (run.returncode, b"service-gone" in run.stdout) == (Exit.EXPOSED, True)
+    state = ("--state", str(site / "watch.json"), "--no-store", "--vantage", "self")
+    run = mailseal("watch", "--once", *words, *state)
+    assert (run.returncode, b"service-gone" in run.stdout) == (Exit.EXPOSED, True), run.stderr
+
+
 @pytest.mark.parametrize("words", [("findings", "--assets"), ("report",), ("local",)])
 def test_when_updates_are_due_the_policy_says(site: Path, words: tuple[str, ...]):
     known(site, "exposed")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import stat
 from pathlib import Path
 
@@ -98,6 +99,15 @@ def test_a_folder_is_walked_and_no_link_is_followed(tmp_path: Path):
     assert mailseal("lint", str(inside / "stunnel.conf")).returncode == Exit.EXPOSED
 
 
+def test_a_folder_with_nothing_to_lint_is_not_clean(tmp_path: Path):
+    (tmp_path / "readme").write_text("text")
+    (tmp_path / "empty").mkdir()
+    for name in (".", "empty"):
+        run = mailseal("lint", "--format", "sarif", str(tmp_path / name))
+        assert run.returncode == Exit.INCONCLUSIVE
+        assert b"nothing to lint: name what holds a configuration" in run.stderr
+
+
 @pytest.mark.parametrize("name", ["odd.txt", "pipe"])
 def test_a_file_that_is_named_is_answered_for(tmp_path: Path, name: str):
     (tmp_path / "odd.txt").write_text("text")
@@ -179,10 +189,10 @@ def test_what_a_file_names_is_looked_at_on_the_host_alone(tmp_path: Path):
     conf, cert, key = (tmp_path / name for name in ("stunnel.conf", "c.pem", "k.pem"))
     ended = x509.load_der_x509_certificate(make.certificate(until="2025-02-01"))
     cert.write_bytes(b"text before\n" + ended.public_bytes(Encoding.PEM))
-    key.write_text("a key")
+    key.write_text("-----BEGIN EC PRIVATE KEY-----\n")
     lines = (
         f"pid = {tmp_path}/run/pid", "foreground = yes", "setuid = mail", "[pop2]",
-        "accept = ::1:1109", "connect = /run/x", f"cert = {cert}", f"key = {key}",
+        "accept = ::1:1109", "connect = 192.0.2.1:0", f"cert = {cert}", f"key = {key}",
     )  # fmt: skip
     conf.write_text("\n".join(lines) + "\n")
     assert mailseal("lint", str(conf)).returncode == Exit.CLEAN
@@ -198,7 +208,29 @@ def test_what_a_file_names_is_looked_at_on_the_host_alone(tmp_path: Path):
     cert.write_bytes(b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n")
     key.unlink()
     (tmp_path / "run").mkdir()
+    run = mailseal("lint", "--here", str(conf))
+    assert (b"[stunnel-unwritable-file]" in run.stdout) == (os.geteuid() == 0)
+    (tmp_path / "run").chmod(0o777)
     assert mailseal("lint", "--here", str(conf)).returncode == Exit.CLEAN
+
+
+def test_backends_are_asked_on_the_host_alone(tmp_path: Path):
+    conf = tmp_path / "stunnel.conf"
+    with socket.create_server(("127.0.0.1", 0)) as alive:
+        lines = (
+            "foreground = yes", "[a]", "accept = ::1:109", f"connect = {tmp_path}/none",
+            f"connect = name.invalid:109\nconnect = 127.0.0.1:{alive.getsockname()[1]}",
+            "PSKsecrets = /p", "ciphers = PSK",
+        )  # fmt: skip
+        conf.write_text("\n".join(lines) + "\n")
+        without = mailseal("lint", str(conf)).stdout.decode()
+        run = mailseal("lint", "--here", str(conf)).stdout.decode()
+    assert re.findall(r"\[(stunnel-.*)\]", without) == ["stunnel-backend-port"]
+    assert re.findall(r":(\d+):\d+: .*\[(stunnel-.*)\]", run) == [
+        ("4", "stunnel-dead-backend"),
+        ("5", "stunnel-unresolved-connect"),
+        ("6", "stunnel-backend-port"),
+    ]
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -210,6 +242,8 @@ def test_the_commands_of_the_page(conf: Path, tmp_path: Path, monkeypatch: pytes
     lines = re.findall(r"^\$ mailseal (lint.*)$", PAGE.read_text(), re.MULTILINE)
     runs = [mailseal(*shlex.split(re.sub(r"/etc(/stunnel)?", ".", each))) for each in lines]
     assert [run.returncode for run in runs] == [
-        Exit.EXPOSED, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.CLEAN, Exit.CLEAN,
+        Exit.EXPOSED, Exit.EXPOSED, Exit.EXPOSED, Exit.CLEAN, Exit.CLEAN,
+        # On this host there is no backend.
+        Exit.EXPOSED,
     ]  # fmt: skip
     assert json.loads((tmp_path / "lint.sarif").read_text())["version"] == "2.1.0"

@@ -379,6 +379,7 @@ def test_a_full_disk_is_said(exposed: Endpoint, to: str):
     [
         (["ENDPOINT"], 2, b"MAILSEAL CRITICAL - 1 endpoints: 1 exposed"),
         (["127.0.0.1:1"], 0, b"MAILSEAL OK - 1 endpoints: 0 exposed"),
+        (["--must-answer", "127.0.0.1:1"], 2, b"; 127.0.0.1:1 absent: "),
         (["no.such.invalid:109"], 3, b"MAILSEAL UNKNOWN - 1 endpoints: 0 exposed"),
         (["--ca", "/nothing", "127.0.0.1:1"], 3, b"cannot be used"),
     ],

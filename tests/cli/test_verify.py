@@ -79,6 +79,8 @@ BAD = {
     "no target": (("mail example",), "no host name"),
     "another host by its bare name": (("127.0.0.1:109", "--from", "other"), "ssh://other"),
     "a reload of nobody": (("192.0.2.1:109", "--reload"), "--on ssh://HOST"),
+    "a plan that is not there": (("plan.json",), "there is no plan plan.json"),
+    "a path of nothing": (("./plan",), "there is no plan ./plan"),
     "no plan": (("/etc/hostname",), "not JSON"),
     "a port that is none": (("127.0.0.1:109", "--closed", "0"), "--closed"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from mailseal.configs import openssl
 from mailseal.export import Source
-from mailseal.model.ops import Op, Splice
+from mailseal.model.ops import Firewall, Op, Splice
 from mailseal.model.plan import Plan
 from mailseal.plan import Options, make
 from tests.plan.hosts import facts
@@ -36,6 +36,7 @@ def sample(kind: type[Any], words: str = "/x") -> Op:
     plain[bytes] = words.encode()
     plain[tuple[str, ...]] = plain[typing.Tuple[str, ...]] = (words,)  # noqa: UP006
     plain[tuple[Splice, ...]] = (Splice(0, b"", words.encode()),)
+    plain[Firewall] = Firewall.NFTABLES
     hints = typing.get_type_hints(kind)
     values = {
         field.name: plain.get(hints[field.name], ())

@@ -265,7 +265,8 @@ def test_a_look_tells_what_is_at_each_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "noted", "code"), [("OURS", "", 0), ("OTHER", "", 6), ("", "OURS", 0), ("", "x", 6)]
+    ("told", "noted", "code"),
+    [("OURS", "", 0), ("OTHER", "", 6), ("", "OURS", 0), ("", "x", 6), ("OTHER OURS", "", 0)],
 )
 def test_only_what_is_ours_is_removed(tmp_path: Path, told: str, noted: str, code: int) -> None:
     ours = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"

@@ -376,6 +376,16 @@ def test_a_certificate_that_nothing_verifies_alarms_nobody() -> None:
     assert "medium" not in objects(plan(), b"")["mailseal.cfg"]
 
 
+def test_a_service_must_answer_where_the_plan_does_not_retire_it() -> None:
+    sealed = objects(plan())
+    assert sealed["mailseal.cfg"].count("--must-answer ") == 2
+    assert sealed["mailseal.conf"].count("vars.mailseal_must_answer = true") == 2
+    closed = tuple(replace(each, kind=ClaimKind.CLOSED) for each in plan().claims)
+    retired = objects(replace(plan(), claims=closed))
+    assert "--must-answer" not in retired["mailseal.cfg"]
+    assert "vars.mailseal_must_answer" not in retired["mailseal.conf"]
+
+
 def test_two_plans_that_ask_for_different_things_are_refused() -> None:
     made = plan()
     other = tuple(replace(each, expected={"name": "other.example"}) for each in made.claims)

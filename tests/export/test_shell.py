@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from mailseal.apply.operations import spliced
 from mailseal.apply.runs import LOCK
 from mailseal.export import shell
-from mailseal.model.ops import CheckConfiguration, EditFile, Splice, TryTerminator
+from mailseal.model.ops import CheckConfiguration, EditFile, Splice, TryTerminator, WriteFile
 from tests.export.make import STARTERS, plan, sample, source
 
 HOSTILE = "x\nexit 7\r\u2028'; exit 7; $(exit 7) `exit 7` END_OF_WORDS"
@@ -147,6 +148,30 @@ def test_a_daemons_own_checker_is_asked(
     assert done.returncode == (6 if said else 0)
     assert done.stdout.startswith(said)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"made", 0), (b"ended", 0), (b"somebody's", 6), (None, 0)]
+)
+def test_what_a_timer_made_of_a_file_meanwhile_is_taken_back(
+    tmp_path: Path, content: bytes | None, code: int
+) -> None:
+    file = tmp_path / "list"
+    later = (hashlib.sha256(b"ended").hexdigest(), "0" * 64)
+    written = WriteFile(str(file), b"made", "root", "root", 0o644, later)
+    (tmp_path / "1.done").touch()
+    (tmp_path / "1.backup").write_bytes(b"before")
+    if content is not None:
+        file.write_bytes(content)
+    known = shell._LIBRARY[shell._LIBRARY.index("gone()") : shell._LIBRARY.index("# new PATH")]
+    frame = f"set -eu\nSTATE={tmp_path}\n{known}\n{FRAME}"
+    done = sh("\n".join([frame, *shell._remove_written(1, written), ""]))
+    assert (done.returncode, file.exists()) == (code, code != 0), done.stderr
+    before, after = (hashlib.sha256(each).hexdigest() for each in (b"before", b"made"))
+    edited = EditFile(str(file), before, after, (), later)
+    file.write_bytes(content or b"before")
+    done = sh("\n".join([frame, *shell._restore(1, edited), ""]))
+    assert (done.returncode, file.read_bytes() == b"before") == (code, code == 0), done.stderr
 
 
 def test_a_socket_that_is_wanted_anew_is_none_of_the_old_ones() -> None:

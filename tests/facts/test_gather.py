@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from mailseal.facts.gather import MAX_RULES, gather
+from mailseal.facts.firewall import MAX_ANSWER, NFT, UFW
+from mailseal.facts.gather import gather
 from mailseal.model import codec
 from mailseal.model.host import AddressFact, UnitFact
 from mailseal.system.base import Completed
@@ -65,7 +66,8 @@ def test_everything_planning_asks_for(system: MemorySystem):
     assert "xinetd.service" not in {unit.name for unit in facts.units}
     assert AddressFact("192.0.2.10", "eth0", "global") in facts.addresses
     assert AddressFact("2001:db8:1::10", "eth0", "global") in facts.addresses
-    assert facts.packages == {"openbsd-inetd": "0.20221205-1", "stunnel4": "", "xinetd": ""}
+    candidates = {"stunnel4": "", "xinetd": "", "nftables": ""}
+    assert facts.packages == {"openbsd-inetd": "0.20221205-1", **candidates}
     assert set(facts.tools) == {"openssl", "systemctl", "python3"}
     assert facts.unread == {}
 
@@ -124,12 +126,37 @@ def test_a_host_without_systemd(system: MemorySystem):
 
 
 def test_the_firewall_is_bounded_and_a_refusal_told(system: MemorySystem):
-    system.programs["nft"] = lambda argv, data: Completed(argv, 0, b"rule\n" * 5000, b"")
+    system.programs["nft"] = lambda argv, data: Completed(argv, 0, b"x" * (MAX_ANSWER + 1), b"")
     facts = gather(system)
-    assert len(facts.firewall) == MAX_RULES
-    assert "first 2000 of 5000" in facts.unread["firewall"]
+    assert facts.firewall == {}
+    assert f"more than {MAX_ANSWER} bytes" in facts.unread["firewall"]
     system.programs["nft"] = lambda argv, data: Completed(argv, 1, b"", b"Operation not permitted")
     assert "not permitted" in gather(system).unread["firewall"]
+    system.user = 1000
+    assert "run as root" in gather(system).unread["firewall"]
+
+
+def test_a_firewall_is_asked_only_where_it_is_in_use(system: MemorySystem):
+    """A question loads the module of iptables, and ufw asks iptables."""
+    asked: list[tuple[str, ...]] = []
+
+    def answer(argv: tuple[str, ...], data: bytes) -> Completed:
+        asked.append(argv)
+        return Completed(argv, 0, b"iptables v1.8.9 (legacy)\n", b"")
+
+    for name in ("iptables", "ip6tables", "ufw", "firewall-cmd"):
+        system.programs[name] = answer
+    system.put(UFW, b"ENABLED=no\n")
+    gather(system)
+    assert asked == [("iptables", "--version"), ("ip6tables", "--version")]
+
+    system.put("/proc/net/ip_tables_names", b"filter\n")
+    system.put(UFW, b"# on\nENABLED=yes\n")
+    assert gather(system).firewall.keys() == {"iptables -S", "ufw status"}
+
+    rules = b'{"nftables": [{"chain": {"family": "ip", "table": "filter", "name": "INPUT"}}]}'
+    system.programs["nft"] = lambda argv, data: Completed(argv, 0, rules, b"")
+    assert {"iptables -S", "ip6tables -S", " ".join(NFT)} <= gather(system).firewall.keys()
 
 
 def test_the_version_of_stunnel_behind_its_log_lines(system: MemorySystem):

@@ -58,7 +58,31 @@ def serve(mail: Host, files: Mapping[str, bytes]) -> None:
     mail.run(["systemctl", "reload", "mailseal@109"])
 
 
-def restore(mail: Host, inetd_conf: bytes) -> None:
-    """A package, or a way back from it, brings an inetd.conf."""
+_PACKAGE = r"""
+mkdir -p /srv/ipop2d/DEBIAN
+cd /srv
+printf '%s\n' 'Package: ipop2d' "Version: $1" 'Architecture: all' 'Description: POP2 server' \
+    'Maintainer: root <root@mail.example>' >ipop2d/DEBIAN/control
+cat >ipop2d/DEBIAN/postinst <<'END'
+#!/bin/sh
+update-inetd --group MAIL --add '109\tstream\ttcp\tnowait\troot\t/usr/local/sbin/ipop2d\tipop2d'
+END
+chmod 755 ipop2d/DEBIAN/postinst
+dpkg-deb --build ipop2d
+DEBIAN_FRONTEND=noninteractive dpkg --install ipop2d.deb
+"""
+
+
+def upgrade(mail: Host, version: int) -> None:
+    """Installs this version of a package of the server. As those of inetd's daemons do (see
+    update-inetd(8)), it enters its service where there is none, and has inetd take it.
+    """
+    mail.run(["sh", "-ec", _PACKAGE, "sh", str(version)])
+    said = ran(mail, "dpkg-query", "--show", "ipop2d").out
+    assert said.split() == ["ipop2d", str(version)]
+
+
+def put_back(mail: Host, inetd_conf: bytes) -> None:
+    """An administrator puts back the inetd.conf of before an upgrade."""
     mail.write("/etc/inetd.conf", inetd_conf)
     mail.run(["systemctl", "restart", "inetd"])

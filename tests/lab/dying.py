@@ -102,7 +102,7 @@ def await_rest(host: Host) -> None:
 
 
 def state(host: Host) -> Mapping[str, object]:
-    """Files, sockets and units, by name."""
+    """Files, sockets, units and rules, by name."""
     found: dict[str, object] = {
         path: entry for path, entry in host.snapshot().items() if not path.startswith(EXCEPTIONS)
     }
@@ -110,6 +110,7 @@ def state(host: Host) -> Mapping[str, object]:
     found["namespaces, interfaces"] = host.run(
         ["sh", "-c", "ip netns; ip -br link | cut -d@ -f1"]
     ).stdout
+    found["nftables"] = host.run(["nft", "list", "ruleset"]).stdout
     found["/run"] = host.run(
         ["sh", "-c", "ls -A /run | grep mailseal | grep -v lock"], False
     ).stdout

@@ -140,15 +140,21 @@ def desk(on: Scene, system: str = "workstation") -> Host:
 
 def desk_of(lab: Lab, net: Network, mail: Host, system: str = "workstation") -> Host:
     """The same for a mail host of any kind."""
-    host = lab.host("desk", system=system, network=net, binds={ROOT: "/srv/mailseal"})
-    host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
-    names = f"{mail.ipv4} {NAME}\n{mail.ipv6} {NAME}\n".encode()
-    host.write("/etc/hosts", host.read("/etc/hosts") + names)
+    host = stranger(lab, net, mail, system)
     host.run(["sh", "-ec", _KEY % mail.ipv4])
     mail.run(["mkdir", "-p", "-m", "700", "/root/.ssh"])
     key = host.read("/root/.ssh/id_ed25519.pub")
     mail.write("/root/.ssh/authorized_keys", key, mode=0o600)
     mail.run(["systemctl", "start", "ssh"])
+    return host
+
+
+def stranger(lab: Lab, net: Network, mail: Host, system: str = "workstation") -> Host:
+    """A workstation with mailseal that knows the mail host by name and has no account on it."""
+    host = lab.host("desk", system=system, network=net, binds={ROOT: "/srv/mailseal"})
+    host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
+    names = f"{mail.ipv4} {NAME}\n{mail.ipv6} {NAME}\n".encode()
+    host.write("/etc/hosts", host.read("/etc/hosts") + names)
     return host
 
 

@@ -20,7 +20,15 @@ from lab import Lab
 from mailseal.apply.operations import sha256, spliced
 from mailseal.configs import openssl
 from mailseal.export import FLEETS, Source
-from mailseal.model.ops import CheckConfiguration, EditFile, Op, Splice, WriteFile
+from mailseal.model.ops import (
+    CheckConfiguration,
+    EditFile,
+    Firewall,
+    Op,
+    OpenPort,
+    Splice,
+    WriteFile,
+)
 from mailseal.workflow.export import role
 from mailseal.workflow.plans import read_file
 from tests.export.programs import environment
@@ -57,7 +65,10 @@ assert CHANGED
 ODD_STEPS = (
     WriteFile("/srv/written", ODD, "root", "root", 0o640),
     EditFile("/srv/edited", sha256(ODD), sha256(CHANGED), SPLICES),
+    OpenPort(Firewall.NFTABLES, 4190, "inet lab input", last=True),
 )
+CHAIN = "add table inet lab; add chain inet lab input { type filter hook input priority 9; }"
+RULE = 'tcp dport 4190 accept comment "mailseal port 4190"'
 Counts = dict[str, dict[str, int]]
 
 
@@ -170,6 +181,7 @@ def test_two_hosts_at_once_one_reaches_what_apply_does_and_one_is_taken_back(
     export(on, plans, mail1=(*ODD_STEPS, GOOD), mail2=(*ODD_STEPS, BAD))
     for each in on.hosts.values():
         each.mail.write("/srv/edited", ODD, mode=0o604)
+        each.mail.run(["nft", CHAIN])
     sealed(good.mail, "seal", TARGET, "--yes")
     assert good.log_in("tls", ca=good.ca()) == good.answered
     applied = state(good.mail)
@@ -186,6 +198,8 @@ def test_two_hosts_at_once_one_reaches_what_apply_does_and_one_is_taken_back(
     good.check_sealed()
     check_as_applied(state(good.mail), applied)
     assert (good.mail.read("/srv/written"), good.mail.read("/srv/edited")) == (ODD, CHANGED)
+    opened = [RULE in ran(each.mail, "nft", "list", "ruleset").out for each in (good, bad)]
+    assert opened == [True, False]
     bad.check_cleartext()
     assert ran(bad.mail, "stat", "-c", "%a", "/srv/written", "/srv/edited").out == "604\n"
     assert bad.mail.read("/srv/edited") == ODD

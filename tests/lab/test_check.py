@@ -9,7 +9,7 @@ import json
 import pytest
 
 from lab import Host, Lab
-from tests.lab.drift import close_beside, ended, open_beside, pair, restore, serve
+from tests.lab.drift import close_beside, ended, open_beside, pair, put_back, serve, upgrade
 from tests.lab.story import NAME, desk, mailseal, scene, sealed
 
 POLICY = """\
@@ -50,7 +50,7 @@ def check(home: Host, code: int) -> Told:
 def test_drift_of_a_sealed_host_is_told_by_the_next_check_and_so_is_its_recovery(lab: Lab):
     on = scene(lab, "bookworm", "inetd")
     mail, home = on.mail, desk(on)
-    before = mail.read("/etc/inetd.conf")
+    upgrade(mail, 1)
     sealed(mail, "seal", f"{NAME}:109", "--yes")
     home.run(["mkdir", "-p", "/etc/mailseal"])
     policy = POLICY.format(name=NAME, v4=mail.ipv4, v6=mail.ipv6)
@@ -78,16 +78,16 @@ def test_drift_of_a_sealed_host_is_told_by_the_next_check_and_so_is_its_recovery
     serve(mail, ours)
     assert check(home, 0) == dict.fromkeys(drift, "fixed")
 
-    # stunnel is stopped; then a package brings its own inetd.conf back.
+    # stunnel is stopped; then an upgrade of the server enters it in inetd.conf again.
     after = mail.read("/etc/inetd.conf")
     mail.run(["systemctl", "stop", "mailseal@109"])
     assert check(home, 1) == each("new", "service-gone")
-    restore(mail, before)
+    upgrade(mail, 2)
     assert check(home, 1) == {
         **each("fixed", "service-gone"),
         **each("new", "pop2-cleartext-login"),
     }
-    restore(mail, after)
+    put_back(mail, after)
     mail.run(["systemctl", "start", "mailseal@109"])
     assert check(home, 0) == each("fixed", "pop2-cleartext-login")
     assert check(home, 0) == {}

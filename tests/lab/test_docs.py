@@ -39,7 +39,7 @@ PAGES = sorted(
     page for page in (ROOT / "docs" / "howto").glob("*.md") if page.stem not in ELSEWHERE
 )
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
-_CLIENT = re.compile(r"```ini\n(client = yes\n.*?)```", re.DOTALL)
+_CLIENT = re.compile(r"```ini\n(foreground = yes\n.*?)```", re.DOTALL)
 _EXPOSED = 1
 """A look says by its exit code that it found something; each page looks before it seals."""
 _LOOKS = (["mailseal", "scan"], ["mailseal", "watch"])
@@ -85,11 +85,21 @@ echo '%s mailhost mail.example' >>/etc/hosts
 
 _GREETED = """
 DEBIAN_FRONTEND=noninteractive apt-get -qq -y install stunnel4 >/dev/null 2>&1
-cp /root/ca.crt /etc/ssl/mailseal-ca.crt
-stunnel /srv/client.conf 2>&1 >&2
+cd /root
+cp ca.crt /etc/ssl/mailseal-ca.crt
+stunnel /srv/client.conf </dev/null >/dev/null 2>&1 &
+trap "kill $!" EXIT
 python3 -c 'if 1:
-    import socket
-    print(socket.create_connection(("127.0.0.1", 109), 20).recv(99).decode())'
+    import socket, time
+    for left in range(100, -1, -1):
+        try:
+            wire = socket.create_connection(("127.0.0.1", 109), 20)
+            break
+        except ConnectionRefusedError:
+            if not left:
+                raise
+            time.sleep(0.1)
+    print(wire.recv(99).decode())'
 """
 
 _PROGRAM = b"""#!/bin/sh

@@ -129,12 +129,14 @@ def test_a_runbook_refuses_what_is_not_as_planned_and_the_pack_lets_clients_in(l
 
 
 MAIL = "/srv/mail.crt"
+EXCEPT = ("--except", "198.51.100.0/24", "--until", "2035-03-31", "--owner", "alice")
 OTHERS = [
     ("bullseye", "xinetd", ()),
     ("bullseye", "standalone", ()),
     ("bookworm", "standalone", ("--stage", "offer")),
     ("bookworm", "standalone", ("--strategy", "retire")),
     ("bookworm", "inetd", ("--cert", MAIL, "--key", "/srv/mail.key", "--ca", MAIL)),
+    ("bookworm", "inetd", (*EXCEPT, "--reason", "scanners")),
 ]
 
 
@@ -164,6 +166,11 @@ def test_other_plans_run_as_a_runbook_too(
         on.check_sealed(1109)
     else:
         on.check_sealed(ca=mail.read(MAIL).decode() if "--cert" in words else None)
+    if "--except" in words:  # It ends before it is undone.
+        mail.write("/usr/local/bin/date", b"#!/bin/sh\necho 20350401\n", mode=0o755)
+        mail.run(["systemctl", "start", "mailseal-except-109.service"])
+        mail.run(["rm", "/usr/local/bin/date"])
+        assert b"198.51.100.0" not in mail.read("/etc/mailseal/except-109.nft")
     run(mail, "/srv/undo.sh")
     on.check_cleartext()
     mail.run(["rm", "/srv/runbook.sh", "/srv/undo.sh"])

@@ -22,6 +22,7 @@ from mailseal.model.ops import (
     InstallPackage,
     IssueCertificate,
     Op,
+    OpenPort,
 )
 from mailseal.model.plan import Plan, RunState
 from tests.lab import dying
@@ -70,10 +71,11 @@ def loses_power(host: Host, client: Client, made: Plan, fatal: Sequence[str]) ->
 
 
 CASES = {
-    "issued": (None, {CopyFile, InstallPackage}),
-    "given": (GIVEN, {IssueCertificate, InstallPackage}),
+    "issued": (None, {CopyFile, InstallPackage, OpenPort}),
+    "given": (GIVEN, {IssueCertificate, InstallPackage, OpenPort}),
 }
-"""The certificate, and the kinds of op that the plan does not have (a package: see below)."""
+"""The certificate, and the kinds of op that the plan does not have (a package: see below; a port is
+opened in the kernel, and what a boot loads of it is an edited file)."""
 
 
 @pytest.mark.lab

@@ -144,7 +144,9 @@ def test_a_trap_is_met_by_the_copy(lab: Lab, trap) -> None:
     on = scene(lab, "rehearsal", "inetd")
     mail = on.mail
     options = trap(on)
-    sealed(mail, "plan", TARGET, *options, "-o", PLAN)
+    planned = sealed(mail, "plan", TARGET, *options, "-o", PLAN)
+    # A rule that names the port was meant, and no plan overrides it.
+    assert ("port 1109, and stays as it is" in planned) is (trap is firewall)
     before, served = state(mail), inetd(mail)
     done = mailseal(mail, "rehearse", PLAN)
     assert done.code == 4, done.said

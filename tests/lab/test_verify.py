@@ -1,7 +1,7 @@
-"""The story of a ticket: found, sealed, verified line by line, then broken one thing at a time.
+"""The story of a ticket: found, sealed, verified line by line.
 
-Strategy: what the two pages show is typed as it stands, on the workstation; what breaks is what an
-administrator breaks, and the line that is about it is the one that fails.
+Strategy: what the two pages show is typed as it stands, on the workstation. What breaks afterwards
+is `test_verify_lines`.
 """
 
 from __future__ import annotations
@@ -43,10 +43,6 @@ def lines(home: Host, *more: str) -> dict[str, set[str]]:
         found.setdefault(proof["claim"]["kind"], set()).add(proof["result"])
     assert found, done.said
     return found
-
-
-def failed(home: Host, *more: str) -> set[str]:
-    return {kind for kind, results in lines(home, *more).items() if "fail" in results}
 
 
 def watcher(lab: Lab, home: Host, net: object) -> None:
@@ -91,7 +87,7 @@ def test_every_way_to_verify_works_as_typed(lab: Lab) -> None:
 @pytest.mark.lab
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_from_the_finding_to_the_ticket_and_what_breaks_afterwards(lab: Lab) -> None:
+def test_from_the_finding_to_the_ticket(lab: Lab) -> None:
     on = scene(lab, "bookworm", "inetd")
     home, mail = desk(on), on.mail
     report = _REPORT % {"name": NAME, "address": mail.ipv4}
@@ -102,46 +98,3 @@ def test_from_the_finding_to_the_ticket_and_what_breaks_afterwards(lab: Lab) -> 
     ticket = home.read("/srv/ticket.md").decode()
     assert "0 fail, 0 could not be told" in ticket
     assert "scanner-closes" in ticket
-
-    # From here on one thing is broken at a time, and put right again.
-    link = "/etc/systemd/system/sockets.target.wants/mailseal-backend-109.socket"
-    mail.run(["rm", link])
-    mail.run(["systemctl", "daemon-reload"])
-    assert failed(home, "--on", "ssh://mailhost") == {"enabled-at-boot"}
-    mail.run(["ln", "-s", "/etc/systemd/system/mailseal-backend-109.socket", link])
-    mail.run(["systemctl", "daemon-reload"])
-
-    # The certificate is renewed, and nobody reloads.
-    path = _certificate(mail)
-    before = mail.read(path)
-    mail.run(["sh", "-ec", _RENEW % path])
-    assert failed(home, "--on", "ssh://mailhost") == {"certificate-planned"}
-    mail.write(path, before)
-
-    # A dead backend completes the handshake all the same.
-    mail.run(["systemctl", "stop", "mailseal-backend-109.socket"])
-    assert failed(home) == {"backend-answers", "login-rejected"}
-    mail.run(["systemctl", "start", "mailseal-backend-109.socket"])
-
-    # TLS 1.1 is allowed again, for an old client.
-    config = mail.read("/etc/mailseal/109.conf")
-    old = config.replace(b"sslVersionMin = TLSv1.2", b"sslVersionMin = TLSv1.1\nsecurityLevel = 0")
-    assert old != config
-    mail.write("/etc/mailseal/109.conf", old)
-    assert failed(home, "--on", "ssh://mailhost", "--reload") == {"tls-versions"}
-    mail.write("/etc/mailseal/109.conf", config)
-
-    assert failed(home, "--on", "ssh://mailhost", "--reload") == set()
-
-
-def _certificate(mail: Host) -> str:
-    found = re.search(rb"(?m)^cert = (.*)$", mail.read("/etc/mailseal/109.conf"))
-    assert found
-    return found[1].decode()
-
-
-_RENEW = """
-cd /srv
-openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=mail.example 2>/dev/null
-cat c >%s
-"""

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from lab import Host, Lab
-from tests.lab.drift import close_beside, ended, open_beside, pair, restore, serve
+from tests.lab.drift import close_beside, ended, open_beside, pair, put_back, serve, upgrade
 from tests.lab.story import NAME, desk, mailseal, ran, scene, sealed, wait_until
 from tests.watch.exposition import value
 
@@ -93,7 +93,7 @@ class Watched:
 def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recovery(lab: Lab):
     scenery = scene(lab, "bookworm", "inetd")
     mail, home = scenery.mail, desk(scenery)
-    before = mail.read("/etc/inetd.conf")
+    upgrade(mail, 1)
     sealed(mail, "seal", f"{NAME}:109", "--yes")
 
     v4, v6 = f"{mail.ipv4}:2109", f"[{mail.ipv6}]:2110"
@@ -139,12 +139,12 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
     watched.within_an_interval(*(("recovery", rule, at) for _, rule, at in drift), *gone)
     home.write("/etc/mailseal/targets", f"{NAME}:109\n".encode())
 
-    # stunnel is stopped; then a package brings its own inetd.conf back.
+    # stunnel is stopped; then an upgrade of the server enters it in inetd.conf again.
     after = mail.read("/etc/inetd.conf")
     both = [f"{mail.ipv4}:109", f"[{mail.ipv6}]:109"]
     mail.run(["systemctl", "stop", "mailseal@109"])
     watched.within_an_interval(*(("drift", "service-gone", at) for at in both))
-    restore(mail, before)
+    upgrade(mail, 2)
     watched.within_an_interval(
         *(("recovery", "service-gone", at) for at in both),
         *(("drift", "pop2-cleartext-login", at) for at in both),
@@ -156,7 +156,7 @@ def test_drift_of_a_sealed_host_is_told_within_one_interval_and_so_is_its_recove
     assert value(text, "mailseal_watch_alerts_waiting", receiver="hook") > len(drift)
     for at in (mail.ipv4, mail.ipv6):
         assert value(text, "mailseal_endpoint_verdict", address=at, verdict="exposed") == 1
-    restore(mail, after)
+    put_back(mail, after)
     mail.run(["systemctl", "start", "mailseal@109"])
     watched.within_an_interval(*(("recovery", "pop2-cleartext-login", at) for at in both))
     scenery.check_sealed()

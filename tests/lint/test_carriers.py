@@ -1,13 +1,14 @@
 """What files carry: each fault stands at its place in the outer file, and is the carried file's."""
 
 import textwrap
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailseal.lint import look
-from mailseal.lint.carriers import nodes, shell
+from mailseal.lint.carriers import nodes, sed, shell
 from mailseal.lint.traced import whole
 from tests.configs.common import files
 from tests.lint.test_lint import GUIDE, broken
@@ -94,6 +95,37 @@ POSTFIX = "postfix-auth-only-off"
         ("- copy: {dest: /etc/dovecot/dovecot.conf, content: >-\n    a = b}", []),
         ("- &t\n  shell: postconf smtpd_tls_auth_only=no\n- *t", [(POSTFIX, "no")]),
         ("- copy: [dest, /etc/dovecot/dovecot.conf]", []),
+        (
+            """\
+            - ansible.builtin.replace:
+                path: /etc/dovecot/dovecot.conf
+                regexp: '^#?disable_plaintext_auth.*'
+                replace: 'disable_plaintext_auth = no'
+            """,
+            [(DOVECOT, "no'")],
+        ),
+        (r"- replace: {path: /e/dovecot.conf, regexp: a, replace: '\1x = y'}", []),
+        (r'- replace: {path: /e/dovecot.conf, regexp: x, replace: "\g<a>x = y"}', []),
+        ("- replace: {path: /e/dovecot.conf, regexp: x}", []),
+        (
+            """\
+            - community.general.ini_file:
+                path: /etc/stunnel/pop2.conf
+                section: pop2
+                option: accept
+                value: "109"
+            """,
+            [("stunnel-accept-port-only", '109"')],
+        ),
+        (
+            "- ini_file: {path: /e/dovecot.conf, section: null, option: disable_plaintext_auth, "
+            "value: 'no'}",
+            [(DOVECOT, "no'}")],
+        ),
+        ("- ini_file: {path: /e/dovecot.conf, section: a, option: x, state: absent}", []),
+        ("- ini_file: {path: /e/dovecot.conf, option: x}", []),
+        ("- shell: sed -i 's/a/smtpd_tls_auth_only = no/' /etc/postfix/main.cf",
+         [(POSTFIX, "no/' /etc/postfix/main.cf")]),
     ],
 )  # fmt: skip
 def test_tasks(text: str, faults: list[tuple[str, str]]):
@@ -137,6 +169,24 @@ def test_ports_of_a_compose_file(ports: str, told: int):
     assert all(ports.removeprefix("{target: ").startswith(rest[:3]) for _, rest in faults)
 
 
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        ('community.docker.docker_container: {published_ports: ["110:110"]}', 1),
+        ('docker_container: {name: x, ports: ["143:143", "127.0.0.1:110:110"]}', 1),
+        # One word has one place.
+        ("docker_container: {published_ports: '995:995,110:110,143:143'}", 1),
+        ("containers.podman.podman_container: {publish: ['110:110']}", 1),
+        ("docker_container: {published_ports: all, exposed_ports: [110]}", 0),
+        ("docker_container: {published_ports: ['995:995', '{{ port }}:110x']}", 0),
+        ("docker_image: {published_ports: ['110:110']}", 0),
+    ],
+)
+def test_ports_of_a_container_that_a_task_starts(task: str, told: int):
+    faults = found("tasks/main.yml", f"- name: mail\n  {task}\n")
+    assert [rule for rule, _ in faults] == ["compose-cleartext-port"] * told
+
+
 def test_configurations_of_a_compose_file():
     text = """\
         configs:
@@ -167,6 +217,23 @@ def test_configurations_of_a_compose_file():
         ("RUN printf '%s\\n' a 'auth_allow_cleartext = yes' > /e/dovecot.conf", [(DOVECOT, None)]),
         ("RUN echo auth_allow_cleartext = yes | sudo tee -a /e/dovecot.conf", [(DOVECOT, None)]),
         ("RUN echo auth_allow_cleartext = yes > /dev/null 2>&1", []),
+        (
+            "RUN sed -i 's/auth_allow_cleartext = no/auth_allow_cleartext = yes/' "
+            "/etc/dovecot/conf.d/10-auth.conf",
+            [(DOVECOT, "yes/' /etc/dovecot/conf.d/10-auth.conf")],
+        ),
+        ("RUN sed -ri.bak -e 's|x|y|;/^#/s,a,auth_allow_cleartext = yes,g' /a /e/dovecot.conf",
+         [(DOVECOT, None)]),
+        ("RUN sed -i --expression='s#.*#auth_allow_cleartext = yes\\nx = \\/#' /e/dovecot.conf",
+         [(DOVECOT, None)]),
+        ("RUN sed --in-place 'c\\auth_allow_cleartext = yes' /e/dovecot.conf", [(DOVECOT, None)]),
+        ("RUN sed -i '$a auth_allow_cleartext = yes' /e/dovecot.conf", [(DOVECOT, None)]),
+        ("RUN sed -i -e '5i\\' -e 'auth_allow_cleartext = yes' /e/dovecot.conf", []),
+        ("RUN sed -i 's/.*/&auth_allow_cleartext = yes/' /e/dovecot.conf", []),
+        ("RUN sed -i 's/\\(a\\)/\\1auth_allow_cleartext = yes/' /e/dovecot.conf", []),
+        ("RUN sed 's/a/auth_allow_cleartext = yes/' /e/dovecot.conf", []),
+        ("RUN sed -i 's/a/auth_allow_cleartext = yes' /e/dovecot.conf", []),
+        ("RUN sed -i", []),
         ("RUN echo auth_allow_cleartext = yes | grep x > /e/dovecot.conf", []),
         ("RUN <<E cat > /e/dovecot.conf\nauth_allow_cleartext = yes\nE\nX", [(DOVECOT, "yes")]),
         ("RUN cat <<'E' >/e/dovecot.conf\nauth_allow_cleartext = yes\nE", [(DOVECOT, "yes")]),
@@ -232,6 +299,21 @@ def test_an_alias_multiplies_nothing():
 def test_no_carrier_is_too_hostile(path: str, data: bytes):
     look(path, b"# dovecot 110\n" + data)
     list(shell.carried(whole(data)))
+
+
+@given(st.lists(st.sampled_from("s/|,;\\&1aic$ {}\n") | st.characters(), max_size=60).map("".join))
+def test_no_script_of_sed_is_too_hostile(text: str):
+    words = [whole(each) for each in (b"sed", b"-i", text.encode(errors="replace"), b"/x")]
+    for path, added in sed.added(words):
+        assert path == "/x"
+        assert len(added.at) == len(added.data) + 1
+
+
+def test_a_long_script_of_sed_takes_no_minute():
+    began = time.process_time()
+    for text in (b"s,;s|;s#;" * 14_000, b"/a" * 60_000, b"s/" + b"\\/" * 60_000, b"1," * 60_000):
+        list(sed.added([whole(each) for each in (b"sed", b"-i", text, b"/x")]))
+    assert time.process_time() - began < 6
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")))

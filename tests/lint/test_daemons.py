@@ -197,8 +197,31 @@ def test_commands_of_a_service_unit(command: str, count: int):
     ],
 )  # fmt: skip
 def test_a_unit_of_stunnel_starts_it_again(more: str, count: int):
-    text = f"[Service]\nExecStart=/usr/bin/stunnel4 /etc/stunnel/x.conf\n{more}"
+    text = f"[Service]\nExecStart=/usr/bin/stunnel4 x\nLimitNOFILE=4096\n{more}"
     assert len(said("x.service", text)) == count
+
+
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ("", 1), ("LimitNOFILE=1024\n", 1), ("LimitNOFILE=1024:524288\n", 1),
+        ("LimitNOFILE=65536\n", 0), ("LimitNOFILE=4096:65536\n", 0), ("LimitNOFILE=infinity\n", 0),
+        ("LimitNOFILE=65536\nLimitNOFILE=256\n", 1), ("LimitNOFILE=%x\n", 0),
+        ("LimitNOFILE=" + "9" * 5000 + "\n", 0), ("Type=oneshot\n", 0),
+    ],
+)  # fmt: skip
+def test_a_unit_of_stunnel_has_files_for_its_clients(more: str, count: int):
+    text = f"[Service]\nExecStart=/usr/bin/stunnel4 x\nRestart=always\n{more}"
+    assert len(said("x.service", text)) == count
+    assert not said("x.service", text.replace("stunnel4", "exim4"))
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [("ENABLED=0", 1), ("ENABLED=1", 1), ("#ENABLED=1", 0), ('OPTIONS=""', 0), ("ENABLED=$X", 1)],
+)
+def test_variables_of_debians_stunnel(line: str, count: int):
+    assert len(said("/etc/default/stunnel4", line + "\n")) == count
 
 
 @pytest.mark.parametrize(

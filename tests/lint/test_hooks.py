@@ -49,7 +49,7 @@ def test_the_hook_runs_a_command_that_is_there():
         "docker/Dockerfile.mail", "mail.dockerfile", "templates/stunnel.conf.j2", "main.cf.j2",
         "readme.md", "my.conf", "xinetd.d/pop3.bak", "stunnel.conf.bak", "courier/imapd",
         "tmpfiles.d/stunnel.conf", "filter.d/dovecot.conf",
-        "exim4/conf.d/acl/x", "stunnel.conf.j2.orig",
+        "default/stunnel4", "default/exim4", "exim4/conf.d/acl/x", "stunnel.conf.j2.orig",
     ],
 )  # fmt: skip
 def test_the_hook_is_for_the_names_that_have_a_kind(path: str):
@@ -61,9 +61,12 @@ def script() -> str:
     return textwrap.dedent(ACTION.rpartition("run: |\n")[2])
 
 
-@pytest.mark.parametrize(("name", "code"), [("stunnel.conf", 1), ("readme.md", 0)])
-def test_the_action_writes_sarif_and_fails_where_there_are_faults(
-    tmp_path: Path, name: str, code: int
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [("stunnel.conf", GUIDE, 1), ("inetd.conf", b"\n", 0), ("readme", b"x", 3)],
+)
+def test_the_action_writes_sarif_and_fails_where_there_are_faults_or_nothing(
+    tmp_path: Path, name: str, data: bytes, code: int
 ):
     bash = shutil.which("bash")
     if bash is None:
@@ -74,7 +77,7 @@ def test_the_action_writes_sarif_and_fails_where_there_are_faults(
     program.chmod(0o755)
     folder = tmp_path / "-a folder; exit 7"
     folder.mkdir()
-    (folder / name).write_bytes(GUIDE if code else b"text")
+    (folder / name).write_bytes(data)
     environment = {
         **os.environ,
         "PYTHONPATH": str(SRC),

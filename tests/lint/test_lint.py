@@ -13,7 +13,7 @@ from hypothesis import given
 
 from mailseal.configs import stunnel
 from mailseal.lint import BY_ID, RULES, lint, named, repaired
-from mailseal.lint.base import Named, Rule
+from mailseal.lint.base import Answer, Named, Rule, There
 from mailseal.lint.kinds import kind_of
 from mailseal.lint.stunnel_global_in_service import GLOBAL
 from tests.certs import make
@@ -35,6 +35,7 @@ PATHS = {
     "cyrus-services": "cyrus.conf",
     "courier": "courier/imapd-ssl",
     "exim": "exim4.conf.localmacros",
+    "stunnel-default": "default/stunnel4",
     "yaml": "compose.yaml",
     "dockerfile": "Dockerfile",
 }
@@ -46,17 +47,31 @@ def path_of(rule: Rule) -> str:
     return PATHS[rule.kind.removesuffix("-here")]
 
 
-def there(rule: Rule, which: str) -> dict[str, Named | None] | None:
+def there(rule: Rule, which: str) -> There | None:
     """What is on the host, for rules that ask for that."""
     if not rule.kind.endswith("-here"):
         return None
     facts = json.loads((HERE / rule.id / f"{which}.there.json").read_text())
-    return {path: Named(**fact) if fact else None for path, fact in facts.items()}
+    paths = {path: Named(**fact) if fact else None for path, fact in facts.get("paths", {}).items()}
+    answers = {value: Answer(**fact) for value, fact in facts.get("answers", {}).items()}
+    return There(paths, answers)
 
 
 def fixture(rule: Rule, which: str) -> bytes:
     name = path_of(rule).rpartition("/")[2]
     return (HERE / rule.id / f"{which}.{name}").read_bytes()
+
+
+def fixtures(rule: Rule) -> list[str]:
+    """What there is beside `good` and `bad`, and these."""
+    name = path_of(rule).rpartition("/")[2]
+    return sorted(path.name.partition(".")[0] for path in (HERE / rule.id).glob(f"*.{name}"))
+
+
+def stops(rule: Rule, which: str) -> bool:
+    """Whether `lint` says that the program does not start with a fixture."""
+    found = lint(path_of(rule), fixture(rule, which), there(rule, which))
+    return any(fault.stops for fault in found.faults)
 
 
 def broken(path: str, data: bytes) -> list[str]:
@@ -117,7 +132,10 @@ def test_a_fix_takes_the_fault_away_and_a_second_run_finds_nothing_more_to_fix(r
 @kinds
 @given(files)
 def test_no_file_is_too_hostile(path, data):
-    lint(path, data, dict.fromkeys(named(path, data)))
+    names = named(path, data)
+    lint(
+        path, data, There(dict.fromkeys(names.paths), dict.fromkeys(names.connects, Answer(False)))
+    )
     after = repaired(path, data)
     assert not any(fault.fixable for fault in lint(path, after).faults)
     assert repaired(path, after) == after
@@ -144,6 +162,26 @@ def test_every_fault_of_the_published_guide_is_named():
         (4, "stunnel-wrong-port"),
         (5, "stunnel-unknown-tls-option"),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("[a]\naccept = 109\n", 1),
+        ("[a]\r\naccept = 109\r\n", 0),
+        ("output = stunnel.log\ncert = C:\\x\\109.crt\n[a]\n", 0),
+        ("cert = c:/x/109.crt\n[a]\n", 0),
+        ("taskbar = no\n[a]\n", 0),
+        ("[a]\nconnect = c:109\n", 1),
+    ],
+)
+def test_on_windows_no_unit_is_left(text, count):
+    assert broken("stunnel.conf", text.encode()).count("stunnel-foreground") == count
+
+
+def test_what_is_meant_otherwise_starts_all_the_same():
+    found = lint("stunnel.conf", GUIDE)
+    assert [fault.rule for fault in found.faults if fault.stops] == ["stunnel-unknown-tls-option"]
 
 
 def test_what_keeps_a_cleartext_listener_from_starting_is_not_fixed():
@@ -200,6 +238,10 @@ connect = {connect}
         ("/run/s", "m.example:995", "client = yes\nverifyPeer = yes\nCAfile = /c", ["wrong-port"]),
         ("::1:109", "m.example:109", "client = yes\nverify = 3\nCAfile = /c", ["obsolete"]),
         ("::1:109", "m.example:109", "client = yes\nverifyChain = yes", ["client-unchecked"]),
+        ("0.0.0.0:109", "m.example:109", "client = yes\nverifyChain = yes\ncheckHost = m.example",
+         ["client-open"]),
+        ("0.0.0.0:109", "m.example:109", "client = yes\nverify = 1",
+         ["client-open", "client-unchecked", "no-certificate", "obsolete"]),
         ("::1:109", "m.example:109", "client = YES\nverifyPeer = no", ["client-unchecked"]),
         ("localhost:109", "x:109", "client = yes\nverifyChain = yes\ncheckIP = ::1", []),
         ("192.0.2.1:109", "/x", "cert = /c\nsetuid = root", []),
@@ -208,6 +250,27 @@ connect = {connect}
         ("::1:109", "/x", "cert = /c\nsslVersionMax = TLSv1.2\noptions = NO_TLSv1_3", []),
         ("::1:109", "/x", "cert = /c\nsslVersionMin = TLSv1.3\noptions = NO_TLSv1_3",
          ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersion = tlsv1.2\noptions = NO_TLSv1_2",
+         ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersion = TLSv1.2\noptions = NO_TLSv1_3", []),
+        ("::1:109", "/x", "cert = /c\nsslVersion = TLSv1.2\nsslVersionMin = TLSv1.3",
+         ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersionMin = TLSv1.3\nsslVersion = TLSv1.2", []),
+        ("::1:109", "/x", "cert = /c\nsslVersion = TLSv1", ["no-tls-version", "old-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersion = TLSv1\noptions = NO_TLSv1",
+         ["no-tls-version", "old-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersionMax = TLSv1.1", ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersionMax = TLSv1.1\nsecurityLevel = 2",
+         ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersionMax = TLSv1.1\nsecurityLevel = 0",
+         ["security-level"]),
+        ("::1:109", "/x", "cert = /c\nsslVersionMax = TLSv1.1\nciphers = ALL:@SECLEVEL=0",
+         ["security-level"]),
+        ("::1:109", "/x", "cert = /c\noptions = NO_TLSv1_2\noptions = NO_TLSv1_3",
+         ["no-tls-version"]),
+        ("::1:109", "/x", "cert = /c\nsslVersion = TLSv1.2\noptions = NO_TLSv1_2\n"
+         "options = -NO_TLSv1_2", []),
+        ("::1:109", "/x", "cert = /c\nsslVersion = all\noptions = NO_TLSv1_3", ["old-tls-version"]),
         ("::1:109", "/x", "cert = /c\nciphers = ALL:@SECLEVEL=1", ["security-level"]),
         ("::1:109", "/x", "cert = /c\nsecurityLevel = 2", []),
         ("::1:109", "/x", "cert = /c\noptions = -no_ticket\noptions = 0x4", []),
@@ -218,11 +281,102 @@ connect = {connect}
         ("::1:109", "/x", "cert = /c\nexecArgs = x # y", []),
         ("::1:109", "127.0.0.1:25", "cert = /c", ["smtp-wrapped", "wrong-port"]),
         ("::1:109", "192.0.2.7:109", "cert = /c\ndebug = daemon.7", []),
+        ("::1:465", "/x", "cert = /c\nexec = /usr/sbin/exim4\nexecArgs = exim4 -bs",
+         ["smtp-wrapped", "wrong-port"]),
+        ("::1:1465", "/x", "cert = /c\nexec = /usr/lib/sendmail\nexecArgs = sendmail -oi -bs",
+         ["smtp-wrapped"]),
+        ("::1:587", "/x", "cert = /c\nexec = /opt/smtpd",
+         ["smtp-wrapped", "wrong-port"]),
+        ("::1:109", "/x", "cert = /c\nexec = /usr/sbin/ipop2d\nexecArgs = ipop2d -bs", []),
     ],
 )  # fmt: skip
 def test_what_a_rule_of_stunnel_is_about_and_what_not(accept, connect, more, rules):
     data = WRAP.format(accept=accept, connect=connect, more=more).encode()
     assert sorted(broken("stunnel.conf", data)) == [f"stunnel-{rule}" for rule in rules]
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "named"),
+    [
+        ("cert = /c\nkey = /k", "cert = /c", []),
+        ("cert = /c\nkey = /both", "cert = /both", ["/both", "/both"]),
+        ("cert = /both\nkey = /k", "cert = /c", []),
+        ("cert = /both", "cert = /both\nkey = /k", ["/both"]),
+        ("key = /c\ncert = /both", "", []),
+    ],
+)
+def test_a_readable_key_is_asked_of_the_file_that_a_section_takes_it_from(own, other, named):
+    text = f"foreground = yes\n[a]\naccept = ::1:109\n{own}\n[b]\naccept = ::1:110\n{other}\n"
+    paths = {
+        "/c": Named(0o644, 0),
+        "/k": Named(0o600, 0, key=True),
+        "/both": Named(0o644, 0, key=True),
+    }
+    faults = lint("stunnel.conf", text.encode(), There(paths)).faults
+    readable = [fault.said for fault in faults if fault.rule == "stunnel-key-readable"]
+    assert readable == [f"{path} has mode 0644" for path in named]
+
+
+@pytest.mark.parametrize(
+    ("lines", "connects"),
+    [
+        ("connect = 109", {"109": False}),
+        ("connect = a.example:109\nconnect = /run/x", {"a.example:109": False, "/run/x": False}),
+        ("connect = 127.0.0.1:109\nprotocol = proxy", {"127.0.0.1:109": True}),
+        ("connect = 127.0.0.1:109\nprotocol = proxy\nclient = yes", {"127.0.0.1:109": False}),
+        ("chroot = /x\n[a]\nconnect = /run/x\nconnect = ::1:109", {"::1:109": False}),
+        ("connect = a:pop2\nconnect = {{ x }}:1\nconnect = a:0\nconnect =", {}),
+    ],
+)
+def test_what_a_file_connects_to(lines, connects):
+    assert named("stunnel.conf", lines.encode()).connects == connects
+
+
+SETUID = "pid = /d/pid\noutput = /d/log\nsetuid = mail\n[a]\n"
+ROOTS, ITS_OWN, FULL = Named(0o755, 0), Named(0o755, 8), Named(0o755, 0, read_only=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "log", "said"),
+    [
+        (SETUID, ROOTS, None, ["/d", "/d"]),
+        (SETUID, ROOTS, Named(0o640, 8), ["/d"]),
+        (SETUID, ITS_OWN, None, []),
+        (SETUID, Named(0o1777, 0), None, []),
+        (SETUID, ITS_OWN, Named(0o640, 0), ["/d/log"]),
+        (SETUID.replace("mail", "root"), ROOTS, None, []),
+        ("output = /d/log\n[a]\n", FULL, None, ["/d"]),
+        ("output = /d/log\n[a]\n", ROOTS, Named(0o640, 0), []),
+    ],
+)
+def test_what_stunnel_writes_it_must_be_able_to_write(text, folder, log, said):
+    here = There({"/d": folder, "/d/log": log})
+    faults = lint("stunnel.conf", text.encode(), here).faults
+    found = [fault for fault in faults if fault.rule == "stunnel-unwritable-file"]
+    assert [fault.said.split()[-1] for fault in found] == said
+    assert all(fault.stops for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "answer", "rules"),
+    [
+        ("", Answer(False), ["unresolved-connect"]),
+        ("client = yes\n", Answer(False), ["unresolved-connect"]),
+        ("", Answer(True), ["dead-backend"]),
+        ("client = yes\n", Answer(True), []),
+        ("", Answer(True, True), []),
+        ("protocol = proxy\n", Answer(True, True, True), ["proxy-unexpected"]),
+        ("protocol = proxy\n", Answer(True, True), []),
+        ("", Answer(True, True, True), []),
+    ],
+)
+def test_what_came_of_connecting(more, answer, rules):
+    text = f"[a]\naccept = ::1:109\nconnect = b.example:109\n{more}"
+    here = There(answers={"b.example:109": answer})
+    asked = {rule.id for rule in RULES if rule.kind == "stunnel-here"}
+    faults = lint("stunnel.conf", text.encode(), here).faults
+    found = [fault.rule for fault in faults if fault.rule in asked]
+    assert found == [f"stunnel-{rule}" for rule in rules]
 
 
 @pytest.mark.parametrize(
@@ -286,9 +440,15 @@ UNTRIED = {
 
 
 @real
-@pytest.mark.parametrize("rule", STUNNEL, ids=lambda rule: rule.id)
-@pytest.mark.parametrize("which", ["bad", "good"])
-def test_stunnel_starts_or_does_not_as_the_rule_says(rule, which, tmp_path, certificate):
+@pytest.mark.parametrize(
+    ("rule", "which"),
+    [
+        pytest.param(rule, which, id=f"{rule.id}-{which}")
+        for rule in STUNNEL
+        for which in fixtures(rule)
+    ],
+)
+def test_stunnel_starts_or_does_not_as_lint_says(rule, which, tmp_path, certificate):
     if which == "bad" and rule.id in UNTRIED:
         pytest.skip(UNTRIED[rule.id])
     text = fixture(rule, which).decode()
@@ -299,4 +459,4 @@ def test_stunnel_starts_or_does_not_as_the_rule_says(rule, which, tmp_path, cert
     # Client mode starts with a server that is not there; a name that is nowhere takes its time.
     text = text.replace("mail.example:109", "127.0.0.1:1")
     found = listeners_of_stunnel(tmp_path, b"debug = 7\npid =\n" + text.encode())
-    assert (found is None) == (which == "bad" and rule.stops)
+    assert (found is None) == stops(rule, which)

@@ -9,13 +9,14 @@ import pytest
 
 from mailseal.configs.text import apply_splices
 from mailseal.facts.gather import gather
-from mailseal.model import ops
+from mailseal.model import codec, ops
 from mailseal.model.excepted import Door, Excepted
-from mailseal.model.plan import ClaimKind
+from mailseal.model.plan import ClaimKind, Plan
 from mailseal.plan import AlreadySealed, Cannot, Options, make
 from mailseal.plan.excepted import place
-from tests.plan.hosts import facts, inetd, standalone, xinetd
-from tests.plan.test_native import MAIN_FILE, NATIVE, cyrus, dovecot
+from mailseal.system.memory import Bind, MemorySystem
+from tests.plan.hosts import NAME, facts, inetd, listener, standalone, xinetd
+from tests.plan.test_native import ADVERTISE, EXIM, MAIN_FILE, NATIVE, cyrus, dovecot, exim
 
 SHOP = Excepted("10.1.2.0/24", "2027-03-31", "alice", "it's $(a) `shop` floor")
 OFFICE = Excepted("2001:db8::/32", "2027-06-30", "bob", "printers")
@@ -176,14 +177,146 @@ def test_a_new_plan_takes_one_away_and_brings_it_back_on_the_way_back():
     assert "stop" in words
 
 
+def test_exim_reads_the_list_for_each_client_and_is_told_of_no_new_one():
+    made = make(gather(exim(), (587,)), 587, "smtp", options(*BOTH))
+    (edit,) = [op for op in made.ops if isinstance(op, ops.EditFile)]
+    (check,) = [op for op in made.ops if isinstance(op, ops.CheckConfiguration) and op.prints]
+    value = check.prints[0].partition(" = ")[2]
+    assert value == (
+        "${if or {{def:tls_in_cipher}{and {{exists{/etc/exim4/mailseal-except}}"
+        "{match_ip{$sender_host_address}{/etc/exim4/mailseal-except}}}}} {*}{}}"
+    )
+    assert edit.splices[0].new == check.prints[0].encode() + b"\n"
+    files = written(made)
+    listing = files["/etc/exim4/mailseal-except"]
+    assert listing.endswith(b"\n# until 2027-06-30, bob: printers\n2001:db8::/32\n")
+    service = files["/etc/systemd/system/mailseal-except-587.service"]
+    assert b"Before=exim4.service\n" in service
+    assert b"\nunit=\n" in files["/etc/mailseal/except-587.sh"]
+
+    there = exim(edit.splices[0].new, told={ADVERTISE: value}, files=files)
+    with pytest.raises(AlreadySealed):
+        make(gather(there, (587,)), 587, "smtp", options(*BOTH))
+    less = make(gather(there, (587,)), 587, "smtp", options(SHOP))
+    assert EXIM not in {op.path for op in less.ops if isinstance(op, ops.EditFile)}
+    none = make(gather(there, (587,)), 587, "smtp", options())
+    assert any("No network is excepted" in line for line in none.headline)
+    before = exim(told={ADVERTISE: "${if def:tls_in_cipher {*}{}}"})
+    with pytest.raises(Cannot, match="already: mailseal rollback, then plan with --except"):
+        make(gather(before, (587,)), 587, "smtp", options(SHOP))
+
+
+def sealed_with(*excepted: Excepted) -> MemorySystem:
+    """A stand-alone POP2 service behind stunnel, past which the networks are taken."""
+    system = standalone()
+    system.install("nftables")
+    made = make(gather(system), 109, "pop2", wrapped(*excepted))
+    for path, data in written(made).items():
+        system.put(path, data)
+    del system.listens[NAME]
+    system.manager.boot()
+    for address in ("192.0.2.10", "2001:db8:1::10"):
+        system.listens["mailseal@109.service"] = (
+            *system.listens.get("mailseal@109.service", ()),
+            Bind(address, 109),
+        )
+    system.manager.reload_files()
+    system.manager.enable("mailseal@109.service")
+    system.manager.boot()
+    return system
+
+
+def wrapped(*excepted: Excepted) -> Options:
+    return Options(strategy="wrap", name="mail.example", excepted=excepted)
+
+
+def test_who_is_excepted_is_taken_past_stunnel_and_nobody_else():
+    system = standalone()
+    system.install("nftables")
+    made = make(gather(system), 109, "pop2", wrapped(*BOTH))
+    assert codec.loads(Plan, codec.dumps(made), lenient=False) == made
+    assert isinstance(made.ops[0], ops.CheckConfiguration)
+    assert made.ops[0].argv[:2] == ("nft", "-c")
+    files = written(made)
+    rules = files["/etc/mailseal/except-109.nft"].decode()
+    assert (
+        "# until 2027-03-31, alice: it's $(a) `shop` floor\n"
+        "ip saddr 10.1.2.0/24 ip daddr { 192.0.2.10 } tcp dport 109 "
+        "tproxy ip to 127.0.0.1:10109 accept\n"
+        "# until 2027-06-30, bob: printers\n"
+        "ip6 saddr 2001:db8::/32 ip6 daddr { 2001:db8:1::10 } tcp dport 109 "
+        "tproxy ip6 to [::1]:10109 accept\n"
+    ) in rules
+    assert 'iifname != "lo" ip daddr 127.0.0.0/8 tcp dport 10109 drop\n' in rules
+    relay = files["/etc/systemd/system/mailseal-relay-109.socket"]
+    assert b"ListenStream=127.0.0.1:10109\nListenStream=[::1]:10109\nTransparent=yes\n" in relay
+    assert (
+        sum(isinstance(op, ops.MakeDirectory) and op.path == "/etc/mailseal" for op in made.ops)
+        == 1
+    )
+    # At the port itself who is outside is promised the one, and who is inside the other.
+    for claim in made.claims:
+        apart = claim.endpoint.port == 109 and claim.endpoint.address in (
+            "192.0.2.10",
+            "2001:db8:1::10",
+        )
+        assert ("networks" in claim.expected) == (
+            apart and claim.kind is not ClaimKind.BACKEND_GUARDED
+        )
+    served = [
+        each.endpoint.address for each in made.claims if each.kind is ClaimKind.CLEARTEXT_SERVED
+    ]
+    assert sorted(served) == ["192.0.2.10", "2001:db8:1::10"]
+    nobody = make(gather(system), 109, "pop2", wrapped())
+    assert not any("10109" in str(op) for op in nobody.ops)
+
+
+def test_behind_stunnel_only_the_list_changes_from_then_on():
+    system = sealed_with(*BOTH)
+    with pytest.raises(AlreadySealed, match="excepts just these already"):
+        make(gather(system), 109, "pop2", wrapped(*BOTH))
+    made = make(gather(system), 109, "pop2", wrapped(OFFICE))
+    assert {op.path for op in made.ops if isinstance(op, ops.EditFile)} == {
+        "/etc/mailseal/except-109.nft",
+        "/etc/mailseal/except-109.sh",
+        "/etc/systemd/system/mailseal-except-109.timer",
+    }
+    assert written(made) == {}
+    reloads = [op for op in made.ops if isinstance(op, ops.UnitAction) and "steering" in op.unit]
+    assert [(op.do, op.undo) for op in reloads] == [("", "reload"), ("reload", "")]
+    assert "THE EXCEPTIONS CHANGE" in made.headline[0]
+    assert {each.expected["networks"] for each in made.before} == {"10.1.2.0/24 2001:db8::/32"}
+    none = make(gather(system), 109, "pop2", wrapped())
+    assert not any("networks" in each.expected for each in none.claims)
+    with pytest.raises(AlreadySealed, match=r"served by mailseal@109\.service already"):
+        make(gather(system), 109, "pop2", replace(wrapped(OFFICE), stage="offer"))
+
+
+def test_a_network_that_the_port_is_not_served_to_is_refused():
+    system = standalone()
+    system.install("nftables")
+    system.listens[NAME] = (Bind("0.0.0.0", 109),)
+    system.manager.boot()
+    with pytest.raises(Cannot, match="2001:db8::/32: port 109 is served at no address of that"):
+        make(gather(system), 109, "pop2", wrapped(*BOTH))
+    taken = gather(system)
+    listeners = (*taken.listeners, listener("127.0.0.1", 10109))
+    with pytest.raises(Cannot, match="port 10109, which is needed on loopback, is taken by"):
+        make(replace(taken, listeners=listeners), 109, "pop2", wrapped(SHOP))
+
+
 def test_what_cannot_except_a_network_says_why():
     with pytest.raises(Cannot, match="excepts no network"):
         make(gather(cyrus(), (143,)), 143, "imap", options(SHOP))
     wrap = Options(strategy="wrap", name="mail.example", excepted=(SHOP,))
-    with pytest.raises(Cannot, match="opens its port itself"):
-        make(gather(standalone()), 109, "pop2", wrap)
-    for system in (inetd(), xinetd()):
-        with pytest.raises(Cannot, match="--stage offer first"):
+    with pytest.raises(Cannot, match="--stage offer first"):
+        make(gather(xinetd()), 109, "pop2", wrap)
+    for system in (inetd(), standalone()):
+        with pytest.raises(Cannot, match="install the package nftables"):
+            make(gather(system), 109, "pop2", wrap)
+        system.install("nftables")
+        system.put("/etc/mailseal/except-109.nft", b"")
+        with pytest.raises(Cannot, match="is there, though port 109 is not sealed"):
             make(gather(system), 109, "pop2", wrap)
     with pytest.raises(Cannot, match="turned off has no exceptions"):
         make(facts("inetd"), 109, "pop2", replace(wrap, strategy="retire"))

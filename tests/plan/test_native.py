@@ -564,3 +564,19 @@ def test_another_instance_and_another_daemon_are_not_guessed_about():
     alone = replace(of, listeners=tuple(replace(e, address="127.0.0.1") for e in of.listeners))
     with pytest.raises(Cannot, match="loopback alone"):
         make(alone, 587, "smtp", NATIVE)
+
+
+@pytest.mark.parametrize(("made", "name"), [(dovecot, "dovecot"), (postfix, "postfix")])
+def test_under_an_init_script_the_steps_are_the_same(made, name: str):
+    port, protocol = (143, "imap") if name == "dovecot" else (587, "smtp")
+    there = make(gather(made(), (port,)), port, protocol, NATIVE)
+    system = made()
+    system.remove("/run/systemd/system")
+    system.put("/etc/init.d/" + name, b"#!/bin/sh\nDAEMON=/usr/sbin/%s\n" % name.encode(), 0o755)
+    system.programs["service"] = lambda argv, data: Completed(argv, 0, b"", b"")
+    facts = gather(system, (port,))
+    assert facts.init == "other"
+    here = make(facts, port, protocol, NATIVE)
+    assert here.ops == there.ops
+    assert here.claims == there.claims
+    assert {op.unit for op in here.ops if isinstance(op, ops.UnitAction)} == {name + ".service"}

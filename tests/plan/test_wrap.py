@@ -390,6 +390,15 @@ def test_a_socket_unit_moves_to_the_socket_that_stunnel_alone_opens():
     assert "sessions that are open then go on" in made.gap
 
 
+def test_a_socket_unit_that_moves_is_not_handed_over():
+    """Its Unix socket is there only when the port is not, so a second stunnel would have nothing."""
+    of = at_socket()
+    of = replace(of, packages={**of.packages, "nftables": "1.0.6"})
+    made = make(of, 109, "pop2", NAMED)
+    assert not any(isinstance(op, ops.Steer) for op in made.ops)
+    assert "about a second" in made.gap
+
+
 def test_a_socket_unit_is_down_while_its_files_change():
     """A socket that systemd does not find in the files any more is closed and left in /run."""
     made = make(at_socket(), 109, "pop2", NAMED)

@@ -8,7 +8,7 @@ from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Endpoint, Observation, Reach
 from mailseal.model.reported import Claimed, Reported
 from mailseal.report.forms import FORMS
-from mailseal.report.result import Origin, Recheck, Reference, ScanResult, Tally
+from mailseal.report.result import FailOn, Origin, Recheck, Reference, ScanResult, Tally
 from mailseal.report.style import PLAIN
 from mailseal.report.writer import Run
 from mailseal.rules import BY_ID, findings
@@ -99,7 +99,9 @@ def written(
     """What a writer makes of results that all come within a second."""
     lines: list[str] = []
     moments = iter((1768478400.0, 1768478401.0))
-    writer = FORMS[form](Run(lines.append, "0.1.0", lambda: next(moments), PLAIN, fail_on, page))
+    writer = FORMS[form](
+        Run(lines.append, "0.1.0", lambda: next(moments), PLAIN, FailOn(fail_on), page)
+    )
     tally = Tally()
     for each in results:
         tally.add(each)

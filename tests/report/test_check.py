@@ -60,7 +60,7 @@ def written(
     total.endpoints = endpoints
     described = lambda rule: page(rule) if rule.startswith(("pop2", "tls")) else ""  # noqa: E731
     writer = FORMS[form](
-        Run(lines.append, "0.1.0", lambda: 1768478400.0, PLAIN, None, described), total
+        Run(lines.append, "0.1.0", lambda: 1768478400.0, PLAIN, page=described), total
     )
     for each in found:
         total.add(each)

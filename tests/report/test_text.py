@@ -9,7 +9,7 @@ from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Endpoint, Reach, Vantage
 from mailseal.report import text
 from mailseal.report.layout import bullets, labelled, table, unified_diff
-from mailseal.report.result import Recheck, Tally, fails
+from mailseal.report.result import FailOn, Recheck, Tally, fails
 from mailseal.report.style import PLAIN, Style, harmless
 from mailseal.rules import BY_ID
 from tests.report.make import HOSTILE, REPORT, closed, hostile, lost, result
@@ -100,11 +100,12 @@ def test_the_tally_counts_and_keeps_the_worst():
 
 
 def test_a_result_fails_where_it_is_exposed_or_has_a_finding_of_the_severity():
-    assert fails(result(), None)
-    assert fails(result("tls-version"), Severity.MEDIUM)
-    assert not fails(result("tls-version"), Severity.HIGH)
-    assert not fails(result("tls-version"), None)
-    assert not fails(closed(), Severity.INFO)
+    assert fails(result(), FailOn())
+    assert fails(result("tls-version"), FailOn(Severity.MEDIUM))
+    assert not fails(result("tls-version"), FailOn(Severity.HIGH))
+    assert not fails(result("tls-version"), FailOn())
+    assert not fails(closed(), FailOn(Severity.INFO))
+    assert fails(closed(), FailOn(absent=True))
 
 
 # -- layout ----------------------------------------------------------------------------------------

@@ -141,6 +141,7 @@ def unread(system: MemorySystem, path: str) -> HostFacts:
         (gather(linked(inetd(), "/etc/inetd.conf")), "/etc/inetd.conf is a link and no plain file"),
         (gather(linked(inetd(INETD + FINGER), "/etc/inetd.conf")), "is a link and no plain file"),
         (gather(linked(xinetd(), "/etc/xinetd.d/pop2")), "/etc/xinetd.d/pop2 is a link"),
+        (replace(gather(linked(inetd(), "/etc/inetd.conf")), init="other"), "is a link"),
         (gather(elsewhere(inetd())), "starts it with /etc/inetd-mail.conf"),
         (unread(inetd(), "/etc/inetd.conf"), "/etc/inetd.conf could not be read: Input/output"),
         (unread(xinetd(), "/etc/xinetd.d/pop2"), "could not be read: Input/output error"),
@@ -337,8 +338,9 @@ def test_xinetd_lets_networks_in_by_a_block_of_our_own():
 def test_what_keeps_a_super_server_from_a_list_of_networks():
     asked = admitted(xinetd()).problems
     assert any("only_from says already" in each for each in asked)
-    problems = admitted(inetd()).problems
-    assert any("does not ask hosts_access(5)" in each for each in problems)
+    start = starters.find(gather(inetd()), 109)
+    assert start is not None
+    assert start.admission is None  # it does not ask hosts_access(5)
 
 
 def test_inetd_lets_networks_in_by_hosts_allow():
@@ -359,6 +361,29 @@ def test_inetd_lets_networks_in_by_hosts_allow():
     system.put("/etc/hosts.allow", b"ipop2d: .example\n")
     problems = admitted(system).problems
     assert any("have rules already" in each for each in problems)
+
+
+@pytest.mark.parametrize(
+    ("starter", "path", "name"),
+    [("inetd", "/etc/inetd.conf", "109"), ("xinetd", "/etc/xinetd.d/pop2", "pop2")],
+)
+def test_what_a_super_server_has_is_told_whoever_serves_it(starter: str, path: str, name: str):
+    rooms = {"inetd": starters.inetd, "xinetd": starters.xinetd}
+    nobody = replace(facts(starter), listeners=())
+    declared = rooms[starter].declared(nobody)
+    told = {(each.path, each.name, each.port, each.program) for each in declared}
+    assert told == {(path, name, 109, "/usr/sbin/ipop2d")}
+    assert starters.find(nobody, 109) is None
+    off = starters.find(facts(starter), 109)
+    assert off is not None
+    (edit,) = (op for op in off.off.edit if isinstance(op, EditFile))
+    files = tuple(
+        replace(each, content=apply_splices(each.content or b"", edit.splices))
+        if each.path == path
+        else each
+        for each in nobody.files
+    )
+    assert rooms[starter].declared(replace(nobody, files=files)) == ()
 
 
 # -- socket units ----------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """The policy's file: written from what is known, and read back."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from mailseal.model.asset import Terms
 from mailseal.model.look import Endpoint
-from mailseal.model.policy import Requirements
+from mailseal.model.policy import Requirements, SealPolicy
 from mailseal.store import Store
 from mailseal.workflow import BadInput, policies
 from tests.store.make import NESSUS, look, record
@@ -25,7 +24,7 @@ def made(tmp_path: Path, *looks, site: str = "") -> str:
 
 def read(tmp_path: Path, text: str):
     path = tmp_path / "mailseal.toml"
-    policies.write(str(path), text, overwrite=True)
+    path.write_text(text)
     return policies.load(str(path))
 
 
@@ -111,7 +110,7 @@ def test_very_many_hosts_become_networks(tmp_path: Path):
 
 
 def test_a_site_by_itself(tmp_path: Path):
-    here, there = look("exposed", 1), look("exposed", 1, endpoint=Endpoint("10.0.0.1", 1, "lab"))
+    here, there = look("exposed", 1), look("exposed", 1, endpoint=Endpoint("10.0.0.1", 110, "lab"))
     text = made(tmp_path, here, replace(there, name=""), site="lab")
     assert read(tmp_path, text).targets == ("10.0.0.1",)
 
@@ -125,20 +124,30 @@ def test_when_updates_are_due_is_as_usual_or_as_the_policy_says(tmp_path: Path):
         policies.terms(str(tmp_path / "none"))
 
 
-def test_what_is_there_is_not_replaced_unasked(tmp_path: Path):
-    path = tmp_path / "mailseal.toml"
-    path.write_text("precious")
-    with pytest.raises(BadInput, match="exists: choose another name, or give --overwrite"):
-        policies.write(str(path), "new", overwrite=False)
-    assert path.read_text() == "precious"
-    policies.write(str(path), "new", overwrite=True)
-    assert path.read_text() == "new"
-    assert os.listdir(tmp_path) == ["mailseal.toml"]
+def test_what_no_look_at_the_host_comes_by_is_a_target_of_its_own(tmp_path: Path):
+    odd = Endpoint("192.0.2.7", 2110)
+    policy = read(tmp_path, made(tmp_path, look("exposed", 1), look("exposed", 1, endpoint=odd)))
+    assert policy.targets == ("mail.example", "mail.example:2110")
 
 
-def test_where_nothing_can_be_written_that_is_said(tmp_path: Path):
-    with pytest.raises(BadInput, match="cannot be written"):
-        policies.write(str(tmp_path / "no" / "file"), "new", overwrite=False)
+@pytest.mark.parametrize(
+    ("targets", "looked_at"),
+    [
+        (("mail.example",), ("mail.example", "mail.example:1109")),
+        (("mail.example:109",), ("mail.example:109", "mail.example:1109")),
+        (("mail.example:1109",), ("mail.example:1109", "mail.example:109")),
+        ((), ("mail.example:109", "mail.example:1109")),
+    ],
+)
+def test_a_service_that_no_target_comes_by_is_looked_at(
+    targets: tuple[str, ...], looked_at: tuple[str, ...]
+):
+    services = ("mail.example:109", "mail.example:1109")
+    policy = SealPolicy("here", "", Requirements(), targets=targets, services=services)
+    assert policies.looked_at(policy, (109, 110)) == looked_at
+    assert policies.looked_at(replace(policy, targets=("mail.example",)), range(65536)) == (
+        "mail.example",
+    )
 
 
 def test_a_policy_that_cannot_be_used_names_its_file(tmp_path: Path):

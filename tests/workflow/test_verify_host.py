@@ -130,6 +130,43 @@ def per_source(port: int) -> HostFacts:
     return sealed_host(port, files=(file_fact("/etc/xinetd.d/pop2", text),))
 
 
+def defaulted(port: int) -> HostFacts:
+    """A limit for every service of xinetd."""
+    files = (
+        file_fact("/etc/xinetd.conf", b"defaults\n{\n\tper_source = 5\n}\n"),
+        file_fact("/etc/xinetd.d/pop2", b"service pop2\n{\n\tport = %d\n}\n" % port),
+    )
+    return sealed_host(port, files=files)
+
+
+def switched_off(port: int) -> HostFacts:
+    """A block of xinetd that serves nothing limits nothing."""
+    text = b"service pop2\n{\n\tport = %d\n\tper_source = 10\n\tdisable = yes\n}\n" % port
+    return sealed_host(port, files=(file_fact("/etc/xinetd.d/pop2", text),))
+
+
+def contested(port: int, unit: str, path: str, text: bytes, state: str = "enabled") -> HostFacts:
+    """A super-server has the port in its configuration, and another program serves it."""
+    known = sealed_host(port)
+    return dataclasses.replace(
+        known,
+        files=(*known.files, file_fact(path, text % port)),
+        units=(*known.units, UnitFact(unit, "loaded", "active", state)),
+    )
+
+
+INETD = "inetd.service", "/etc/inetd.conf", b"%d stream tcp nowait root /usr/sbin/ipop2d ipop2d\n"
+XINETD = (
+    *("xinetd.service", "/etc/xinetd.d/pop2"),
+    b"service pop2\n{\n\tport = %d\n\tserver = /usr/sbin/ipop2d\n}\n",
+)
+
+
+def served_by_inetd(port: int, unit: str) -> HostFacts:
+    listener = Listener("0.0.0.0", port, 7, "inetd", "/usr/sbin/inetd", unit)
+    return dataclasses.replace(contested(port, *INETD), listeners=(listener,))
+
+
 def courier(port: int) -> HostFacts:
     return sealed_host(port, files=(file_fact("/etc/courier/pop3d", b"MAXPERIP=4\n"),))
 
@@ -147,6 +184,28 @@ HOSTS: dict[str, tuple[Callable[[int], HostFacts], str, Result, str]] = {
     "nobody listens": (
         lambda p: sealed_host(p, listeners=()), "enabled-at-boot", Result.FAIL, "nothing listens",
     ),
+    "inetd has the port as well": (
+        lambda p: contested(p, *INETD), "enabled-at-boot", Result.FAIL, "/etc/inetd.conf starts",
+    ),
+    "xinetd has the port as well": (
+        lambda p: contested(p, *XINETD), "enabled-at-boot", Result.FAIL, "xinetd.d/pop2 starts",
+    ),
+    "inetd does not start": (
+        lambda p: contested(p, *INETD, "disabled"), "enabled-at-boot", Result.PASS, "is enabled",
+    ),
+    "inetd has another port": (
+        lambda p: contested(p, *INETD[:2], b"1%d stream tcp nowait root /usr/sbin/ipop2d ipop2d\n"),
+        "enabled-at-boot", Result.PASS, "is enabled",
+    ),
+    "inetd itself serves it": (
+        lambda p: served_by_inetd(p, "inetd.service"), "enabled-at-boot", Result.PASS,
+        "inetd.service is enabled",
+    ),
+    "inetd serves it, by no unit": (
+        lambda p: served_by_inetd(p, ""), "enabled-at-boot", Result.PASS, "is enabled",
+    ),
+    "xinetd's defaults": (defaulted, "limits-fit", Result.FAIL, "per_source = 5"),
+    "xinetd's block is off": (switched_off, "limits-fit", Result.PASS, "no limit was found"),
     "a limit by source": (limited, "limits-fit", Result.FAIL, "MaxConnectionsPerSource=4"),
     "xinetd": (per_source, "limits-fit", Result.FAIL, "per_source = 10"),
     "courier": (courier, "limits-fit", Result.FAIL, "MAXPERIP=4"),

@@ -46,6 +46,7 @@ from mailseal.apply.tools import (
 from mailseal.apply.traces import clear, clear_traces, sweep
 from mailseal.model import codec, ops
 from mailseal.model.change import Control
+from mailseal.model.firewall import UNITS
 from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Plan, Proof, Receipt, RunState
 from mailseal.system.base import Meta, System
@@ -258,8 +259,10 @@ def _budget(plan: Plan) -> float:
 
 
 def _units(plan: Plan) -> Tuple[str, ...]:
-    """The units that a plan's undo asks something of."""
-    return tuple(op.unit for op in plan.ops if isinstance(op, ops.UnitAction) and op.unit)
+    """Those that a plan's undo asks something of, and that load the rules which it takes away."""
+    asked = [op.unit for op in plan.ops if isinstance(op, ops.UnitAction) and op.unit]
+    opened = [UNITS[op.manager] for op in plan.ops if isinstance(op, ops.OpenPort)]
+    return (*asked, *(unit for units in opened for unit in units))
 
 
 # -- confirm, rollback, recover ----------------------------------------------------------------
@@ -363,8 +366,9 @@ class _Back:
         undone = self.journal.undone()
         for record in self.journal.intents():
             op = self.plan.ops[record["op"]]
-            # Services are asked again: since then more files may be as before.
-            if record["op"] not in undone or isinstance(op, ops.UnitAction):
+            # Services are asked again: since then more files may be as before. And a boot may have
+            # loaded the rules of a file that was not as before yet.
+            if record["op"] not in undone or isinstance(op, (ops.UnitAction, ops.OpenPort)):
                 problem = self._attempt(type(op).__name__, self._undo_one, op, record)
                 failures += [problem] if problem else []
         return failures

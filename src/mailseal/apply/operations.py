@@ -14,9 +14,10 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Type
 
-from mailseal.apply import authority, trial
+from mailseal.apply import authority, firewall, steering, trial
 from mailseal.apply.control import POLICY
 from mailseal.model import ops
+from mailseal.model.firewall import named
 from mailseal.model.ops import Listening, Op
 from mailseal.system import packages, units
 from mailseal.system.base import Meta, Stat, System
@@ -458,6 +459,36 @@ def _end_trial(context: Context, op: ops.TryTerminator, undo: Undo) -> str:
     return "the trial is gone"
 
 
+# -- the firewall ----------------------------------------------------------------------------------
+
+
+def _open_before(context: Context, op: ops.OpenPort, index: int) -> Undo:
+    try:
+        return {"there": firewall.there(context.system, op)}
+    except firewall.Failed as failed:
+        raise OpFailed("the firewall is not as when the plan was made: %s" % failed) from None
+
+
+def _open(context: Context, op: ops.OpenPort) -> str:
+    try:
+        firewall.add(context.system, op)
+    except firewall.Failed as failed:
+        words = "%s does not let TCP port %d in: %s"
+        raise OpFailed(words % (named(op), op.port, failed)) from None
+    return "%s lets TCP port %d in" % (named(op), op.port)
+
+
+def _close(context: Context, op: ops.OpenPort, undo: Undo) -> str:
+    try:
+        taken = firewall.take(context.system, op, undo["there"])
+    except firewall.Failed as failed:
+        words = "%s still lets TCP port %d in: %s"
+        raise OpFailed(words % (named(op), op.port, failed)) from None
+    if not taken:
+        return "%s has no rule of ours for TCP port %d" % (named(op), op.port)
+    return "%s no longer lets TCP port %d in" % (named(op), op.port)
+
+
 # -- a daemon's own checker ------------------------------------------------------------------------
 
 
@@ -481,6 +512,34 @@ def _nothing_to_undo(context: Context, op: ops.CheckConfiguration, undo: Undo) -
 CHECK_SECONDS = 60.0
 
 
+# -- steering --------------------------------------------------------------------------------------
+
+
+def _steer(context: Context, op: ops.Steer) -> str:
+    try:
+        return _turn(context, op, op.do)
+    except steering.Failed as failed:
+        raise OpFailed("%s; --handover plain plans without it" % failed) from None
+
+
+def _steer_back(context: Context, op: ops.Steer, undo: Undo) -> str:
+    """The way back needs no steering: where it cannot be, there is a short gap."""
+    try:
+        return _turn(context, op, op.undo)
+    except (steering.Failed, OpFailed) as failed:
+        if op.undo == "end":
+            raise OpFailed(str(failed)) from None
+        steering.end(context.system, op)
+        return "not steered: %s" % failed
+
+
+def _turn(context: Context, op: ops.Steer, word: str) -> str:
+    if word == "end":
+        return steering.end(context.system, op)
+    meta = _meta(context, "root", op.group, 0o640)
+    return steering.begin(context.system, op, meta, context.greets)
+
+
 OPERATIONS: Dict[Type[Any], Operation] = {
     ops.InstallPackage: Operation(_package_before, _install, _keep_package),
     ops.MakeDirectory: Operation(_absent_before, _make_directory, _remove_directory),
@@ -491,7 +550,9 @@ OPERATIONS: Dict[Type[Any], Operation] = {
     ops.IssueCertificate: Operation(_issue_before, _issue, _remove_issued),
     ops.UnitAction: Operation(_nothing_before, _unit_do, _unit_undo),
     ops.TryTerminator: Operation(_nothing_before, _try, _end_trial),
+    ops.OpenPort: Operation(_open_before, _open, _close),
     ops.CheckConfiguration: Operation(_nothing_before, _check_configuration, _nothing_to_undo),
+    ops.Steer: Operation(_nothing_before, _steer, _steer_back),
 }
 
 
@@ -500,7 +561,9 @@ _SECONDS: Dict[Type[Any], float] = {
     ops.IssueCertificate: 240.0,
     ops.UnitAction: 2 * units.SECONDS,
     ops.TryTerminator: 4 * units.SECONDS,
+    ops.OpenPort: 10 * firewall.SECONDS,
     ops.CheckConfiguration: CHECK_SECONDS + 10.0,
+    ops.Steer: steering.SECONDS,
 }
 
 
@@ -511,7 +574,8 @@ def operation(op: Op) -> Operation:
 
 def seconds(op: Op) -> float:
     """How long an op takes at the very most: what its programs are allowed, and more."""
-    return _SECONDS.get(type(op), 10.0) + (op.seconds if isinstance(op, ops.UnitAction) else 0.0)
+    own = op.seconds if isinstance(op, (ops.UnitAction, ops.Steer)) else 0.0
+    return _SECONDS.get(type(op), 10.0) + own
 
 
 def directories(op: Op) -> Tuple[str, ...]:
@@ -520,5 +584,7 @@ def directories(op: Op) -> Tuple[str, ...]:
         return (posixpath.dirname(packages.GUARD),)
     if isinstance(op, ops.IssueCertificate):
         return (op.directory,)
+    if isinstance(op, ops.Steer):
+        return (posixpath.dirname(op.path), posixpath.dirname(op.units))
     path = getattr(op, "path", "")
     return (posixpath.dirname(path),) if path else ()

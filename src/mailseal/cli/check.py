@@ -117,7 +117,7 @@ def _check(
     )
     try:
         out = stack.enter_context(opened(output, overwrite))
-        run = Run(out.line, __version__, time.time, out.style, None, _page)
+        run = Run(out.line, __version__, time.time, out.style, page=_page)
         writer = FORMS[form](run, total)
         for each in found:
             writer.add(each)

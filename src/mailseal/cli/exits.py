@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mailseal.model.finding import Severity
     from mailseal.report.check import Sum
-    from mailseal.report.result import Tally
+    from mailseal.report.result import FailOn, Tally
 
 
 class Exit(enum.IntEnum):
@@ -49,11 +48,11 @@ class Stop(Exception):
         self.code = code
 
 
-def of_scan(tally: Tally, fail_on: Severity | None) -> Exit:
-    """Of looks: whatever is exposed fails; so does a finding from `fail_on` upwards."""
+def of_scan(tally: Tally, fail_on: FailOn) -> Exit:
+    """Of looks: whatever is exposed fails, and what `fail_on` says."""
     from mailseal.model.finding import Verdict
 
-    if tally.verdicts[Verdict.EXPOSED] or (fail_on is not None and tally.reaches(fail_on)):
+    if tally.fails(fail_on):
         return Exit.EXPOSED
     return Exit.INCONCLUSIVE if tally.verdicts[Verdict.INCONCLUSIVE] else Exit.CLEAN
 

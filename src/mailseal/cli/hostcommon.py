@@ -143,6 +143,14 @@ _PLAN_OPTIONS = (
         "stage offer alone.",
     ),
     click.option(
+        "--handover",
+        type=click.Choice(("auto", "plain")),
+        default="auto",
+        show_default=True,
+        help="How a port changes hands when TLS is put in front: with no connection refused where "
+        "nftables is installed (auto), or with a short gap (plain).",
+    ),
+    click.option(
         "--port",
         type=click.IntRange(1, 65535),
         metavar="N",
@@ -215,6 +223,7 @@ def wish(options: dict[str, Any], port: int, protocol: str = "", name: str = "")
             given=given,
             tls_port=options["tls_port"] or 0,
             excepted=exceptions,
+            handover=options["handover"],
             backend=backend(
                 options["backend"],
                 options["backend_tls"],

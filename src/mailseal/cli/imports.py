@@ -23,7 +23,7 @@ from mailseal.cli.storeoption import recording_options
 from mailseal.model.finding import Severity
 from mailseal.model.look import Vantage
 from mailseal.report.forms import FORMS
-from mailseal.report.result import Recheck, Tally
+from mailseal.report.result import FailOn, Recheck, Tally
 from mailseal.report.style import harmless
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ def command(
         raise Stop(Exit.USAGE, str(error)) from None
     tally, progress = Tally(), Progress(time.monotonic)
     again: Counter[Recheck] = Counter()
-    severity = Severity(fail_on) if fail_on else None
+    failing = FailOn(Severity(fail_on) if fail_on else None)
     fault, code = "", Exit.CLEAN
-    with stack, contextlib.closing(results), opened(output, overwrite) as out:
+    with stack, contextlib.closing(results), opened(output, overwrite, streamed=True) as out:
         try:
-            lines = writer(form, out, severity)
+            lines = writer(form, out, failing)
             progress.show("reading")
             try:
                 for result in results:
@@ -128,11 +128,11 @@ def command(
                 # What stood before the fault is as good as ever.
                 fault = str(error)
             progress.clear()
-            code = Exit.USAGE if fault else exits.of_scan(tally, severity)
+            code = Exit.USAGE if fault else exits.of_scan(tally, failing)
             lines.end(tally, code)
         except ReaderGone:
             # Not all was read, and nobody read all there was.
-            code = exits.of_scan(tally, severity) or Exit.INCONCLUSIVE
+            code = exits.of_scan(tally, failing) or Exit.INCONCLUSIVE
         finally:
             progress.clear()
     if again:

@@ -26,12 +26,16 @@ services, dovecot.conf, Postfix's main.cf and master.cf, imapd.conf and cyrus.co
 imapd-ssl and pop3d-ssl, Exim's main section; and the same in tasks of Ansible, compose files and
 Dockerfiles, and as templates of Jinja. docs/lint has a page for each rule. What kind a file is, its
 name says, or its content. In folders, files of no known kind are passed over, and links are not
-followed. Exit code 1: faults; 3: no faults, but a file that could not be read or understood; 0:
-neither.
+followed. Exit code 1: faults; 3: no faults, but a file that could not be read or understood, or
+no file to lint at all; 0: neither.
 """,
 )
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
-@click.option("--here", is_flag=True, help="Look at the keys and folders that the files name, too.")
+@click.option(
+    "--here",
+    is_flag=True,
+    help="Look at what the files name on this host, too, and try the backends.",
+)
 @click.option("--fix", is_flag=True, help="Make the safe fixes; shows each file's, and asks.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @output_options("text", "json", "sarif")
@@ -71,4 +75,7 @@ def command(
         pass
     if any(each.faults for each in made.files):
         return Exit.EXPOSED
+    if not made.files:
+        click.echo("nothing to lint: name what holds a configuration", err=True)
+        return Exit.INCONCLUSIVE
     return Exit.INCONCLUSIVE if any(each.unread for each in made.files) else Exit.CLEAN

@@ -95,7 +95,7 @@ def command(
     told apart. What inetd, xinetd or systemd is to open on a mail port and nobody has open is shown
     as configured, not listening.
     """
-    from mailseal.report.result import ScanResult, Tally
+    from mailseal.report.result import FailOn, ScanResult, Tally
     from mailseal.workflow import BadInput, policies
     from mailseal.workflow.assets import keeping, of_host
     from mailseal.workflow.local import local, look_at, not_far
@@ -120,4 +120,4 @@ def command(
             results.append(result)
     with opened(output, overwrite) as out, contextlib.suppress(ReaderGone):
         WRITERS[form](out, Local(__version__, found, tuple(results), software))
-    return Exit.USAGE if failed else exits.of_scan(tally, None)
+    return Exit.USAGE if failed else exits.of_scan(tally, FailOn())

@@ -63,7 +63,7 @@ def telling(
     try:
         with contextlib.ExitStack() as stack:
             memory = stack.enter_context(recorder(not no_store, store, os.environ, notes.append))
-            out = stack.enter_context(opened(output, overwrite))
+            out = stack.enter_context(opened(output, overwrite, streamed=True))
             yield Teller(out, form, output is not None, hidden, memory)
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None

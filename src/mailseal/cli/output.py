@@ -1,8 +1,10 @@
 """Where results go: stdout or a file, and what becomes of a reader who leaves.
 
 Strategy: commands write lines to an `Output` and never print. A file is not overwritten unless that
-was asked for, and only its owner can read it: results name hosts and users. A closed pipe is no
-fault: it raises `ReaderGone`, which a command takes as "stop".
+was asked for, and only its owner can read it: results name hosts and users. It comes about whole or
+not at all, so that what it replaces outlives a full disk; results that are streamed as they come
+are written in place. A closed pipe is no fault: it raises `ReaderGone`, which a command takes as
+"stop".
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import fcntl
 import io
 import os
 import re
+import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO, TypeVar
@@ -21,7 +25,7 @@ import click
 
 from mailseal import __version__
 from mailseal.cli.exits import Exit, Stop
-from mailseal.model.finding import Severity
+from mailseal.report.result import FailOn
 from mailseal.report.style import PLAIN, Style
 from mailseal.report.writer import Run, Writer
 
@@ -59,25 +63,79 @@ class Output:
 
 
 @contextlib.contextmanager
-def opened(path: str | None, overwrite: bool) -> Iterator[Output]:
-    """stdout, or the file `path`. Raises Stop where it exists or cannot be written."""
+def opened(path: str | None, overwrite: bool, *, streamed: bool = False) -> Iterator[Output]:
+    """stdout, or the file `path`; `streamed`: what was written stays, however it ends. Raises Stop
+    where it exists or cannot be written.
+    """
     if path is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # What the locale has no letter for is shown by its number; it is no fault.
             sys.stdout.reconfigure(errors="backslashreplace")
         yield Output(sys.stdout, terminal_style(sys.stdout))
         return
+    here = streamed or (os.path.lexists(path) and not os.path.isfile(path))  # A device, a pipe.
+    with (_in_place if here else _whole)(path, overwrite) as stream:
+        yield Output(stream, PLAIN)
+
+
+@contextlib.contextmanager
+def _in_place(path: str, overwrite: bool) -> Iterator[TextIO]:
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
-    try:
+    with _told(path):
         descriptor = os.open(path, flags, 0o600)
+    with _text(descriptor) as stream:
+        _lock(descriptor, path)
+        yield stream
+
+
+@contextlib.contextmanager
+def _whole(path: str, overwrite: bool) -> Iterator[TextIO]:
+    """A file beside it that takes its place at the end, with the mode of what was there."""
+    where = os.path.realpath(path)
+    with _told(path):
+        if not overwrite and os.path.lexists(where):
+            raise FileExistsError
+        descriptor, beside = tempfile.mkstemp(prefix=".mailseal-", dir=os.path.dirname(where))
+    try:
+        with _text(descriptor) as stream:
+            yield stream
+            with _told(path):
+                if os.path.lexists(where):
+                    os.fchmod(descriptor, stat.S_IMODE(os.stat(where).st_mode))
+                os.fsync(descriptor)
+        with _told(path):
+            (os.replace if overwrite else _renamed)(beside, where)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+
+
+@contextlib.contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Says why a file cannot be written, as Stop."""
+    try:
+        yield
     except FileExistsError:
         words = f"{path} exists: choose another name, or give --overwrite"
         raise Stop(Exit.USAGE, words) from None
     except OSError as error:
         raise Stop(Exit.USAGE, f"{path} cannot be written: {error.strerror}") from None
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
-        _lock(descriptor, path)
-        yield Output(stream, PLAIN)
+
+
+def _renamed(beside: str, where: str) -> None:
+    """Refuses what is there, in one step where the file system knows links."""
+    try:
+        os.link(beside, where)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(where):
+            raise FileExistsError from None
+        os.rename(beside, where)
+
+
+def _text(descriptor: int) -> TextIO:
+    return open(descriptor, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def write_folder(folder: str, files: Sequence[tuple[str, int, bytes]], overwrite: bool) -> None:
@@ -104,7 +162,7 @@ def write_folder(folder: str, files: Sequence[tuple[str, int, bytes]], overwrite
         raise Stop(Exit.USAGE, words) from None
 
 
-def writer(form: str, out: Output, fail_on: Severity | None) -> Writer:
+def writer(form: str, out: Output, fail_on: FailOn) -> Writer:
     """A writer of results in one of the forms of `report.forms`. Raises as `Output.line` does."""
     from mailseal.report.forms import FORMS
 

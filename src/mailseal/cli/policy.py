@@ -7,6 +7,7 @@ import os
 import click
 
 from mailseal.cli.exits import Exit, Stop
+from mailseal.cli.output import opened
 from mailseal.cli.storeoption import store_option
 from mailseal.report.style import harmless
 
@@ -46,8 +47,9 @@ def command(action: str, site: str, store: str | None, output: str, overwrite: b
             for note in there.notes:
                 click.echo(f"mailseal: {harmless(note)}", err=True)
             text = policies.init(there, site)
-        policies.write(output, text, overwrite)
     except BadInput as error:
         raise Stop(Exit.USAGE, str(error)) from None
+    with opened(output, overwrite) as out:
+        out.line(text.rstrip("\n"))
     click.echo(f"mailseal: {harmless(output)} is written: read it, then `mailseal check`", err=True)
     return Exit.CLEAN

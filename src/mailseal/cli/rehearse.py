@@ -1,4 +1,4 @@
-"""`mailseal rehearse`: the transaction, on a throwaway copy of this host."""
+"""`mailseal rehearse`: the transaction, on a throwaway copy of the host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailseal.cli.exits import Exit
-from mailseal.cli.hostcommon import content, exit_of, host_errors, tell
+from mailseal.cli.hostcommon import content, exit_of, far_option, host_errors, tell
 from mailseal.cli.output import Output, terminal_style
 from mailseal.report.style import harmless
 
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 @click.command(
     "rehearse",
     epilog="""\b
-Example:
+Examples:
   sudo mailseal rehearse plan.json                 on the host that the plan is for
+  mailseal rehearse plan.json --on ssh://mailhost  there, from here
 
-The copy has this host's files, units, addresses and firewall rules, and reaches nobody. There the
+The copy has the host's files, units, addresses and firewall rules, and reaches nobody. There the
 plan is applied, proven from outside the copy, and rolled back; then the copy is thrown away. Exit
 code 0: it held and went back; 3: it held, but something could not be seen; 4: it failed and was
-undone; 5: it could not be undone; 6: it was refused, or no copy can be made here.
+undone; 5: it could not be undone; 6: it was refused, or no copy can be made there.
 """,
 )
 @click.argument("plan", metavar="PLAN")
-def command(plan: str) -> Exit:
-    """Try a plan on a throwaway copy of this host; the host itself is not touched."""
+@far_option
+def command(plan: str, target: str | None) -> Exit:
+    """Try a plan on a throwaway copy of its host; the host itself is not touched."""
     from mailseal.report import plan as report
     from mailseal.workflow import plans
     from mailseal.workflow.rehearse import rehearse
@@ -39,7 +41,7 @@ def command(plan: str) -> Exit:
     out = Output(sys.stdout, terminal_style(sys.stdout))
     with host_errors():
         made, payload = plans.read_file(text)
-        done = rehearse(made, payload, tell)
+        done = rehearse(made, payload, target, tell)
     assert done.applied.receipt is not None
     out.line("Rehearsed on a throwaway copy of %s; the host is untouched." % harmless(made.host))
     for gap in done.gaps:

@@ -31,7 +31,7 @@ from mailseal.cli.storeoption import recording_options
 from mailseal.model.finding import Severity, Verdict
 from mailseal.model.look import Vantage
 from mailseal.report.forms import FORMS
-from mailseal.report.result import Tally
+from mailseal.report.result import FailOn, Tally
 from mailseal.report.style import harmless
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ with --format nagios the codes are those of monitoring plugins: 0, 2 (exposed), 
     metavar="SEVERITY",
     help="Exit 1 for findings from info, low, medium, high or critical upwards, too.",
 )
+@click.option("--must-answer", is_flag=True, help="Exit 1 where no service answers, too.")
 @recording_options
 @output_options(*FORMS)
 @exits.for_readers
@@ -187,6 +188,7 @@ def command(
     output: str | None,
     overwrite: bool,
     fail_on: str | None,
+    must_answer: bool,
     resume: bool,
     store: str | None,
     no_store: bool,
@@ -205,7 +207,7 @@ def command(
     if resume and (output is None or form != "ndjson" or overwrite):
         raise Stop(Exit.USAGE, "--resume goes with --format ndjson -o FILE, without --overwrite")
     tally = Tally()
-    severity = Severity(fail_on) if fail_on else None
+    failing = FailOn(Severity(fail_on) if fail_on else None, must_answer)
     code = Exit.CLEAN
     with contextlib.ExitStack() as stack:
         try:
@@ -220,9 +222,9 @@ def command(
         except BadInput as error:
             raise Stop(Exit.USAGE, str(error)) from None
         if not resume:
-            out = stack.enter_context(opened(output, overwrite))
+            out = stack.enter_context(opened(output, overwrite, streamed=True))
         try:
-            lines = writer(form, out, severity)
+            lines = writer(form, out, failing)
             for told in results:
                 told.count(tally)
                 if memory.records:
@@ -234,13 +236,13 @@ def command(
                     lines.add(told.result)
             began.clear()
             memory.finish()
-            code = exits.of_scan(tally, severity)
+            code = exits.of_scan(tally, failing)
             lines.end(tally, code)
         except BadInput as error:
             raise Stop(Exit.USAGE, str(error)) from None
         except ReaderGone:
             # Not all was looked at, and nobody read all there was.
-            code = exits.of_scan(tally, severity) or Exit.INCONCLUSIVE
+            code = exits.of_scan(tally, failing) or Exit.INCONCLUSIVE
         finally:
             memory.finish()
             began.clear()

@@ -106,6 +106,8 @@ def _request(target: str, options: dict[str, Any]) -> Request:
     if os.path.isfile(target):
         with open(target, "rb") as file:
             made, _ = plans.read_file(file.read())
+    elif target.endswith(".json") or "/" in target.rpartition("://")[2].rstrip("/"):
+        raise Stop(Exit.USAGE, f"there is no plan {target}; an endpoint is HOST or HOST:PORT")
     return Request(
         target=target,
         plan=made,

@@ -185,11 +185,12 @@ def _request(
     **look: Any,
 ) -> Request:
     """The options as the workflow wants them. Raises BadInput."""
-    from mailseal.workflow import BadInput, scan, watchrequest
+    from mailseal.workflow import BadInput, policies, scan, watchrequest
     from mailseal.workflow import logs as following
 
     asked = watchrequest.policy_of(policy)
-    words = targets or (() if lists else asked.targets)
+    numbers = scan.ports_of(ports)
+    words = targets or (() if lists else policies.looked_at(asked, numbers))
     if not (words or lists):
         raise BadInput("name a target, here or in the policy (targets)")
     if "-" in (*words, *lists):
@@ -202,7 +203,7 @@ def _request(
         scan=scan.Request(
             words=tuple(map(scan.Word, words)),
             lists=lists,
-            ports=scan.ports_of(ports),
+            ports=numbers,
             vantage=None if vantage is None else Vantage(vantage),
             # Who says "later" is looked at again in the next round.
             again=(),

@@ -12,7 +12,8 @@ address: a look shows what its own address is offered.
 So it enforces TLS with a condition around auth_advertise_hosts, for all its ports. Where Debian
 generates the configuration, the option goes into what it is made of, and the reload makes it anew:
 update-exim4.conf(8). After a HUP the daemon begins anew, sockets and all (specification, "Starting
-the daemon").
+the daemon"). Excepted networks stand in a file beside it, which Exim reads for each connection
+("File names in lists" of the specification).
 
 Its log has a login in the line of each message it brought (`P=esmtpa`, with TLS `P=esmtpsa`), and
 with log_selector +smtp_no_mail also where it brought none. A login that failed is logged without a
@@ -51,6 +52,7 @@ from mailseal.daemons.base import (
     text,
 )
 from mailseal.daemons.dialect import Dialect, Line, Says, Service, octets
+from mailseal.model.excepted import Door
 from mailseal.model.host import HostFacts
 from mailseal.model.local import Declared, Source
 from mailseal.model.login import LoginOutcome
@@ -171,7 +173,19 @@ _ASKED = (
 )
 _QUESTION = " ".join(_ASKED)
 _UNIT = "exim4.service"
+_DOOR = Door(
+    path="/etc/exim4/mailseal-except",
+    head="# Made by mailseal: who may log in without TLS, each to the end of its day.\n",
+    each="%s\n",
+    unit=_UNIT,
+    live=True,
+)
+_INSIDE = "${if def:tls_in_cipher {%s}{}}"
+# A list that is missing would end the connection, and with it all mail.
+_LISTED = "and {{exists{%s}}{match_ip{$sender_host_address}{%s}}}" % (_DOOR.path, _DOOR.path)
+_EXCEPTING = "${if or {{def:tls_in_cipher}{" + _LISTED + "}} {%s}{}}"
 _ENFORCED = (
+    (re.compile(re.escape(_EXCEPTING.partition("{%s}")[0])), ("{}}",)),
     (re.compile(r"\$\{if ?def:tls_(?:in_)?cipher ?"), ("}", "{}}")),
     (re.compile(r"\$\{if ?eq ?\{\$tls_(?:in_)?cipher\} ?\{\} ?\{\} ?"), ("}",)),
 )
@@ -190,7 +204,8 @@ def _take(reader: Reader) -> Taken:
     certificate = pairs(said).get("tls_certificate", "")
     shown = (certificate,) if _plain_path(certificate) else ()
     files = _files(said, reader.read, reader.matching)
-    return Taken((*files.paths, _SETTINGS, _BY_HAND, *shown), {_QUESTION: said})
+    paths = (*files.paths, _SETTINGS, _BY_HAND, _DOOR.path, *shown)
+    return Taken(paths, {_QUESTION: said})
 
 
 def _plain_path(value: str) -> bool:
@@ -222,7 +237,7 @@ class _Place(NamedTuple):
     option: conf.Option
 
 
-def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
+def _enforce(facts: HostFacts, port: int, protocol: str, excepting: bool = False) -> Enforcement:
     said = facts.answers.get(_QUESTION, "")
     read, find = functools.partial(content, facts), functools.partial(matching, facts)
     files = _files(said, read, find)
@@ -236,10 +251,14 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
     if port in implicit:
         words = "port %d speaks TLS from the first octet (%s)"
         return Enforcement((words % (port, _IMPLICIT),))
-    if _enforced(hosts):
-        return Enforcement(already="Exim takes no login before TLS on port %d already" % port)
+    enforced, there = _enforced(hosts), _LISTED in hosts
+    already = "Exim takes no login before TLS on port %d already" % port if enforced else ""
+    if enforced and excepting and not there:
+        return Enforcement((already + ": mailseal rollback, then plan with --except",))
+    if enforced and not there:
+        return Enforcement(already=already)
     documents = [(path, conf.parse(read(path) or b"")) for path in files.paths]
-    there = [_Place(*each, option) for each in documents for option in each[1].options(_ADVERTISE)]
+    places = [_Place(*each, option) for each in documents for option in each[1].options(_ADVERTISE)]
     served = [each.port for each in facts.listeners if each.unit == _UNIT]
     ports = tuple(dict.fromkeys((port, *(each for each in served if each not in implicit))))
     problems = [problem for problem in (editable(facts, path) for path in files.paths) if problem]
@@ -248,28 +267,27 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         for path, document in documents
         for bad in document.malformed
     ]
-    problems += [*_problems(facts, values, port), *_set_otherwise(there, hosts)]
+    problems += [*_problems(facts, values, port), *_set_otherwise(places, hosts)]
     if problems:
         return Enforcement(tuple(problems))
-    path, document = there[0][:2] if there else documents[-1]
-    new = _inside_tls(there[0].option.value.text if there else hosts)
-    line = " ".join(("%s = %s" % (_ADVERTISE, _inside_tls(hosts))).split())
+    path, document = places[0][:2] if places else documents[-1]
+    around = "%s" if enforced else _EXCEPTING if excepting else _INSIDE
+    new = around % (places[0].option.value.text if places else hosts)
+    line = " ".join(("%s = %s" % (_ADVERTISE, around % hosts)).split())
     effect = (CheckConfiguration(("exim4", "-bP", _ADVERTISE), (line,)),)
     # What is generated is so at the reload, and not before.
     first = ("update-exim4.conf", "--check") if files.generated else ("exim4", "-bV")
     return Enforcement(
-        splices=((path, conf.set_option(document, _ADVERTISE, new)),),
+        already=already,
+        splices=() if enforced else ((path, conf.set_option(document, _ADVERTISE, new)),),
         checks=(CheckConfiguration(first, ()), *(() if files.generated else effect)),
         after=effect if files.generated else (),
         ports=ports,
         certificate=public(facts, values["tls_certificate"]),
         told=also_ports("Exim", "SMTP", ports, port),
         paths=(*files.paths, _SETTINGS, _BY_HAND),
+        door=_DOOR if there or excepting else None,
     )
-
-
-def _inside_tls(hosts: str) -> str:
-    return "${if def:tls_in_cipher {%s}{}}" % hosts
 
 
 def _enforced(hosts: str) -> bool:
@@ -407,7 +425,7 @@ DAEMON = Daemon(
         _take,
         _enforce,
         REOPEN,
-        no_door="no list of its hosts is made here; auth_advertise_hosts could name them by hand",
+        excepting=functools.partial(_enforce, excepting=True),
     ),
     traps={Vantage.SELF: "Exim's auth_advertise_hosts may hold for other addresses than this"},
 )

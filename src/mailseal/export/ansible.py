@@ -18,8 +18,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mailseal.export import steps
-from mailseal.export.base import HOST, CannotExport, File, Source, plain, row
+from mailseal.export import firewall, steps
+from mailseal.export.base import HOST, CannotExport, File, Source, plain, row, without_steering
 from mailseal.export.shell import GOODBYE
 from mailseal.model import ops
 from mailseal.model.ops import Listening, Op
@@ -58,7 +58,7 @@ def export(sources: Sequence[Source]) -> tuple[File, ...]:
     CannotExport.
     """
     hosts: dict[str, File] = {}
-    for source in sources:
+    for source in map(without_steering, sources):
         host = source.plan.host
         if not HOST.fullmatch(host) or host in _TAKEN:
             raise CannotExport("%s cannot be a name in an inventory" % plain(repr(host)))
@@ -149,9 +149,9 @@ _Rest = tuple[str, list[str], list[str], list[str]]
 
 def _rests_on(op: Op) -> Iterator[_Rest]:
     if isinstance(op, ops.WriteFile):
-        yield op.path, ["absent"], [], [steps.sha256(op.content)]
+        yield op.path, ["absent"], [], [steps.sha256(op.content), *op.later]
     elif isinstance(op, ops.EditFile):
-        yield op.path, [op.before], [], [op.after]
+        yield op.path, [op.before], [], [op.after, *op.later]
     elif isinstance(op, ops.MakeLink):
         yield op.path, ["absent"], [], ["link to " + op.target]
     elif isinstance(op, ops.TryTerminator):
@@ -227,7 +227,8 @@ def _directory(source: Source, op: ops.MakeDirectory) -> Values:
 
 def _write(source: Source, op: ops.WriteFile) -> Values:
     coded = _coded(op.content, op)
-    return {**_owned(op), "sha256": steps.sha256(op.content), "content": coded}
+    hashes = " ".join((steps.sha256(op.content), *op.later))
+    return {**_owned(op), "sha256": hashes, "content": coded}
 
 
 def _copy(source: Source, op: ops.CopyFile) -> Values:
@@ -248,6 +249,7 @@ def _edit(source: Source, op: ops.EditFile) -> Values:
         "path": op.path,
         "before": op.before,
         "after": op.after,
+        "later": list(op.later),
         "pieces": pieces,
         "rest": at,
     }
@@ -310,6 +312,13 @@ def _try(source: Source, op: ops.TryTerminator) -> Values:
     }
 
 
+def _open(source: Source, op: ops.OpenPort) -> Values:
+    return {
+        "forward": "\n".join(firewall.forward(op, "$1")),
+        "back": "\n".join(firewall.back(op, "$1")),
+    }
+
+
 def _check(source: Source, op: ops.CheckConfiguration) -> Values:
     return {"argv": list(op.argv), "prints": list(op.prints)}
 
@@ -324,6 +333,7 @@ _VALUES: Mapping[type[Any], Callable[[Source, Any], Values]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.OpenPort: _open,
     ops.CheckConfiguration: _check,
 }
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from mailseal.model.ops import Op
+from mailseal.model.ops import Op, Steer
 from mailseal.model.plan import Plan
 
 T = TypeVar("T")
@@ -55,6 +55,21 @@ class Source:
 
 Exporter = Callable[[Source], tuple[File, ...]]
 FleetExporter = Callable[[Sequence[Source]], tuple[File, ...]]
+
+
+_LEFT_OUT = (
+    "%s (the step steer, by which `mailseal apply` leads new connections past that, is left out)"
+)
+
+
+def without_steering(source: Source) -> Source:
+    """For forms that others execute: what leads connections elsewhere for a moment, and must not
+    stay, is for who looks after it. The gap is then told as it is.
+    """
+    plan = source.plan
+    gap = next((_LEFT_OUT % op.without for op in plan.ops if isinstance(op, Steer)), plan.gap)
+    ops = tuple(op for op in plan.ops if not isinstance(op, Steer))
+    return replace(source, plan=replace(plan, ops=ops, gap=gap))
 
 
 def row(table: Mapping[type[Any], T], op: Op, form: str) -> T:

@@ -138,6 +138,7 @@ Type=simple
 ExecStart=/usr/bin/stunnel @FOLDER@/stunnel.conf
 Restart=always
 RestartSec=1
+LimitNOFILE=65536
 DynamicUser=yes
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE

@@ -25,7 +25,9 @@ _COMMAND = ("mailseal", "scan", "--format", "nagios", "--no-store", "--timeout",
 
 @dataclass(frozen=True)
 class _Service:
-    """A look at an endpoint of `host`; `options` are for the certificate."""
+    """A look at an endpoint of `host`; `options` say what fails, and what the certificate must be.
+    An option that takes no value has an empty one.
+    """
 
     host: str
     address: str
@@ -72,13 +74,15 @@ def _services(source: Source) -> Iterator[_Service]:
 
 
 def _options(source: Source, claim: Claim) -> tuple[tuple[str, str], ...]:
-    """What the certificate must be. Where nothing is known by which it could be verified, it is no
+    """What must be. Where nothing is known by which a certificate could be verified, it is no
     reason to alarm.
     """
     name = claim.expected.get("name", "")
     if name and not SERVER.fullmatch(name):
         raise CannotExport("%s cannot be the name of a certificate" % plain(repr(name)))
     options = [("--name", name)] * bool(name)
+    if claim.kind is not ClaimKind.CLOSED:
+        options.append(("--must-answer", ""))
     if source.authority:
         options.append(("--ca", FOLDER + "/ca.crt"))
     known = source.authority or not claim.expected.get("authority")
@@ -109,6 +113,7 @@ object CheckCommand "mailseal" {
     "--name" = "$mailseal_name$"
     "--ca" = "$mailseal_ca$"
     "--fail-on" = "$mailseal_fail_on$"
+    "--must-answer" = { set_if = "$mailseal_must_answer$" }
     "target" = {
       value = "$mailseal_target$"
       skip_key = true
@@ -121,7 +126,7 @@ object CheckCommand "mailseal" {
 
 
 def _nagios(service: _Service) -> str:
-    words = "".join("%s %s " % pair for pair in service.options)
+    words = "".join(word + " " for pair in service.options for word in pair if word)
     return """\
 define service {
     host_name            %s
@@ -151,7 +156,8 @@ define host {
 def _icinga(service: _Service) -> str:
     told = [*service.options, ("--target", service.target)]
     lines = [
-        '  vars.mailseal_%s = "%s"' % (option[2:].replace("-", "_"), value)
+        "  vars.mailseal_%s = %s"
+        % (option[2:].replace("-", "_"), '"%s"' % value if value else "true")
         for option, value in told
     ]
     return """\

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from shlex import quote
 from typing import Any
 
-from mailseal.export import steps
-from mailseal.export.base import CannotExport, File, Source, plain, row
+from mailseal.export import firewall, steps
+from mailseal.export.base import CannotExport, File, Source, plain, row, without_steering
 from mailseal.model import ops
 from mailseal.model.look import Vantage
 from mailseal.model.ops import Listening, Op
@@ -37,6 +37,7 @@ Lines = list[str]
 
 def export(source: Source) -> tuple[File, ...]:
     """`runbook.sh` and `undo.sh`. Raises CannotExport."""
+    source = without_steering(source)
     plan = source.plan
     forward: Lines = [*_head(source, _FORWARD), *_LIBRARY.splitlines(), *_preflight(plan)]
     back: Lines = [*_head(source, _BACK), *_LIBRARY.splitlines(), *_BEGIN_UNDO.splitlines()]
@@ -104,8 +105,13 @@ refuse() { printf 'refused: %s\n' "$*" >&2; exit 6; }
 begun() { [ -e "$STATE/$1.begun" ]; }
 gone() { [ ! -e "$1" ] && [ ! -L "$1" ]; }
 hash_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
-# has FILE HASH: a plain file of these bytes
-has() { [ -f "$1" ] && [ ! -L "$1" ] && [ "$(hash_of "$1")" = "$2" ]; }
+# has FILE HASH...: a plain file of one of these hashes
+has() {
+    [ -f "$1" ] && [ ! -L "$1" ] || return 1
+    is=$(hash_of "$1")
+    shift
+    case " $* " in *" $is "*) ;; *) return 1 ;; esac
+}
 # new PATH: nothing is there, but for what this very step left when it was stopped
 new() { begun "$STEP" || gone "$1" || refuse "$1 exists; it did not when the plan was made"; }
 step() {
@@ -398,8 +404,13 @@ def _directory(source: Source, number: int, op: ops.MakeDirectory) -> Lines:
     ])  # fmt: skip
 
 
+def _hashes(made: str, op: ops.WriteFile | ops.EditFile) -> str:
+    """What a file may have become: as it was `made`, or what a timer of the plan makes of it."""
+    return " ".join(map(quote, (made, *op.later)))
+
+
 def _write(source: Source, number: int, op: ops.WriteFile) -> Lines:
-    path, digest = quote(op.path), steps.sha256(op.content)
+    path, digest = quote(op.path), _hashes(steps.sha256(op.content), op)
     lines = ["new " + path, "begin"]
     lines += _here(_place(op.path, op.owner, op.group, op.mode), op.content)
     refusal = quote("%s is not as it was to be written" % plain(op.path))
@@ -601,6 +612,11 @@ def _try(source: Source, number: int, op: ops.TryTerminator) -> Lines:
     return _within(number, "try stunnel on a loopback port", lines)
 
 
+def _open(source: Source, number: int, op: ops.OpenPort) -> Lines:
+    title = "let everybody in to TCP port %d" % op.port
+    return _within(number, title, ["begin", *firewall.forward(op, "$STATE/%d" % number)])
+
+
 def _check(source: Source, number: int, op: ops.CheckConfiguration) -> Lines:
     command = " ".join(map(quote, op.argv))
     lines = [
@@ -646,6 +662,7 @@ _DO: Mapping[type[Any], Callable[[Source, int, Any], Lines]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.OpenPort: _open,
     ops.CheckConfiguration: _check,
 }
 
@@ -674,7 +691,7 @@ def _remove_written(number: int, op: ops.WriteFile) -> Lines:
     # A step that was stopped in the middle has left a file that is not whole.
     return [
         'gone %s || [ ! -e "$STATE/%d.done" ] || has %s %s || refuse %s'
-        % (path, number, path, steps.sha256(op.content), _changed(op.path)),
+        % (path, number, path, _hashes(steps.sha256(op.content), op), _changed(op.path)),
         "rm -f -- " + path,
     ]
 
@@ -696,7 +713,7 @@ def _restore(number: int, op: ops.EditFile) -> Lines:
     return [
         "rm -f -- " + draft,
         "if ! has %s %s; then" % (path, quote(op.before)),
-        "    has %s %s || refuse %s" % (path, quote(op.after), _changed(op.path)),
+        "    has %s %s || refuse %s" % (path, _hashes(op.after, op), _changed(op.path)),
         "    cp --preserve=all -- %s %s" % (backup, draft),
         "    sync",
         "    mv -- %s %s" % (draft, path),
@@ -759,5 +776,6 @@ _UNDO: Mapping[type[Any], Callable[[int, Any], Lines]] = {
     ops.IssueCertificate: _remove_issued,
     ops.UnitAction: _unit_back,
     ops.TryTerminator: _trial_back,
+    ops.OpenPort: lambda number, op: firewall.back(op, "$STATE/%d" % number),
     ops.CheckConfiguration: lambda number, op: [],
 }

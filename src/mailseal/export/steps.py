@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from mailseal.export.base import row
-from mailseal.model import ops
+from mailseal.export.base import CannotExport, row
+from mailseal.model import firewall, ops
+from mailseal.model.look import Endpoint
 from mailseal.model.ops import Listening, Op
 
 
@@ -29,6 +30,8 @@ class Step:
 
 def step(op: Op, form: str) -> Step:
     """The words of an op. Raises CannotExport."""
+    if isinstance(op, ops.UnitAction) and {op.do, op.undo} & {"enable", "disable"}:
+        raise CannotExport("%s is for systemd, and the plan is for an init script" % form)
     return row(_STEPS, op, form)(op)
 
 
@@ -142,6 +145,28 @@ def _check(op: ops.CheckConfiguration) -> Step:
     return Step("ask the daemon about its configuration: " + command, check, "nothing to undo")
 
 
+def _open(op: ops.OpenPort) -> Step:
+    return Step(
+        "let everybody in to TCP port %d in the firewall (%s)" % (op.port, firewall.named(op)),
+        firewall.typed(op),
+        " && ".join(" ".join(map(quote, rule.take)) for rule in firewall.rules(op)),
+    )
+
+
+def _steer(op: ops.Steer) -> Step:
+    return Step(
+        _steered(op, op.do),
+        "nft list tables shows inet mailseal_handover for that time alone",
+        _steered(op, op.undo),
+    )
+
+
+def _steered(op: ops.Steer, word: str) -> str:
+    """What begins or ends."""
+    where = ", ".join(str(Endpoint(each.address, each.port)) for each in op.routes)
+    return "%s leading new connections at %s to a second stunnel (nftables)" % (word, where)
+
+
 _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.InstallPackage: _install,
     ops.MakeDirectory: _directory,
@@ -152,5 +177,7 @@ _STEPS: Mapping[type[Any], Callable[[Any], Step]] = {
     ops.IssueCertificate: _issue,
     ops.UnitAction: _unit,
     ops.TryTerminator: _try,
+    ops.OpenPort: _open,
     ops.CheckConfiguration: _check,
+    ops.Steer: _steer,
 }

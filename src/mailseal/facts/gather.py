@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import os.path
 import re
+from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mailseal import daemons
 from mailseal.configs import fail2ban
 from mailseal.daemons.base import MAX_LINKS, Native
 from mailseal.daemons.behind import PATHS
-from mailseal.facts import addresses
+from mailseal.facts import addresses, firewall
+from mailseal.facts.scripts import Scripts
 from mailseal.model import moment
 from mailseal.model.excepted import HOSTS
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
@@ -30,6 +32,7 @@ FILES = (
     *("/etc/hosts.deny", "/etc/default/openbsd-inetd", "/etc/default/xinetd"),
     "/etc/nsswitch.conf",
     *(fail2ban.MAIN, fail2ban.LOCAL),
+    *firewall.FILES,
 )
 DIRECTORIES = ("/etc/inetd.d", "/etc/xinetd.d", fail2ban.DIRECTORY)
 """Read with all files in them, not below."""
@@ -45,8 +48,9 @@ KNOWN_UNITS = (
     *("inetd.service", "openbsd-inetd.service", "inetutils-inetd.service", "xinetd.service"),
     "stunnel4.service",
     "stunnel.target",
+    *firewall.UNITS,
 )
-PACKAGES = ("stunnel4", "stunnel", "openbsd-inetd", "inetutils-inetd", "xinetd")
+PACKAGES = ("stunnel4", "stunnel", "openbsd-inetd", "inetutils-inetd", "xinetd", "nftables")
 TOOLS: Mapping[str, Tuple[str, ...]] = {
     "stunnel4": ("stunnel4", "-version"),
     "stunnel": ("stunnel", "-version"),
@@ -58,7 +62,6 @@ TOOLS: Mapping[str, Tuple[str, ...]] = {
 MAX_CONTENT = 1024 * 1024
 MAX_ENTRIES = 1000
 MAX_DEPTH = 4
-MAX_RULES = 2000
 SECONDS = 10.0
 
 _LOGGED = re.compile(r"^\d{4}\.\d\d\.\d\d [\d:]+ LOG\d\[[^]]*\]: ")
@@ -85,10 +88,16 @@ class _Gathering:
         privileged = system.uid() == 0
         systemd = self._stat_kind("/run/systemd/system") == "directory"
         listeners = self._listeners(ports)
+        if not systemd:
+            listeners = self._by_scripts(listeners)
         owners = self._with_triggered(
             {each.unit for each in listeners if each.port in ports and each.unit}
         )
-        names = sorted({*KNOWN_UNITS, *owners, *self._our_units()}) if systemd else self._scripted()
+        names = (
+            sorted({*KNOWN_UNITS, *owners, *self._our_units()})
+            if systemd
+            else self._scripted(owners)
+        )
         paths = [*FILES, *self._below(DIRECTORIES, 1), *self._below((OURS,), MAX_DEPTH)]
         taken = [native.take(self.reader) for native in self._natives(listeners, ports)]
         paths += [
@@ -100,8 +109,13 @@ class _Gathering:
         if systemd:
             paths += [*self._unit_files([*owners, *self._instances(owners)])]
             paths += self._our_unit_files()
+        else:
+            paths += [units.SCRIPTS + each[: -len(".service")] for each in names]
         files = [self._file(path) for path in dict.fromkeys(paths)]
         found = [units.state(system, name) for name in names]
+        filters, complaints = firewall.answers(system, found)
+        if complaints:
+            self.unread["firewall"] = "; ".join(complaints)
         return HostFacts(
             host=self._line("/etc/hostname"),
             machine=self._line("/etc/machine-id"),
@@ -116,7 +130,7 @@ class _Gathering:
             packages=packages.known(system, PACKAGES),
             manager=packages.manager_name(system),
             tools=self._tools(),
-            firewall=self._firewall(),
+            firewall=filters,
             unread={**self.reader.unread, **self.unread},
             answers={line: said for each in taken for line, said in each.answers.items()},
         )
@@ -230,13 +244,18 @@ class _Gathering:
 
     # -- units -------------------------------------------------------------------------------
 
-    def _scripted(self) -> Sequence[str]:
+    def _scripted(self, owners: Sequence[str]) -> Sequence[str]:
         """What SysV init may run, by the names that systemd gives to its scripts."""
-        names = [each for each in KNOWN_UNITS if each.endswith(".service")]
+        names = sorted({*owners, *(each for each in KNOWN_UNITS if each.endswith(".service"))})
         if "/run/systemd/system" in self.unread:
             return []
-        scripts = self._list("/etc/init.d")
+        scripts = self._list(units.SCRIPTS.rstrip("/"))
         return [each for each in names if each[: -len(".service")] in scripts]
+
+    def _by_scripts(self, listeners: Sequence[Listener]) -> Tuple[Listener, ...]:
+        """With the init scripts that started them in place of units."""
+        found = Scripts(self.system, self.reader, self._list(units.SCRIPTS.rstrip("/")))
+        return tuple(replace(each, unit=found.unit(each)) for each in listeners)
 
     def _our_units(self) -> List[str]:
         names = [name for name in self._list(UNITS) if name.startswith(OUR_UNITS)]
@@ -297,14 +316,6 @@ class _Gathering:
         except ValueError as error:
             self.unread["addresses"] = str(error)
             return ()
-
-    def _firewall(self) -> Tuple[str, ...]:
-        """The rules of nftables, bounded. Where there is no nft there is nothing to read."""
-        done = self._ask("firewall", ("nft", "list", "ruleset"))
-        lines = done.out.decode("utf-8", "replace").splitlines() if done else []
-        if len(lines) > MAX_RULES:
-            self.unread["firewall"] = "only the first %d of %d lines" % (MAX_RULES, len(lines))
-        return tuple(lines[:MAX_RULES])
 
     # -- programs ----------------------------------------------------------------------------
 

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 from mailseal.configs import stunnel
 from mailseal.configs.text import Malformed, Splice, apply_splices
-from mailseal.lint.base import Here, Hit, Rule, There, With
+from mailseal.lint.base import Here, Hit, Names, Rule, There, With
 from mailseal.lint.carriers.base import Carried, Carrier, Taken
 from mailseal.lint.catalogue import BY_ID as BY_ID
 from mailseal.lint.catalogue import RULES as RULES
 from mailseal.lint.included import Beside, files, nothing, woven
 from mailseal.lint.kinds import CARRIERS, NEIGHBOURS, PARSERS, kind_of
-from mailseal.lint.sections import MOST, every_option, named_paths
+from mailseal.lint.sections import MOST, connects, every_option, named_paths
 from mailseal.lint.templates import MASK, is_masked, masked
 from mailseal.lint.traced import Traced, whole
 from mailseal.model.finding import Severity
@@ -63,7 +63,7 @@ def lint(path: str, data: bytes, there: There | None = None, beside: Beside = no
 
 def look(path: str, data: bytes, there: There | None = None, beside: Beside = nothing) -> Looked:
     """What is wrong with a file. Its kind is "" where no rule is for it; never raises. `there`:
-    what is known of the paths that `named` tells, where the file is one of this host. `beside`:
+    what is known of what `named` tells, where the file is one of this host. `beside`:
     gives the files that this one is read with.
     """
     kind = kind_of(path, data)
@@ -89,12 +89,13 @@ def look(path: str, data: bytes, there: There | None = None, beside: Beside = no
     return Looked(tuple(linted), taken)
 
 
-def named(path: str, data: bytes) -> tuple[str, ...]:
-    """The absolute paths that a file names and rules ask about."""
+def named(path: str, data: bytes) -> Names:
+    """What a file names that is to be looked at on its host."""
     if kind_of(path, data) != "stunnel":
-        return ()
+        return Names()
     document = stunnel.parse(data)
-    return tuple(dict.fromkeys(each for _, _, each in named_paths(document)))
+    paths = dict.fromkeys(each for _, _, each in named_paths(document))
+    return Names(tuple(paths), connects(document))
 
 
 def repaired(path: str, data: bytes) -> bytes:
@@ -181,7 +182,7 @@ def _hits(text: _Text, document: Any, data: bytes, template: bool) -> list[_Foun
     fixed = not (template or text.depth)
     return [
         each
-        if fixed and not (critical and each.rule.stops)
+        if fixed and not (critical and each.hit.stops)
         else each._replace(hit=each.hit._replace(splices=()))
         for each in hits.values()
     ]
@@ -226,7 +227,7 @@ def _fault(found: _Found, line: int, column: int, alone: bool) -> Fault:
     return Fault(
         rule=rule.id,
         severity=rule.severity,
-        stops=rule.stops,
+        stops=hit.stops,
         line=line,
         column=column,
         title=rule.title,

@@ -16,27 +16,55 @@ from mailseal.model.finding import Severity
 
 class Hit(NamedTuple):
     """A place where a rule is broken. `splices` together are the safe fix; () where a person must
-    decide.
+    decide. `stops`: the program does not start with what stands there.
     """
 
     place: Span
     said: str
     splices: tuple[Splice, ...] = ()
+    stops: bool = False
 
 
 class Named(NamedTuple):
     """What a configuration names, as it is on this host. `mode` are its permission bits, `owner` is
     its user's number. `ended`: of a file with a certificate, when that expired (RFC 3339); empty
-    where it has not, or there is none.
+    where it has not, or there is none. `key`: a private key is in it. `read_only`: not even root
+    can write there.
     """
 
     mode: int
     owner: int
     ended: str = ""
+    key: bool = False
+    read_only: bool = False
 
 
-There = Mapping[str, Named | None]
-"""By path; None is what is not there. A path of which nothing is known is not in it."""
+class Answer(NamedTuple):
+    """What came of connecting to a backend: whether its name has an address, whether somebody takes
+    connections there and, where that was waited for, whether it spoke first.
+    """
+
+    resolves: bool
+    taken: bool = False
+    greets: bool = False
+
+
+class There(NamedTuple):
+    """What is known of this host. `paths`: what is at each; None is what is not there. `answers`:
+    by the value of `connect`. What is not known is not in them.
+    """
+
+    paths: Mapping[str, Named | None] = {}
+    answers: Mapping[str, Answer] = {}
+
+
+class Names(NamedTuple):
+    """What a configuration names and rules ask about: paths, and values of `connect`, with whether
+    to wait for the backend to speak first.
+    """
+
+    paths: tuple[str, ...] = ()
+    connects: Mapping[str, bool] = {}
 
 
 class Here(NamedTuple):
@@ -56,8 +84,8 @@ class With(NamedTuple):
 class Rule(NamedTuple):
     """`kind` is the format of `lint.kinds` that the rule reads; with `-here` behind it the rule
     reads a `Here`, and is asked on the host alone that the configuration is for. Kinds with a
-    neighbour give a `With`. `stops`: the program does not start with such a file. `whole`: it
-    concludes from what is not there, and is not asked of a part of a file or a template.
+    neighbour give a `With`. `whole`: it concludes from what is not there, and is not asked of a
+    part of a file or a template.
     """
 
     id: str
@@ -67,7 +95,6 @@ class Rule(NamedTuple):
     why: str
     fix: str
     check: Callable[[Any], Iterator[Hit]]
-    stops: bool = False
     whole: bool = False
 
     @property

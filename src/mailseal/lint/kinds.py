@@ -42,6 +42,7 @@ PARSERS: dict[str, Parser] = {
     "cyrus-services": cyrusservices.parse,
     "courier": assignments.parse,
     "exim": exim.parse,
+    "stunnel-default": assignments.parse,
     "yaml": yamlfile.read,
     "dockerfile": dockerfile.read,
 }
@@ -78,6 +79,7 @@ _NAMES = tuple(
         ("cyrus-services", r"(^|/)cyrus\.conf$"),
         ("courier", r"(^|/)courier/(imapd|pop3d)-ssl$"),
         ("exim", r"(^|/)exim4?\.conf(\.template|\.localmacros)?$|(^|/)exim4/conf\.d/main/[^/]+$"),
+        ("stunnel-default", r"(^|/)default/stunnel4$"),
         ("stunnel", r"(^|(?<!\.d)/)stunnel[^/]*\.conf$|(^|/)stunnel[^/]*/([^/]+/)*[^/]+\.conf$"),
         ("dockerfile", r"(^|/)(Dockerfile|Containerfile)(\.[^/]+)?$|\.[Dd]ockerfile$"),
         ("yaml", r"\.ya?ml$"),

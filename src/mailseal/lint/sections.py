@@ -44,6 +44,13 @@ class Part(NamedTuple):
         return self.yes("client")
 
     @property
+    def checks(self) -> bool:
+        """Whether any check of the peer is asked for, be it enough or not."""
+        levels = self.value("verify") in ("2", "3", "4")
+        names = self.texts("checkhost") or self.texts("checkip")
+        return levels or self.yes("verifychain") or self.yes("verifypeer") or bool(names)
+
+    @property
     def name(self) -> str:
         return self.service.name if self.service else ""
 
@@ -104,8 +111,9 @@ def _by_key(options: Iterable[Option]) -> dict[str, tuple[Option, ...]]:
 
 def named_paths(document: stunnel.Document) -> Iterator[tuple[str, Option, str]]:
     """What a file names: the option's key in lower case, the option, and a path. Of a file that
-    stunnel writes the path is that of its folder. Only absolute ones, and none where stunnel runs
-    in a root of its own: what they mean there is not known.
+    stunnel writes the path is that of its folder; `log` is the one of `output` itself. Only
+    absolute ones, and none where stunnel runs in a root of its own: what they mean there is not
+    known.
     """
     options = every_option(document)
     if any(option.key.text.lower() == "chroot" for option in options):
@@ -117,3 +125,31 @@ def named_paths(document: stunnel.Document) -> Iterator[tuple[str, Option, str]]
                 yield key, option, path
             elif key in ("pid", "output"):
                 yield key, option, path.rpartition("/")[0] or "/"
+            if key == "output":
+                yield "log", option, path
+
+
+def connects(document: stunnel.Document) -> dict[str, bool]:
+    """The values of `connect` that can be tried, and whether the backend is not to speak first: it
+    waits for the line of the PROXY protocol.
+    """
+    rooted = any(option.key.text.lower() == "chroot" for option in every_option(document))
+    found: dict[str, bool] = {}
+    for part in parts(document):
+        silent = not part.client and part.value("protocol").lower() == "proxy"
+        for option in part.options.get("connect", ()):
+            value = option.value.text
+            address = stunnel.parse_address(value)
+            if isinstance(address, HostPort):
+                known = address.port({}) and "{" not in value and address.host != ""
+            else:
+                known = not rooted
+            if known:
+                found[value] = found.get(value, False) or silent
+    return found
+
+
+def lets_go(document: stunnel.Document) -> str:
+    """The account that stunnel becomes; empty where it stays who it is."""
+    users = [part.value("setuid") for part in parts(document)]
+    return next((each for each in users if each not in ("", "root", "0")), "")

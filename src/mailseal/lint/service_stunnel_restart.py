@@ -11,14 +11,21 @@ from mailseal.model.finding import Severity
 PROGRAMS = ("stunnel", "stunnel3", "stunnel4", "stunnel5")
 
 
-def check(document: systemd.Document) -> Iterator[Hit]:
-    values = systemd.effective([document]).get("Service", {})
-    if (values.get("Restart") or ("no",))[-1] != "no" or values.get("Type") == ("oneshot",):
+def started(document: systemd.Document) -> Iterator[tuple[systemd.Option, str]]:
+    """Where a unit starts stunnel and keeps it, and the program's path."""
+    if systemd.effective([document]).get("Service", {}).get("Type") == ("oneshot",):
         return
     for option in document.options("Service", "ExecStart"):
         for command in systemd.split_exec(option.value.text) or ():
             if command.path.rpartition("/")[2] in PROGRAMS:
-                yield Hit(option.value.span, f"{command.path} without Restart=")
+                yield option, command.path
+
+
+def check(document: systemd.Document) -> Iterator[Hit]:
+    values = systemd.effective([document]).get("Service", {})
+    if (values.get("Restart") or ("no",))[-1] == "no":
+        for option, path in started(document):
+            yield Hit(option.value.span, f"{path} without Restart=")
 
 
 RULE = Rule(

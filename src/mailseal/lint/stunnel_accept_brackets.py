@@ -20,7 +20,7 @@ def check(document: stunnel.Document) -> Iterator[Hit]:
                     value = f"{host[1:-1]}:{address.service}"
                     splice = replace(document.data, option.value.span, encode(value))
                     said = f"stunnel cannot resolve {host!r}"
-                    yield Hit(option.value.span, said, (splice,))
+                    yield Hit(option.value.span, said, (splice,), stops=True)
 
 
 RULE = Rule(
@@ -34,5 +34,4 @@ RULE = Rule(
     ),
     fix="Write the address without brackets: ::1:109.",
     check=check,
-    stops=True,
 )

@@ -11,7 +11,7 @@ from mailseal.model.finding import Severity
 
 def check(here: Here) -> Iterator[Hit]:
     for key, option, path in named_paths(here.document):
-        found = here.there.get(path)
+        found = here.there.paths.get(path)
         if key == "cert" and found and found.ended:
             yield Hit(option.value.span, f"{path} expired on {found.ended}")
 

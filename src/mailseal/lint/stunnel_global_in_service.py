@@ -35,7 +35,8 @@ def check(document: stunnel.Document) -> Iterator[Hit]:
                 above[key] = None
             elif above[key] == value:
                 splices = out
-            yield Hit(option.key.span, f"{option.key.text} inside [{service.name}]", splices)
+            said = f"{option.key.text} inside [{service.name}]"
+            yield Hit(option.key.span, said, splices, stops=True)
 
 
 RULE = Rule(
@@ -49,5 +50,4 @@ RULE = Rule(
     ),
     fix="Move the line above the first section.",
     check=check,
-    stops=True,
 )

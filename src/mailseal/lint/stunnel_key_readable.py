@@ -1,6 +1,6 @@
 """A key that users of this host can read who are neither its owner nor in its group.
 
-Without `key` it is in the file of `cert`.
+A section without `key` has it in the file of `cert`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from mailseal.model.finding import Severity
 
 
 def check(here: Here) -> Iterator[Hit]:
-    both = {part.value("cert") for part in parts(here.document) if not part.value("key")}
-    for key, option, path in named_paths(here.document):
-        found = here.there.get(path)
-        if found and found.mode & 0o004 and (key == "key" or (key == "cert" and path in both)):
+    holders = {part.last("key") or part.last("cert") for part in parts(here.document)}
+    for _, option, path in named_paths(here.document):
+        found = here.there.paths.get(path)
+        if option in holders and found and found.key and found.mode & 0o004:
             yield Hit(option.value.span, f"{path} has mode {found.mode:04o}")
 
 

@@ -11,8 +11,9 @@ from mailseal.model.finding import Severity
 
 def check(here: Here) -> Iterator[Hit]:
     for key, option, path in named_paths(here.document):
-        if key in ("pid", "output") and path in here.there and here.there[path] is None:
-            yield Hit(option.value.span, f"there is no folder {path}")
+        missing = path in here.there.paths and here.there.paths[path] is None
+        if key in ("pid", "output") and missing:
+            yield Hit(option.value.span, f"there is no folder {path}", stops=True)
 
 
 RULE = Rule(
@@ -26,5 +27,4 @@ RULE = Rule(
         "and leave output out: systemd needs neither."
     ),
     check=check,
-    stops=True,
 )

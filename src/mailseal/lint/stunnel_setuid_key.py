@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mailseal.lint.base import Here, Hit, Rule
-from mailseal.lint.sections import named_paths, parts
+from mailseal.lint.sections import lets_go, named_paths
 from mailseal.model.finding import Severity
 
 
 def check(here: Here) -> Iterator[Hit]:
-    users = [part.value("setuid") for part in parts(here.document)]
-    user = next((each for each in users if each not in ("", "root", "0")), "")
+    user = lets_go(here.document)
     for key, option, path in named_paths(here.document) if user else ():
-        found = here.there.get(path)
+        found = here.there.paths.get(path)
         if key == "key" and found and found.owner == 0 and not found.mode & 0o044:
             yield Hit(option.value.span, f"{user} cannot read {path} (mode {found.mode:04o})")
 

@@ -29,7 +29,8 @@ KNOWN = GLOBAL | frozenset(
 def check(document: stunnel.Document) -> Iterator[Hit]:
     for option in every_option(document):
         if option.key.text.lower() not in KNOWN:
-            yield Hit(option.key.span, f"stunnel knows no option {option.key.text!r}")
+            said = f"stunnel knows no option {option.key.text!r}"
+            yield Hit(option.key.span, said, stops=True)
 
 
 RULE = Rule(
@@ -43,5 +44,4 @@ RULE = Rule(
     ),
     fix="Correct the name, or remove the line. The manual stunnel(8) lists the names.",
     check=check,
-    stops=True,
 )

@@ -20,7 +20,7 @@ def check(document: stunnel.Document) -> Iterator[Hit]:
         if option and option.value.text.lower() not in BY_MODE[part.client]:
             mode = "client" if part.client else "server"
             said = f"stunnel knows no protocol {option.value.text!r} in {mode} mode"
-            yield Hit(option.value.span, said)
+            yield Hit(option.value.span, said, stops=True)
 
 
 RULE = Rule(
@@ -34,5 +34,4 @@ RULE = Rule(
     ),
     fix="Remove the line: TLS then begins with the first octet.",
     check=check,
-    stops=True,
 )

@@ -43,7 +43,8 @@ def check(document: stunnel.Document) -> Iterator[Hit]:
         known = name in OPTIONS or NUMBER.fullmatch(name)
         if option.key.text.lower() == "options" and not known:
             said = f"stunnel 5.68 knows no option {option.value.text!r}"
-            yield Hit(option.value.span, said, without(document.data, option.span))
+            out = without(document.data, option.span)
+            yield Hit(option.value.span, said, out, stops=True)
 
 
 RULE = Rule(
@@ -57,5 +58,4 @@ RULE = Rule(
     ),
     fix="Remove the line.",
     check=check,
-    stops=True,
 )

@@ -55,9 +55,10 @@ class Excepted:
 @dataclass(frozen=True)
 class Door:
     """How a service is told whom to let in in cleartext: by a file of ours that names the networks
-    and nothing else does. Its text is `head`, `each` for every network (`%s` is its place) and
-    `tail`. `unit` takes it with a reload; empty: it is read for each connection. `hosts`: as the
-    patterns of hosts_access(5), without comments, IPv6 in brackets.
+    and nothing else does. Its text is `head`, `each` for every network (`%s` is its place; `each6`
+    for IPv6 where that is another) and `tail`. `unit` takes it with a reload, or (`live`) reads it
+    for each connection. `hosts`: as the patterns of hosts_access(5), without comments, IPv6 in
+    brackets.
     """
 
     path: str
@@ -65,7 +66,14 @@ class Door:
     each: str
     tail: str = ""
     unit: str = ""
+    live: bool = False
     hosts: bool = False
+    each6: str = ""
+
+    @property
+    def reloaded(self) -> str:
+        """The unit that has to be told of a new list; empty where none has to."""
+        return "" if self.live else self.unit
 
     def listing(self, excepted: Sequence[Excepted]) -> bytes:
         """The file's bytes."""
@@ -77,8 +85,9 @@ class Door:
         if self.hosts:
             return self.each % ("[%s]/%s" % (address, length) if ":" in address else one.network)
         # A /128 matches nothing in xinetd (tried with 2.3.15.4); the address alone does.
+        each = self.each6 if self.each6 and ":" in address else self.each
         single = ipaddress.ip_network(one.network).num_addresses == 1
-        return "# %s\n%s" % (one.about, self.each % (address if single else one.network))
+        return "# %s\n%s" % (one.about, each % (address if single else one.network))
 
 
 def within(address: str, networks: Iterable[str]) -> bool:

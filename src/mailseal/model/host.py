@@ -30,7 +30,8 @@ class FileFact:
 @dataclass(frozen=True)
 class Listener:
     """A listening TCP socket. `address` is a literal (0.0.0.0 and :: are wildcards); `dual` tells
-    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process.
+    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process, or the init
+    script that started it, by the name that systemd would give to it.
     """
 
     address: str
@@ -44,7 +45,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class UnitFact:
-    """A systemd unit: `load`, `active` and `enabled` as systemctl words them."""
+    """A systemd unit, or an init script: `load`, `active` and `enabled` as systemctl words them."""
 
     name: str
     load: str
@@ -77,8 +78,9 @@ class HostFacts:
     """Everything `plan` may know. `machine` is /etc/machine-id; `taken` RFC 3339 UTC; `packages`
     name to version (of those that matter, empty text: known to the package manager, not
     installed); `unread` is path-or-question to reason; `tools` name to first line of its version;
-    `answers` command line to what a daemon's own tool says of its configuration; `manager` is the
-    package manager (apt, dnf, yum; empty: none that is known).
+    `answers` command line to what a daemon's own tool says of its configuration; `firewall` the
+    same of a firewall's rules; `manager` is the package manager (apt, dnf, yum; empty: none that is
+    known).
     """
 
     host: str
@@ -93,7 +95,7 @@ class HostFacts:
     addresses: Tuple[AddressFact, ...]
     packages: Mapping[str, str]
     tools: Mapping[str, str]
-    firewall: Tuple[str, ...]
+    firewall: Mapping[str, str]
     unread: Mapping[str, str]
     answers: Mapping[str, str] = field(default_factory=dict)
     manager: str = ""

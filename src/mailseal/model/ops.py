@@ -8,6 +8,7 @@ change and its undo (a reload) stands twice: once with `do`, once with `undo`.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import ClassVar, Tuple, Union
 
@@ -127,7 +128,8 @@ class IssueCertificate:
 @dataclass(frozen=True)
 class UnitAction:
     """Ask the service manager for something, on the way forward (`do`), on the way back (`undo`),
-    or both; an empty word is nothing. Words: start, stop, restart, reload, daemon-reload.
+    or both; an empty word is nothing. Words: start, stop, restart, reload, daemon-reload; of an
+    init script also enable and disable, which are about the boot alone.
     `after_do` and `after_undo` are waited for, `seconds` at most.
     """
 
@@ -160,6 +162,31 @@ class TryTerminator:
     PORT: ClassVar[bytes] = b"@PORT@"
 
 
+class Firewall(str, enum.Enum):
+    """What rules the packets that come in, by the program that its rules are changed with."""
+
+    NFTABLES = "nftables"
+    IPTABLES = "iptables"
+    UFW = "ufw"
+    FIREWALLD = "firewalld"
+
+
+@dataclass(frozen=True)
+class OpenPort:
+    """Let TCP to `port` in through a firewall. `where`: the family, table and chain of nftables;
+    iptables' program; firewalld's zone; empty for ufw. `last`: behind the rules that are there, or
+    else before them (nftables and iptables, where this holds until the next boot: what that loads
+    is a file). Adds an accept, and takes away what it added; no policy is set, nothing flushed or
+    loaded anew. `model.firewall` has the commands.
+    """
+
+    manager: Firewall
+    port: int
+    where: str
+    last: bool = False
+    KIND: ClassVar[str] = "open-port"
+
+
 @dataclass(frozen=True)
 class CheckConfiguration:
     """Ask a daemon's own tool whether it takes its configuration: it must end well and print each
@@ -169,6 +196,51 @@ class CheckConfiguration:
     argv: Tuple[str, ...]
     prints: Tuple[str, ...]
     KIND: ClassVar[str] = "check-configuration"
+
+
+@dataclass(frozen=True)
+class Steer:
+    """Lead new connections at `routes` to a second stunnel while listeners change hands. `do` and
+    `undo` are begin or end. The second one has `configuration` at `path`, and the units `service`
+    and `socket`, all in /run; `PORT` in them is a free loopback port. With `protocol` its greeting
+    is taken first, in TLS with a certificate for `server` under `authority`.
+
+    With `begin` the sessions that others have at the ports `drains`, and with `end` those of the
+    second stunnel, have `seconds` to end. `without` is the gap for who leaves this out.
+    """
+
+    name: str
+    routes: Tuple[Listening, ...]
+    configuration: bytes
+    socket: bytes
+    service: bytes
+    group: str
+    protocol: str
+    server: str
+    authority: str
+    do: str
+    undo: str
+    without: str
+    drains: Tuple[int, ...] = ()
+    seconds: float = 30.0
+    KIND: ClassVar[str] = "steer"
+
+    PORT: ClassVar[bytes] = b"@PORT@"
+
+    @property
+    def unit(self) -> str:
+        """The name of its units, without the kind."""
+        return "mailseal-second-" + self.name
+
+    @property
+    def units(self) -> str:
+        """Where they lie, without the kind."""
+        return "/run/systemd/system/" + self.unit
+
+    @property
+    def path(self) -> str:
+        """Of its configuration."""
+        return "/run/%s.conf" % self.unit
 
 
 Op = Union[
@@ -181,5 +253,7 @@ Op = Union[
     IssueCertificate,
     UnitAction,
     TryTerminator,
+    OpenPort,
     CheckConfiguration,
+    Steer,
 ]

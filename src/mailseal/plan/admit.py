@@ -1,5 +1,6 @@
-"""Strategy `wrap` with some networks excepted: the port stays in cleartext, and its starter lets in
-the networks and the host itself alone. That is stunnel, which offers TLS beside the port already.
+"""Strategy `wrap` with some networks excepted. Where the starter can, the port stays in cleartext,
+and it lets in the networks and the host itself alone: that is stunnel, which offers TLS beside the
+port already. Elsewhere `plan.steered` says how.
 
 When nobody is excepted any more, nobody is let in from outside, and TLS stays where it is offered.
 """
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 from mailseal.model.ops import UnitAction
 from mailseal.model.plan import ClaimKind
-from mailseal.plan import excepted, wrap
+from mailseal.plan import excepted, steered, wrap
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -21,23 +22,27 @@ from mailseal.plan.base import (
     loopback,
     served,
 )
+from mailseal.starters.base import Admission
 
 
 def steps(request: Request) -> Steps:
     """Those of strategy wrap. Raises Cannot, AlreadySealed."""
     admission = request.start.admission
-    there = admission is not None and not admission.edit
-    if request.options.stage == "enforce" and (request.options.excepted or there):
+    if request.options.stage != "enforce":
+        return wrap.steps(request)
+    if admission is None:
+        return steered.steps(request)
+    if request.options.excepted or not admission.edit:
         wrap.check(request)
-        return _except(request)
+        return _except(request, admission)
     return wrap.steps(request)
 
 
-def _except(request: Request) -> Steps:
+def _except(request: Request, admission: Admission) -> Steps:
     start, port, excepting = request.start, request.port, request.options.excepted
-    admission, offered = start.admission, wrap.offering(request.facts, port)
-    problems = _no_exception(request, offered)
-    if admission is None or problems:
+    offered = wrap.offering(request.facts, port)
+    problems = _no_exception(request, admission, offered)
+    if problems:
         raise Cannot("no network can be excepted: " + "; ".join(problems))
     door = admission.door
     placed = excepted.place(request.facts, port, door, excepting)
@@ -56,8 +61,9 @@ def _except(request: Request) -> Steps:
             kinds = (ClaimKind.SERVICE_IN_TLS,)
             promised += claims(kinds, [listener.address], listener.port, expected)
             where.append(listener.port)
-    back = (UnitAction(door.unit, "", "reload"),) if door.unit else ()
-    forward = (UnitAction(door.unit, "reload", ""),) if door.unit else ()
+    unit = door.reloaded
+    back = (UnitAction(unit, "", "reload"),) if unit else ()
+    forward = (UnitAction(unit, "reload", ""),) if unit else ()
     return Steps(
         headline=(
             *(() if there else (_outside(addresses, port, where),)),
@@ -84,18 +90,16 @@ def _outside(addresses: Sequence[str], port: int, offered: Sequence[int]) -> str
     return words % (address_list(addresses, port), ports)
 
 
-def _no_exception(request: Request, offered: Sequence[wrap.Offering]) -> tuple[str, ...]:
+def _no_exception(
+    request: Request, admission: Admission, offered: Sequence[wrap.Offering]
+) -> tuple[str, ...]:
     """Why, and what to do first; empty where networks can be excepted."""
-    start = request.start
-    if start.admission is None:
-        words = "%s opens its port itself, and nothing there knows a list of networks"
-        return (words % start.unit,)
     if not offered:
         words = "it leaves port %d in cleartext, so TLS has to be on another: --stage offer first"
         return (words % request.port,)
     asked = [each.unit for each in offered if each.guarded]
-    if asked and start.admission.door.hosts:
+    if asked and admission.door.hosts:
         return ("%s asks hosts.allow by the name of the service as well" % asked[0],)
     if not loopback(wrap.answers_at(request).rpartition(":")[0]):
-        return ("%s does not serve loopback, from where TLS is offered" % start.starter,)
-    return start.admission.problems
+        return ("%s does not serve loopback, from where TLS is offered" % request.start.starter,)
+    return admission.problems

@@ -67,7 +67,8 @@ class Options:
     enforce. `name`: the host name that clients use,
     for the certificate (`also`: more of them). `tls_port` is where TLS is served besides the port
     itself; 0: where clients of the protocol look for it. `excepted` go on in cleartext in stage
-    enforce. `backend`: for strategy gateway.
+    enforce. `backend`: for strategy gateway. `handover`: plain, or auto (without a gap where that
+    can be).
     """
 
     strategy: str = ""
@@ -79,6 +80,7 @@ class Options:
     backend: Backend | None = None
     days: int = 825
     excepted: tuple[Excepted, ...] = ()
+    handover: str = "auto"
 
 
 @dataclass(frozen=True)

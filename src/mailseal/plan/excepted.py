@@ -180,7 +180,7 @@ def _script(door: Door, port: int, excepted: Sequence[Excepted]) -> bytes:
         "head": _HEAD,
         "port": port,
         "path": door.path,
-        "unit": door.unit,
+        "unit": door.reloaded,
         "lists": "@LISTS@",
         "days": "".join(
             'if [ "$today" -gt %s ]; then over=%d wanted=%s; fi\n'

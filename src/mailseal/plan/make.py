@@ -10,7 +10,7 @@ from mailseal.facts.scope import digest
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint
 from mailseal.model.plan import STAGED, ClaimKind, Plan, Scope
-from mailseal.plan import admit, gateway, native, retire, wrap
+from mailseal.plan import admit, gateway, native, retire, steered, wrap
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -61,6 +61,8 @@ def make(
     if options.strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
         raise Cannot("there is no strategy %r; there are: %s" % (options.strategy, known))
+    if options.excepted and facts.init != "systemd":
+        raise Cannot("exceptions end by a timer of systemd, which does not run this host")
     if options.excepted and options.strategy == "retire":
         raise Cannot("a service that is turned off has no exceptions: leave --except out")
     if protocol == "smtp" and options.strategy in _NOT_SMTP:
@@ -112,6 +114,9 @@ def make(
 
 def _start(facts: HostFacts, port: int, options: Options) -> Start:
     """How the service of this host is started. Raises Cannot."""
+    sealed = steered.start(facts, port) if options.strategy == "wrap" else None
+    if sealed and options.stage == "enforce":
+        return sealed
     _refuse_again(facts, port, options)
     start = starters.find(facts, port)
     if start is None:
@@ -158,9 +163,12 @@ def _no_start(facts: HostFacts, port: int) -> str:
     if not there:
         return "nothing listens on port %d of %s" % (port, facts.host)
     who = ", ".join(sorted({each.process or "an unseen process" for each in there}))
-    words = "port %d is served by %s, and neither inetd, xinetd nor a systemd unit known here"
+    words = (
+        "port %d is served by %s, and neither inetd, xinetd, a systemd unit nor an init script "
+        "known here starts it"
+    )
     hint = "" if facts.privileged else "; as root more can be read"
-    return words % (port, who) + " starts it" + hint
+    return words % (port, who) + hint
 
 
 def _draft(facts: HostFacts) -> tuple[str, ...]:

@@ -51,8 +51,9 @@ def asked(
         words = "%s on port %d is run by %s, and not by its usual unit: its files are not known"
         return Enforcement((words % (daemon.title, port, ", ".join(sorted(units))),))
     if excepting and daemon.native.excepting is None:
-        words = "%s excepts no network: %s"
-        return Enforcement((words % (daemon.title, daemon.native.no_door),))
+        words = "%s excepts no network: %s%s"
+        way = "; --strategy wrap may" if protocol != "smtp" else ""
+        return Enforcement((words % (daemon.title, daemon.native.no_door, way),))
     enforce = daemon.native.excepting if excepting else daemon.native.enforce
     assert enforce is not None
     return enforce(facts, port, protocol)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from mailseal.model.ops import Listening
 from mailseal.model.plan import ClaimKind
+from mailseal.plan import opening
 from mailseal.plan.base import Cannot, Request, Steps, address_list, claims, loopback, served
 
 _ELSEWHERE = "Show its users the way to POP3 or IMAP inside TLS (ports 995, 993)."
@@ -30,7 +31,7 @@ def steps(request: Request) -> Steps:
             % (request.protocol.upper(), _INSTEAD.get(request.protocol, _ELSEWHERE)),
         ),
         gap="for good: nothing answers on port %d afterwards" % request.port,
-        risks=(),
+        risks=opening.not_needed(request.facts, request.port),
         ops=start.off.ops(gone, back),
         claims=claims((ClaimKind.CLOSED,), addresses, request.port, {}),
         paths=(),

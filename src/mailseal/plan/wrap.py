@@ -27,7 +27,7 @@ from mailseal.model.ops import (
     UnitAction,
 )
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import lost, renewed
+from mailseal.plan import handover, lost, opening, renewed
 from mailseal.plan.base import (
     Cannot,
     Request,
@@ -181,10 +181,12 @@ def _offer(request: Request) -> Steps:
     connect = answers_at(request)
     accepts = [(address, port) for address in addresses]
     words = [stunnel.accept(address, port) for address in addresses]
+    opens = opening.opened(request.facts, addresses, request.port, (port,))
     ops = (
         *prepare(request, front, words, connect),
         UnitAction("", "daemon-reload", ""),
         trial(request, front, connect),
+        *opens.ops,
         *enable(front, accepts),
     )
     expected = expected_of(request, front)
@@ -195,11 +197,11 @@ def _offer(request: Request) -> Steps:
             "The finding stays open until stage enforce.",
         ),
         gap="none: the running service is not touched",
-        risks=_risks(request),
+        risks=(*_risks(request), *opens.told),
         ops=ops,
         claims=claims((ClaimKind.SERVICE_IN_TLS,), addresses, port, expected)
         + claims((ClaimKind.CLEARTEXT_SERVED,), addresses, request.port, expected),
-        paths=_paths(request, front),
+        paths=(*_paths(request, front), *opens.paths),
         ports=(port,),
     )
 
@@ -237,7 +239,8 @@ def _enforce(request: Request) -> Steps:
     back = [Listening(address, port, True) for address, port in old]
     change = start.off
     trial_connect = connect
-    risks = (*_risks(request), *start.told, *told)
+    opens = opening.opened(request.facts, addresses, request.port, beside)
+    risks = (*_risks(request), *start.told, *told, *opens.told)
     if start.moved is not None:
         change, trial_connect = _moved(request, start.moved), answers_at(request)
     elif server is None:
@@ -245,15 +248,30 @@ def _enforce(request: Request) -> Steps:
         change, trial_connect = start.isolated, answers_at(request)
         gone.append(Listening(start.inside, request.port, True, start.unit))
         risks += (_ALONE % start.unit,)
+    gap = "about a second on port %d, while %s lets go of it and stunnel takes it%s"
+    gap %= (request.port, start.starter, _CUT.get(change.forward, ""))
+    offered = _offered(request)
+    steered = handover.plan(
+        request,
+        front,
+        connect,
+        [*((a, request.port) for a in addresses), *((o.address, o.port) for o in offered)],
+        ports,
+        gap,
+    )
     ops = (
         *prepare(request, front, words, connect),
         *backend,
         UnitAction("", "daemon-reload", ""),
         *(_start_backend(request) if backend else ()),
         trial(request, front, trial_connect),
+        # Before the switch: whatever fails there fails while the old service still serves.
+        *opens.ops,
+        *steered.begin,
         *change.ops(gone, back),
         *enable(front, accepts),
         *_repoint(request, connect),
+        *steered.end,
     )
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
     promised: tuple[Claim, ...] = ()
@@ -265,12 +283,11 @@ def _enforce(request: Request) -> Steps:
             promised += claims(kinds, [listener.address], listener.port, expected)
     return Steps(
         headline=_warning(request, addresses, beside),
-        gap="about a second on port %d, while %s lets go of it and stunnel takes it%s"
-        % (request.port, start.starter, _CUT.get(change.forward, "")),
+        gap=steered.gap,
         risks=risks,
         ops=ops,
         claims=promised + (Claim(ClaimKind.BACKEND_GUARDED, _here(request), Vantage.SELF, guard),),
-        paths=(*_paths(request, front), *offered_paths(request)),
+        paths=(*_paths(request, front), *offered_paths(request), *opens.paths),
         ports=beside,
         excepts=start.admission is not None and not start.admission.problems,
     )
@@ -283,7 +300,7 @@ def tls_beside(request: Request) -> tuple[tuple[int, ...], tuple[str, ...]]:
     wished = request.options.tls_port
     port = wished or _BESIDE.get((request.protocol, request.port), 0)
     holders = listeners_at(request.facts, port)
-    offered = [each for one in offering(request.facts, request.port) for each in one.listeners]
+    offered = _offered(request)
     if not port or port == request.port or (holders and all(each in offered for each in holders)):
         return (), ()
     who = ", ".join(sorted({each.process or "an unseen process" for each in holders}))
@@ -340,7 +357,11 @@ def _warning(
     protocol = request.protocol.upper()
     shown = [a for a in addresses if not loopback(a)] or addresses
     return (
-        "EVERY EXISTING CLEARTEXT CLIENT OF %s STOPS WORKING." % address_list(shown, request.port),
+        "EVERY EXISTING CLEARTEXT CLIENT OF %s STOPS WORKING%s."
+        % (
+            address_list(shown, request.port),
+            ", but for those named below" if request.options.excepted else "",
+        ),
         _CLIENTS.get(request.protocol, _CLIENTS[""]) % protocol,
         "Afterwards %s answers only inside TLS there%s."
         % (protocol, "".join(", and at " + address_list(shown, port) for port in beside)),
@@ -424,6 +445,10 @@ def offering(facts: HostFacts, port: int) -> list[Offering]:
             document = stunnel_config.parse(fact.content)
             found.append(Offering(unit, listeners, fact.path, document))
     return found
+
+
+def _offered(request: Request) -> list[Listener]:
+    return [each for one in offering(request.facts, request.port) for each in one.listeners]
 
 
 def offered_paths(request: Request) -> tuple[str, ...]:

@@ -182,6 +182,11 @@ class _Notes:
         if end is not None and not conversation.logins:
             self.gaps.append("%s: %s" % (channel.value, end.reason))
 
+    def busy(self, what: str, reply: Reply) -> None:
+        """A gap, where the reply is a no for now."""
+        if reply.answer is Answer.BYE or answers.TRANSIENT.search(reply.line):
+            self.gaps.append(what + answers.NOT_NOW + printable(reply.line))
+
     def offers(self, conversation: Conversation, channel: Channel) -> None:
         """What the server lists, as far as no answer has told more."""
         known = {each.mechanism for each in self.attempts if each.channel is channel}
@@ -262,7 +267,10 @@ def _service(question: Question, notes: _Notes, clear: Conversation) -> Generato
     assert clear.protocol is not None
     session = clear.session
     dialogue = DIALOGUES[clear.protocol]
-    if session is None or session.reply is None or not (clear.logins or session.upgrade):
+    if session is None or session.reply is None:
+        return
+    if not (clear.logins or session.upgrade):
+        notes.busy(Channel.CLEAR.value, session.reply)
         return
     yield from _rest(notes, clear, dialogue.mechanisms)
     notes.offers(clear, Channel.CLEAR)
@@ -390,6 +398,7 @@ def _upgrade(question: Question, notes: _Notes, clear: Conversation) -> Generato
         notes.gaps.append("TLS: " + fault)
     elif reply is not None:
         notes.starttls = _not_agreed(advertised, reply)
+        notes.busy("TLS", reply)
     else:
         reason = shaken.call.reason or "the server did not answer the command"
         notes.starttls = StartTls(advertised, Upgrade.UNCLEAR, reason)

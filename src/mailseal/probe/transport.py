@@ -28,6 +28,8 @@ READ = 4096
 """Octets to read at once: what a mail server says in a reply, and often all it says."""
 
 EOF = End("eof", "the server closed the connection")
+RESET = End("reset", "the server reset the connection")
+HUNG_UP = (EOF.reason, RESET.reason)
 TIMEOUT = End("timeout", "the server said nothing more in time")
 
 CAME_ABOUT = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
@@ -46,5 +48,5 @@ def ended(error: OSError) -> End:
     if isinstance(error, socket.timeout):
         return TIMEOUT
     if error.errno in CAME_ABOUT:
-        return End("reset", "the server reset the connection")
+        return RESET
     return End("reset", "the connection broke: " + (error.strerror or str(error)))

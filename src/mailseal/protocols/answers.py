@@ -50,8 +50,9 @@ UNAVAILABLE = re.compile(
 
 TRANSIENT = re.compile(
     rb"\[(?:SYS/TEMP|IN-USE|UNAVAILABLE|LIMIT|LOGIN-DELAY|TRYLATER)\b"
-    rb"|\bTRYLATER\b|\btry (?:again )?later\b|\btemporar|\btoo many\b|\boverload|\bbusy\b"
-    rb"|\bserver (?:shutting|is shutting|going) down\b|\b4\.[0-9]\.[0-9]{1,3}\b|\A4[0-9][0-9]\b",
+    rb"|\bTRYLATER\b|\btry (?:again )?later\b|\btemporar|\btoo many\b|\bqueue full\b|\boverload"
+    rb"|\bbusy\b|\bserver (?:shutting|is shutting|going) down\b|\b4\.[0-9]\.[0-9]{1,3}\b"
+    rb"|\A4[0-9][0-9]\b",
     re.IGNORECASE,
 )
 """Not now: says nothing of what it would do later."""
@@ -72,6 +73,10 @@ def is_a_no(line: bytes) -> bool:
     return PRIVACY.search(line) is not None or UNAVAILABLE.search(line) is not None
 
 
+NOT_NOW = ": not now: "
+"""In a reason or a gap: the server was too busy to say."""
+
+
 @functools.lru_cache(maxsize=512)
 def to_command(mechanism: str, answer: Answer, line: bytes) -> Tuple[Outcome, str]:
     """What the answer means to a login command that carried no secret."""
@@ -86,7 +91,7 @@ def to_command(mechanism: str, answer: Answer, line: bytes) -> Tuple[Outcome, st
     if answer is Answer.NONE:
         return Outcome.UNCLEAR, "%s: no answer that the protocol knows: %s" % (mechanism, said)
     if answer is Answer.BYE or TRANSIENT.search(line):
-        return Outcome.UNCLEAR, "%s: not now: %s" % (mechanism, said)
+        return Outcome.UNCLEAR, mechanism + NOT_NOW + said
     if PRIVACY.search(line) or line.startswith(b"534"):
         return Outcome.REFUSED, "%s is refused by policy: %s" % (mechanism, said)
     if answer is Answer.BAD or UNAVAILABLE.search(line):

@@ -4,7 +4,8 @@ One file a kind of claim. The looks are handed in, by vantage, and taken side by
 wants TLS is silent to a cleartext client until the time limit, and a host has many addresses. This
 room decides what a look proves and what it does not: from a throwaway namespace on the host itself
 (`veth`) what answers there can be proven wrong, never a seal proven; and that nothing answers there
-says nothing, because the real client's packets meet other firewall rules.
+says nothing, because the real client's packets meet other firewall rules. A look that a busy
+service hung up on is taken again (`again`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Proof, Result
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import (
+    again,
     backend_answers,
     backend_guarded,
     cleartext_refused,
@@ -35,6 +37,7 @@ from mailseal.prove import (
     tls_ciphers,
     tls_versions,
 )
+from mailseal.prove.again import Asked, Look, Said
 from mailseal.prove.base import Evidence, Read, beside, question
 from mailseal.system.base import System
 
@@ -66,8 +69,6 @@ Prove = Callable[[Sequence[Claim]], Tuple[Proof, ...]]
 
 _AT_ONCE = 16
 
-_Look = Tuple[Vantage, Question]
-
 Source = Callable[[Endpoint], str]
 """The address that a look at an endpoint comes from; empty where that is not known."""
 
@@ -80,41 +81,52 @@ def prover(
     ask: Callable[[Claim], Question] = question,
     more: Optional[Seen] = None,
     sources: Mapping[Vantage, Source] = MappingProxyType({}),
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Prove:
     """Gives the function that proves claims with the looks that can be had from here. `read` gives
     the files of the host that the claims are about; `system` is that host, None from elsewhere.
     `ask` words the look for a claim; `more` are kinds of claim that a look decides besides.
-    `sources` tell where the looks come from, by vantage.
+    `sources` tell where the looks come from, by vantage; `sleep` waits between two looks.
     """
     kinds = {**_SEEN, **(more or {})}
 
     def prove(claims: Sequence[Claim]) -> Tuple[Proof, ...]:
-        wanted = {key: _look(key.claim, lookers, ask) for key in map(_Key, claims)}
-        looks = list(dict.fromkeys(look for look in wanted.values() if look is not None))
+        looks = [_look(claim, lookers, ask) for claim in claims]
+        asked = [look and Asked(claim, look) for claim, look in zip(claims, looks)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            seen = dict(zip(looks, pool.map(lambda look: lookers[look[0]](look[1]), looks)))
-        return tuple(_proof(key.claim, look, seen) for key, look in wanted.items())
 
-    def _proof(claim: Claim, look: Optional[_Look], seen: Mapping[_Look, Observation]) -> Proof:
-        lines: List[str] = []
-        if claim.kind in _READ:
-            result, said = _read(claim)
-        elif look is None:
-            result, said = Result.UNKNOWN, ("no look from %s here" % claim.vantage.value,)
-        else:
-            result, said = kinds[claim.kind](claim, seen[look], read)
-            lines.append("seen from %s" % look[0].value)
-            reached = seen[look].reach is Reach.OPEN
-            source = sources[look[0]](claim.endpoint) if look[0] in sources else ""
-            elsewhere = beside(claim, source)
-            if elsewhere:
-                result, said = Result.UNKNOWN, (elsewhere,)
-            elif look[0] is not claim.vantage and not (reached and result is Result.FAIL):
-                result = Result.UNKNOWN
-                lines.append("it takes a look from another host to prove it")
-        return Proof(claim, result, (*lines, *said), rfc3339(now()))
+            def judge(some: Sequence[Asked]) -> Dict[Asked, Said]:
+                wanted = list(dict.fromkeys(each.look for each in some))
+                taken = pool.map(lambda look: lookers[look[0]](look[1]), wanted)
+                seen = dict(zip(wanted, taken))
+                return {each: _said(each, seen[each.look]) for each in some}
 
-    def _read(claim: Claim) -> Evidence:
+            said = again.settle([each for each in asked if each], judge, sleep)
+        return tuple(
+            _proof(claim, said[each] if each else _unseen(claim))
+            for claim, each in zip(claims, asked)
+        )
+
+    def _said(each: Asked, seen: Observation) -> Said:
+        claim, vantage = each.claim, each.look[0]
+        result, said = kinds[claim.kind](claim, seen, read)
+        lines = ["seen from %s" % vantage.value]
+        reached = seen.reach is Reach.OPEN
+        source = sources[vantage](claim.endpoint) if vantage in sources else ""
+        elsewhere = beside(claim, source)
+        if elsewhere:
+            result, said = Result.UNKNOWN, (elsewhere,)
+        elif vantage is not claim.vantage and not (reached and result is Result.FAIL):
+            result = Result.UNKNOWN
+            lines.append("it takes a look from another host to prove it")
+        return Said(seen, Evidence(result, (*lines, *said)))
+
+    def _proof(claim: Claim, said: Evidence) -> Proof:
+        return Proof(claim, said.result, said.lines, rfc3339(now()))
+
+    def _unseen(claim: Claim) -> Evidence:
+        if claim.kind not in _READ:
+            return Evidence(Result.UNKNOWN, ("no look from %s here" % claim.vantage.value,))
         if system is not None:
             return _READ[claim.kind](claim, system)
         return Evidence(Result.UNKNOWN, ("only the host itself can tell",))
@@ -122,16 +134,9 @@ def prover(
     return prove
 
 
-class _Key:
-    """A claim as a key: by identity, since its expectations are a mapping."""
-
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-
-
 def _look(
     claim: Claim, lookers: Mapping[Vantage, Observe], ask: Callable[[Claim], Question]
-) -> Optional[_Look]:
+) -> Optional[Look]:
     """The look for a claim: from its vantage, or from `veth` in place of `remote`, which may still
     disprove it.
     """

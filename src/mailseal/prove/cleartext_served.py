@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mailseal.model.look import Observation, Reach
 from mailseal.model.plan import Claim, Result
+from mailseal.protocols import answers
 from mailseal.prove.base import Evidence, Read, cleartext_logins, unreachable
 
 
@@ -14,4 +15,5 @@ def check(claim: Claim, seen: Observation, read: Read) -> Evidence:
     taken = cleartext_logins(seen)
     if taken:
         return Evidence(Result.PASS, ("answers as before: " + seen.banner,))
-    return Evidence(Result.FAIL, seen.gaps or ("no login is taken in cleartext",))
+    busy = tuple(each.reason for each in seen.attempts if answers.NOT_NOW in each.reason)
+    return Evidence(Result.FAIL, seen.gaps or busy or ("no login is taken in cleartext",))

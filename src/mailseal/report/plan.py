@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from mailseal.model import ops
+from mailseal.model import firewall, ops
+from mailseal.model.look import Endpoint
 from mailseal.model.plan import STAGED, Plan, Proof, Receipt, Result, RunState
 from mailseal.report.layout import bullets, unified_diff
 from mailseal.report.style import PLAIN, Style, harmless
@@ -70,12 +71,19 @@ _WORDING: dict[type[Any], Callable[[Any], str]] = {
     ops.TryTerminator: lambda op: (
         "try stunnel on a loopback port: the service's greeting must come through TLS"
     ),
+    ops.OpenPort: lambda op: (
+        "let everybody in to TCP port %d in the firewall: %s" % (op.port, firewall.typed(op))
+    ),
     ops.CheckConfiguration: lambda op: (
         "ask the daemon itself: %s%s"
         % (
             " ".join(op.argv),
             ", which must print: " + "; ".join(op.prints) if op.prints else "",
         )
+    ),
+    ops.Steer: lambda op: (
+        "%s leading new connections at %s to a second stunnel (nftables)"
+        % (op.do, ", ".join(str(Endpoint(each.address, each.port)) for each in op.routes))
     ),
 }
 """An op in one line; empty for one that counts on the way back alone."""

@@ -12,7 +12,7 @@ import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from mailseal.model.finding import Assessment, Finding, Severity, Verdict
 from mailseal.model.look import Endpoint, Observation
@@ -101,13 +101,13 @@ def worst(findings: Iterable[Finding]) -> Severity | None:
     return max((finding.severity for finding in findings), key=SEVERITIES.index, default=None)
 
 
-def fails(result: ScanResult, fail_on: Severity | None) -> bool:
-    """Whether this result alone makes a command exit 1: it is exposed, or has a finding of the
-    severity `fail_on` or a worse one.
+class FailOn(NamedTuple):
+    """What fails besides an exposed endpoint: findings from a severity upwards, a service that does
+    not answer.
     """
-    tally = Tally()
-    tally.add(result)
-    return result.verdict is Verdict.EXPOSED or (fail_on is not None and tally.reaches(fail_on))
+
+    severity: Severity | None = None
+    absent: bool = False
 
 
 class Tally:
@@ -133,6 +133,21 @@ class Tally:
         """Whether a finding of this severity or a worse one was seen."""
         return self.worst is not None and SEVERITIES.index(self.worst) >= SEVERITIES.index(severity)
 
+    def fails(self, fail_on: FailOn) -> bool:
+        """Whether a command exits 1."""
+        return bool(
+            self.verdicts[Verdict.EXPOSED]
+            or (fail_on.absent and self.verdicts[Verdict.ABSENT])
+            or (fail_on.severity is not None and self.reaches(fail_on.severity))
+        )
+
     def counts(self) -> dict[str, int]:
         """Results by verdict, all four, in the order of `Verdict`."""
         return {verdict.value: self.verdicts[verdict] for verdict in Verdict}
+
+
+def fails(result: ScanResult, fail_on: FailOn) -> bool:
+    """Whether this result alone makes a command exit 1."""
+    tally = Tally()
+    tally.add(result)
+    return tally.fails(fail_on)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from mailseal.model.finding import Severity
 from mailseal.model.moment import Clock
-from mailseal.report.result import ScanResult, Tally
+from mailseal.report.result import FailOn, ScanResult, Tally
 from mailseal.report.style import PLAIN, Style
 
 
@@ -22,8 +21,8 @@ def no_page(rule: str) -> str:
 
 
 class Run(NamedTuple):
-    """`line` takes a line without its end. `version` is the program's. `fail_on` is the severity
-    from which a finding fails the run as an exposed endpoint does. `page` gives the documentation
+    """`line` takes a line without its end. `version` is the program's. `fail_on` is what
+    fails the run as an exposed endpoint does. `page` gives the documentation
     of a rule as Markdown, empty where there is none.
     """
 
@@ -31,7 +30,7 @@ class Run(NamedTuple):
     version: str
     now: Clock
     style: Style = PLAIN
-    fail_on: Severity | None = None
+    fail_on: FailOn = FailOn()
     page: Callable[[str], str] = no_page
 
 

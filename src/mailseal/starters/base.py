@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Sequence, Tuple
 
 from mailseal.configs import text
 from mailseal.model.excepted import Door
@@ -54,6 +54,19 @@ class Admission:
     door: Door
     edit: Tuple[Op, ...] = ()
     problems: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A service of a super-server's file, whoever has the `port` now (None: none that is known).
+    `values` are its attributes, for xinetd.
+    """
+
+    path: str
+    name: str
+    port: Optional[int]
+    program: str
+    values: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

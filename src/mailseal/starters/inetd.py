@@ -20,6 +20,7 @@ from mailseal.starters.base import (
     LOST,
     Admission,
     Change,
+    Declared,
     Start,
     content,
     edit,
@@ -34,6 +35,16 @@ from mailseal.starters.units import arguments
 PATH = "/etc/inetd.conf"
 PROCESSES = ("inetd", "openbsd-inetd", "inetutils-inetd")
 UNITS = tuple(name + ".service" for name in PROCESSES)
+
+
+def declared(facts: HostFacts) -> Tuple[Declared, ...]:
+    """What inetd.conf has, whoever serves it now."""
+    services = inetd.parse_services(content(facts, "/etc/services") or b"")
+    return tuple(
+        Declared(PATH, entry.service, inetd.port(entry, services), entry.effective_server)
+        for entry in inetd.parse(content(facts, PATH) or b"").entries
+        if entry.transport == "tcp"
+    )
 
 
 def find(facts: HostFacts, port: int) -> Optional[Start]:
@@ -96,22 +107,20 @@ def _admission(
     port: int,
     document: inetd.Document,
     entries: Tuple[inetd.Entry, ...],
-) -> Admission:
+) -> Optional[Admission]:
     """Two lines before all others of hosts.allow, by which the list is asked and nobody else let
-    in: the first that matches counts (hosts_access(5), hosts_options(5)).
+    in: the first that matches counts (hosts_access(5), hosts_options(5)). None where inetd does not
+    ask there.
     """
-    door = Door(HOSTS % port, "", "%s\n", hosts=True)
     name = posixpath.basename(_asked(facts, unit, entries[0]))
+    if not _NAME.fullmatch(name):
+        return None
+    door = Door(HOSTS % port, "", "%s\n", unit=unit, live=True, hosts=True)
     lines = _RULES % {"name": name, "path": door.path, "port": port}
     before = content(facts, ALLOW)
     if before is not None and lines.encode() in before:
         return Admission(door)
     problems = []
-    if not _NAME.fullmatch(name):
-        problems.append(
-            "inetd does not ask hosts_access(5) for it: put %s before the program in %s"
-            % ("/usr/sbin/tcpd", PATH)
-        )
     others = [e for e in document.entries if e not in entries and e.argv]
     if any(posixpath.basename(each.argv[0]) == name for each in others):
         problems.append("other lines of %s start %s too, and would go with it" % (PATH, name))

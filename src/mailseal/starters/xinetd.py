@@ -7,7 +7,7 @@ carried over, the rest is told.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mailseal.configs import text, xinetd
 from mailseal.configs.inetd import parse_services
@@ -17,6 +17,7 @@ from mailseal.starters.base import (
     LOST,
     Admission,
     Change,
+    Declared,
     Start,
     content,
     edit,
@@ -50,17 +51,42 @@ def _files(facts: HostFacts) -> Iterator[Tuple[str, xinetd.Document]]:
             yield fact.path, xinetd.parse(fact.content)
 
 
-def find(facts: HostFacts, port: int) -> Optional[Start]:
-    """The enabled blocks that serve a port."""
-    documents = list(_files(facts))
+def declared(facts: HostFacts) -> Tuple[Declared, ...]:
+    """What the enabled blocks have, whoever serves it now."""
+    found, defaults = _blocks(list(_files(facts)))
+    services = _services(facts)
+    made = []
+    for path, _, service in found:
+        values = xinetd.effective(service, defaults)
+        port, program = xinetd.port(service, services), xinetd.server(values)
+        made.append(Declared(path, service.name, port, program, values))
+    return tuple(made)
+
+
+def _services(facts: HostFacts) -> Mapping[str, int]:
+    return parse_services(content(facts, "/etc/services") or b"")
+
+
+def _blocks(
+    documents: Sequence[Tuple[str, xinetd.Document]],
+) -> Tuple[List[_Found], Optional[xinetd.Service]]:
+    """The enabled blocks, and the defaults."""
     defaults = next((doc.defaults for path, doc in documents if path == MAIN), None)
-    services = parse_services(content(facts, "/etc/services") or b"")
-    found: List[_Found] = [
+    found = [
         (path, document, service)
         for path, document in documents
         for service in document.services
-        if xinetd.is_enabled(service, defaults) and xinetd.port(service, services) == port
+        if xinetd.is_enabled(service, defaults)
     ]
+    return found, defaults
+
+
+def find(facts: HostFacts, port: int) -> Optional[Start]:
+    """The enabled blocks that serve a port."""
+    documents = list(_files(facts))
+    enabled, defaults = _blocks(documents)
+    services = _services(facts)
+    found = [each for each in enabled if xinetd.port(each[2], services) == port]
     listeners = listeners_at(facts, port)
     if not found or not held_by(listeners, ("xinetd",)):
         return None

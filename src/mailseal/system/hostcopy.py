@@ -22,10 +22,12 @@ import re
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from typing import IO, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from mailseal.system import copyparts, packages, units
 from mailseal.system.base import Completed, System
+from mailseal.system.copyplace import Place
 from mailseal.system.live import PROGRAMS
 from mailseal.system.talk import talk
 
@@ -135,9 +137,8 @@ class CannotCopy(Exception):
 
 
 class HostCopy:
-    """Within the `with` the copy is booted. `wanted` are packages to fetch into it before it is cut
-    off. `gaps` tells what it lacks compared with the host. Raises CannotCopy, with nothing left
-    behind.
+    """Within the `with`, which gives its Place, the copy is booted. `wanted` are packages to fetch
+    into it before it is cut off. Raises CannotCopy, with nothing left behind.
     """
 
     def __init__(self, system: System, wanted: Sequence[str], tell: Callable[[str], None]) -> None:
@@ -146,13 +147,11 @@ class HostCopy:
         self._tell = tell
         self._stack = contextlib.ExitStack()
         self._console = _Console()
-        self._main = ""
-        self._leader = ""
-        self.gaps: Tuple[str, ...] = ()
+        self._place = Place(0, 0)
 
     # -- its life ----------------------------------------------------------------------------
 
-    def __enter__(self) -> HostCopy:
+    def __enter__(self) -> Place:
         problem = obstacle(self._system)
         if problem:
             raise CannotCopy(problem)
@@ -160,10 +159,10 @@ class HostCopy:
             if not stack.enter_context(self._system.lock(LOCK)):
                 raise CannotCopy("another rehearsal is under way: wait for it to end.")
             self._sweep()
-            self._start(stack)
-            self._after_boot()
+            lacking = self._start(stack)
+            place = replace(self._place, gaps=(*lacking, *self._after_boot()))
             self._stack = stack.pop_all()
-        return self
+        return place
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
@@ -175,7 +174,8 @@ class HostCopy:
             self._system.run(["systemctl", "stop", "--", UNIT], timeout=END_SECONDS)
             self._system.run(["systemctl", "reset-failed", "--", UNIT], timeout=END_SECONDS)
 
-    def _start(self, stack: contextlib.ExitStack) -> None:
+    def _start(self, stack: contextlib.ExitStack) -> Tuple[str, ...]:
+        """Boots it; what of the host could not be put into it."""
         mounts, left = copyparts.mounts(self._text("/proc/self/mountinfo"))
         net = copyparts.network(
             self._json("address", "show"),
@@ -184,7 +184,6 @@ class HostCopy:
                 self._json("-6", "route", "show", "default"),
             ],
         )
-        self.gaps = (*left, *net.left_out)
         memory = _available(self._text("/proc/meminfo")) // 2
         words = [self._fetch(), "\n".join(net.inside), "\n".join(net.street)]
         for mount in mounts:
@@ -213,6 +212,7 @@ class HostCopy:
         stack.callback(self._end, process)
         self._console.follow(process)
         self._await_boot(process)
+        return (*left, *net.left_out)
 
     def _fetch(self) -> str:
         """The shell words that fetch what the plan installs; empty where that is nothing."""
@@ -228,8 +228,7 @@ class HostCopy:
         while process.poll() is None and time.monotonic() < deadline:
             found = units.properties(self._system, UNIT, ("ActiveState", "MainPID"))
             if found.get("ActiveState") == "active":
-                self._main = found["MainPID"]
-                self._leader = _leader(self._main)
+                self._place = Place(int(found["MainPID"]), int(_leader(found["MainPID"])))
                 return
             self._system.sleep(0.1)
         self._console.settle()
@@ -238,22 +237,23 @@ class HostCopy:
             % (self._console.last(self._tell) or "nothing")
         )
 
-    def _after_boot(self) -> None:
+    def _after_boot(self) -> List[str]:
+        """What else it lacks."""
         said = self._console.own()
-        gaps = [*self.gaps, *said]
+        gaps = list(said)
         if "not fetched" in said:
             gaps.remove("not fetched")
             gaps.append("a package could not be fetched: installing it in the copy will fail too")
         gaps += self._firewall()
         gaps += self._failed()
         gaps += self._confined()
-        self.gaps = tuple(gaps)
+        return gaps
 
     def _firewall(self) -> Iterator[str]:
         """The rules that are in force now: what the copy loads at boot may be others."""
         rules = self._system.run(["nft", "list", "ruleset"], timeout=30)
         if rules.ok and rules.out.strip():
-            done = self.run(["nft", "-f", "-"], data=b"flush ruleset\n" + rules.out, timeout=60)
+            done = self._run(["nft", "-f", "-"], b"flush ruleset\n" + rules.out)
             if not done.ok:
                 yield "its firewall is not the host's: " + done.words()
         elif not rules.ok:
@@ -265,7 +265,7 @@ class HostCopy:
         argv = ["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"]
         here, there = (
             {line.split()[0] for line in done.out.decode("utf-8", "replace").splitlines() if line}
-            for done in (self._system.run(argv), self.run(argv, timeout=60))
+            for done in (self._system.run(argv), self._run(argv))
         )
         for unit in sorted(there - here):
             yield "%s failed in it, and not on the host" % unit
@@ -289,38 +289,11 @@ class HostCopy:
         if units.state(self._system, UNIT).active not in _ENDED:
             self._tell("the copy does not end: run systemctl kill --signal=KILL " + UNIT)
 
-    # -- asking it ---------------------------------------------------------------------------
+    # -- asking it, and the host -------------------------------------------------------------
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        data: bytes = b"",
-        timeout: float = 600.0,
-        tell: Callable[[str], None] = lambda line: None,
-    ) -> Completed:
-        """Runs a program in the copy to its end, as a unit of its own there: with the rights that a
-        service has, and no more. `tell` gets each line of its standard error.
-        """
-        unit = ["systemd-run", "--pipe", "--wait", "--quiet", "--collect"]
-        unit += ["--property=RuntimeMaxSec=%d" % timeout, "--"]
-        words = [word.replace("$", "$$") for word in argv]
-        enter = ["nsenter", "--target=" + self._leader, *_NAMESPACES, "--root", "--wd", "--"]
-        environment = ["env", "-i", "PATH=" + ":".join(PROGRAMS), "LC_ALL=C.UTF-8"]
-        done = talk([*enter, *environment, *unit, *words], data, timeout + 10, tell)
-        return Completed(tuple(argv), done.code, done.out, done.err)
-
-    @property
-    def street(self) -> Tuple[str, ...]:
-        """In front of a program of the host's: that it is in the street."""
-        return ("nsenter", "--net=%s/street" % self.scratch, "--")
-
-    @property
-    def scratch(self) -> str:
-        """A directory of the host's root alone, in memory, that goes with the copy."""
-        return "/proc/%s/root/tmp" % self._main
-
-    # -- the host ----------------------------------------------------------------------------
+    def _run(self, argv: Sequence[str], data: bytes = b"") -> Completed:
+        """Runs a program in it that takes no time."""
+        return talk(self._place.words(argv, 60), data, 70, lambda line: None)
 
     def _text(self, path: str) -> str:
         try:
@@ -339,7 +312,6 @@ class HostCopy:
 _ENDED = ("inactive", "failed", "")
 _APPARMOR = "/sys/module/apparmor/parameters/enabled"
 _APART = ("unshare", "--mount", "--propagation=slave")
-_NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 _UNIT_WORDS = (
     *("systemd-run", "--pipe", "--wait", "--quiet", "--collect", "--unit=" + UNIT),
     "--description=A throwaway copy of this host, for mailseal rehearse",

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import Callable, Sequence, Tuple
+from typing import Callable, ContextManager, List, Sequence, Tuple
 
+from mailseal.system import hold as holding
 from mailseal.system.base import Completed
 from mailseal.system.talk import talk
 
@@ -57,6 +58,20 @@ def run(
     """Runs a program there to its end. `tell` gets each line of its standard error. A code of 255
     is ssh's own failure (no connection, no login).
     """
-    command = [*address.argv(), " ".join(shlex.quote(word) for word in argv)]
-    done = talk(command, data, timeout, tell)
+    done = talk(_command(address, argv), data, timeout, tell)
     return Completed(tuple(argv), done.code, done.out, done.err)
+
+
+def hold(
+    address: Address,
+    argv: Sequence[str],
+    tell: Callable[[str], None],
+    first: float,
+    last: float,
+) -> ContextManager[Completed]:
+    """A program there that stays for the time of the `with`: see `hold.hold`."""
+    return holding.hold(_command(address, argv), tell, first, last)
+
+
+def _command(address: Address, argv: Sequence[str]) -> List[str]:
+    return [*address.argv(), " ".join(shlex.quote(word) for word in argv)]

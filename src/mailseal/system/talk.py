@@ -31,7 +31,7 @@ def talk(
     assert process.stderr is not None
     said: List[bytes] = []
     threads = [
-        threading.Thread(target=_pass_on, args=(process.stderr, said, tell), daemon=True),
+        threading.Thread(target=pass_on, args=(process.stderr, said, tell), daemon=True),
         threading.Thread(target=_feed, args=(process.stdin, data), daemon=True),
     ]
     for thread in threads:
@@ -62,7 +62,8 @@ def _feed(stdin: IO[bytes], data: bytes) -> None:
         stdin.close()
 
 
-def _pass_on(stderr: IO[bytes], said: List[bytes], tell: Callable[[str], None]) -> None:
+def pass_on(stderr: IO[bytes], said: List[bytes], tell: Callable[[str], None]) -> None:
+    """Tells each line, printable, and keeps the first thousand in `said`. Closes the stream."""
     for line in iter(lambda: stderr.readline(4096), b""):
         if len(said) < 1000:
             said.append(line)

@@ -13,10 +13,23 @@ from typing import Dict, Optional, Sequence, Tuple
 from mailseal.model.host import UnitFact
 from mailseal.system.base import Completed, System
 
-WORDS = ("start", "stop", "restart", "reload", "daemon-reload")
+WORDS = ("start", "stop", "restart", "reload", "daemon-reload", "enable", "disable")
 """What may be asked of the service manager."""
 
 SCRIPTS = "/etc/init.d/"
+LEVELS = tuple("/etc/rc%d.d" % level for level in (2, 3, 4, 5))
+"""Links to scripts, for the runlevels in which a host serves others."""
+RUNLEVEL = "/etc/runlevels/default"
+"""The same of OpenRC."""
+PARTLY = "enabled in some runlevels"
+
+_BOOT = (
+    (("update-rc.d", "{}", "enable"), ("update-rc.d", "{}", "disable")),
+    (("chkconfig", "{}", "on"), ("chkconfig", "{}", "off")),
+    (("rc-update", "add", "{}", "default"), ("rc-update", "del", "{}", "default")),
+)
+"""What puts a script into the boot and takes it out (update-rc.d(8), chkconfig(8), rc-update(8)),
+where the one before is not there."""
 
 # A job that starts or stops something may take systemd's own 90 s; then systemctl says so itself.
 SECONDS = 120.0
@@ -60,12 +73,30 @@ def _script_state(system: System, unit: str) -> UnitFact:
     if not name or system.stat(SCRIPTS + name) is None:
         return UnitFact(unit, "not-found", "inactive", "")
     # LSB 3.1, 20.2: 0 is running, 1 to 3 are not.
-    code = system.run(["service", name, "status"], timeout=SECONDS).code
+    code = _ask_script(system, name, "status").code
     active = {0: "active", 1: "inactive", 2: "inactive", 3: "inactive"}.get(code, "")
     link = re.compile(r"S\d\d" + re.escape(name))
-    levels = ("/etc/rc%d.d" % level for level in (2, 3, 4, 5))
-    starts = any(link.fullmatch(each) for level in levels for each in system.listdir(level))
-    return UnitFact(unit, "loaded", active, "enabled" if starts else "disabled")
+    starts = [any(map(link.fullmatch, system.listdir(level))) for level in LEVELS]
+    enabled = PARTLY if any(starts) else "disabled"
+    if all(starts) or name in system.listdir(RUNLEVEL):
+        enabled = "enabled"
+    return UnitFact(unit, "loaded", active, enabled)
+
+
+def _ask_script(system: System, name: str, word: str) -> Completed:
+    """By way of service(8), which gives it a clean environment; where there is none, itself."""
+    done = system.run(["service", name, word], timeout=SECONDS)
+    return system.run([SCRIPTS + name, word], timeout=SECONDS) if done.code == 127 else done
+
+
+def _boot(system: System, name: str, word: str) -> Completed:
+    done = Completed((), 127, b"", b"nothing here changes what is started at boot")
+    for on, off in _BOOT:
+        argv = [part.replace("{}", name) for part in (on if word == "enable" else off)]
+        found = system.run(argv, timeout=SECONDS)
+        if found.code != 127:
+            return found
+    return done
 
 
 def socket_units(system: System) -> Dict[Tuple[str, int], str]:
@@ -115,6 +146,7 @@ def act(system: System, unit: str, word: str) -> Completed:
     if not is_systemd(system):
         if word == "daemon-reload":
             return Completed((), 0, b"", b"")
-        return system.run(["service", _script(unit) or unit, word], timeout=SECONDS)
+        name = _script(unit) or unit
+        return (_boot if word in ("enable", "disable") else _ask_script)(system, name, word)
     target = [] if word == "daemon-reload" else ["--", unit]
     return system.run(["systemctl", word, *target], timeout=SECONDS)

@@ -1,5 +1,5 @@
-"""What only the mail host can tell: whether the service comes back after a boot, and whether some
-limit takes the whole site for one client.
+"""What only the mail host can tell: whether the service comes back after a boot, and no other in
+its place; and whether some limit takes the whole site for one client.
 
 Strategy: read from the host's facts, never found out by loading a production host.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mailseal.configs import systemd, xinetd
+from mailseal.configs import systemd
 from mailseal.model.host import HostFacts, Listener
 from mailseal.model.plan import Claim, Result
 from mailseal.prove.base import Evidence
+from mailseal.starters import inetd, xinetd
 
 _ENABLED = ("enabled", "alias")
 _NOT = ("disabled", "masked", "enabled-runtime", "linked", "linked-runtime", "masked-runtime")
@@ -32,19 +33,40 @@ def _units(claim: Claim, facts: HostFacts) -> list[str]:
 
 
 def enabled_at_boot(claim: Claim, facts: HostFacts) -> Evidence:
-    """Each unit that serves the port is enabled (systemctl(1), is-enabled)."""
+    """Each unit that serves the port is enabled (systemctl(1), is-enabled), and no super-server
+    takes the port before it.
+    """
     if not _listeners(claim, facts):
         return Evidence(Result.FAIL, ("nothing listens on port %d there" % claim.endpoint.port,))
     names = _units(claim, facts)
     known = {each.name: each for each in facts.units}
-    if not names:
-        return Evidence(Result.UNKNOWN, ("what listens there belongs to no unit",))
     told = {name: known[name].enabled if name in known else "" for name in names}
     words = tuple("%s is %s" % (name, state or "not told") for name, state in told.items())
-    if any(state in _NOT or _unlinked(name, state) for name, state in told.items()):
-        return Evidence(Result.FAIL, words)
-    sure = all(state in _ENABLED for state in told.values())
+    words = words or ("what listens there belongs to no unit",)
+    rivals = tuple(_rivals(claim, facts))
+    if rivals or any(state in _NOT or _unlinked(name, state) for name, state in told.items()):
+        return Evidence(Result.FAIL, (*words, *rivals))
+    sure = bool(told) and all(state in _ENABLED for state in told.values())
     return Evidence(Result.PASS if sure else Result.UNKNOWN, words)
+
+
+def _rivals(claim: Claim, facts: HostFacts) -> Iterator[str]:
+    """What a super-server that starts at boot has for the port, while others serve it: an upgrade
+    of the daemon's package enters it anew, and inetd cannot take the port until the next boot.
+    """
+    # Where there is no systemd the process is all that is known.
+    serving = {
+        name for each in _listeners(claim, facts) for name in (each.unit, each.process + ".service")
+    }
+    starts = {
+        each.name for each in facts.units if each.load == "loaded" and each.enabled not in _NOT
+    }
+    for units, declared in ((inetd.UNITS, inetd.declared), (xinetd.UNITS, xinetd.declared)):
+        if not starts.intersection(units) or serving.intersection(units):
+            continue
+        there = [each for each in declared(facts) if each.port == claim.endpoint.port]
+        for place in dict.fromkeys((each.path, each.program) for each in there):
+            yield "%s starts %s there as well: after a boot the first has the port" % place
 
 
 def _unlinked(name: str, state: str) -> bool:
@@ -113,13 +135,10 @@ def _sockets(claim: Claim, facts: HostFacts) -> Iterator[tuple[str, dict[str, tu
 
 
 def _xinetd(claim: Claim, facts: HostFacts, key: str) -> Iterator[tuple[str, str, str]]:
-    """An attribute of the services that xinetd has on the port, by number or by its usual name."""
-    wanted = {str(claim.endpoint.port), claim.expected["protocol"]}
-    for fact in facts.files:
-        if fact.content is None or not fact.path.startswith("/etc/xinetd."):
-            continue
-        document = xinetd.parse(fact.content)
-        for service in document.services:
-            found = xinetd.effective(service, document.defaults)
-            if wanted & {service.name, *found.get("port", ())} and found.get(key):
-                yield fact.path, key, found[key][0]
+    """An attribute of the services that xinetd has on the port, or by the usual name: TLS may be
+    offered on another.
+    """
+    for each in xinetd.declared(facts):
+        here = each.port == claim.endpoint.port or each.name == claim.expected["protocol"]
+        if here and each.values.get(key):
+            yield each.path, key, each.values[key][0]

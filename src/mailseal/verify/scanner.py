@@ -35,8 +35,14 @@ def closes(claim: Claim, seen: Observation, read: Read) -> Evidence:
 
 
 def _check(protocol: str) -> str:
-    ids = sorted(each for each, of in CHECKS.items() if of == protocol and each.isdigit())
-    return "the scanner's check (%s)" % ", ".join(ids) if ids else "the scanner's check"
+    notes = sorted(each for each, of in CHECKS.items() if of == protocol and each.isdigit())
+    if protocol not in _READ:
+        notes.append("supposed: its source was not seen")
+    return "the scanner's check" + (" (%s)" % ", ".join(notes) if notes else "")
+
+
+_READ = ("pop2", "smtp")
+"""What the check of is known from its source."""
 
 
 def _banner(check: str, seen: Observation) -> Evidence:

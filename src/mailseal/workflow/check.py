@@ -8,8 +8,8 @@ asked endpoint by endpoint. Nothing that was asked for is left out: what cannot 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from mailseal.model import codec
 from mailseal.model.look import Endpoint
@@ -25,6 +25,7 @@ from mailseal.policy.compare import (
     unknown,
 )
 from mailseal.policy.places import Index, Place, place
+from mailseal.probe.targets import DEFAULT_PORTS
 from mailseal.report.check import Sum
 from mailseal.report.result import ScanResult
 from mailseal.store import Filter, Store
@@ -87,20 +88,13 @@ def check(
         assert store is not None
         sources.append(_stored(request, policy, store, baseline, total, made))
     elif looks(request):
-        results = _looks(request, request.targets or _named(policy), tell, now)
+        results = _looks(request, policy, tell, now)
         sources.append(_looked(results, policy, memory, baseline, total, made))
     if request.configs:
         linted = lint.run(lint.Request(request.configs), lambda path, before, after: False)
         total.files = len(linted.files)
         sources.append(compare_files(policy, linted.files, baseline, made))
     return _counted(sources, total)
-
-
-def _named(policy: SealPolicy) -> tuple[str, ...]:
-    """The targets of a policy, and the services that are not among them."""
-    covers = [place(each).covers for each in policy.targets]
-    more = (each for each in policy.services if not any(has(place(each)) for has in covers))
-    return (*policy.targets, *more)
 
 
 def _counted(
@@ -123,7 +117,8 @@ def _stored(
     total: Sum,
     now: str,
 ) -> Iterator[Deviation]:
-    named = {word: _place(word) for word in request.targets or _named(policy)}
+    words = request.targets or (*policy.targets, *policy.services)
+    named = {word: _place(word) for word in words}
     yield from compare(policy, _postures(request, store, named, total), baseline, now)
     for word, each in named.items():
         if not store.endpoints(_filter(each, request.site))[0]:
@@ -162,19 +157,20 @@ def _place(word: str) -> Place:
 
 
 def _looks(
-    request: Request, names: Sequence[str], tell: Tell, now: Clock
+    request: Request, policy: SealPolicy, tell: Tell, now: Clock
 ) -> Generator[ScanResult, None, None]:
+    ports = scan.ports_of(request.ports) if request.ports else DEFAULT_PORTS
+    names = request.targets or policies.looked_at(policy, ports)
     if not names:
         words = "name a target, here or in the policy (targets); or check what is known: --stored"
         raise BadInput(words)
     wanted = scan.Request(
         words=tuple(map(scan.Word, names)),
+        ports=ports,
         authority=request.authority,
         timeout=request.timeout,
         site=request.site or "default",
     )
-    if request.ports:
-        wanted = replace(wanted, ports=scan.ports_of(request.ports))
     return scan.scan(wanted, now, tell=tell)
 
 

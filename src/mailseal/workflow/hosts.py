@@ -1,8 +1,8 @@
 """The host that is changed, near or far: the same verbs for both.
 
 `Here` calls the agent's functions in this process. `Carried` brings the agent to another host as
-one file and calls it there: `OverSsh` with looks taken from *here*, which is the honest vantage,
-`InCopy` with looks from the street before a throwaway copy of this host.
+one file and calls it there: `OverSsh` with looks taken from *here*, which is the honest vantage.
+(`copies.InCopy` is another.)
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ from mailseal.model.look import Endpoint, Observation, Vantage
 from mailseal.model.plan import Proof, Receipt
 from mailseal.probe import blocking
 from mailseal.probe.look import Observe, Question
-from mailseal.prove import Prove, prover
+from mailseal.prove import Prove, prover, reloading
 from mailseal.system import account, ssh
 from mailseal.system.base import Completed, System
-from mailseal.system.hostcopy import HostCopy
+from mailseal.system.copyplace import Place
 from mailseal.system.live import LiveSystem
 
 Tell = Callable[[str], None]
+
+SECONDS = 600.0
+"""How long a program there may take."""
 
 
 class HostUnreachable(Exception):
@@ -86,7 +89,7 @@ class Verifiable(Host, Protocol):
         ...
 
     def reload(self, unit: str) -> str:
-        """Has the service manager reload a unit; what it said against it, or nothing."""
+        """Has the service manager reload a unit; what was said against it, or nothing."""
         ...
 
 
@@ -113,14 +116,14 @@ class Here:
         return self._system.read(path)
 
     def reload(self, unit: str) -> str:
-        return agent.reload(self._system, unit)
+        return reloading.reload(self._system, unit)
 
     def apply(self, payload: bytes, hold: float, tell: Tell, given: Control) -> Receipt:
         with agent.local_tools(self._system, tell, None, self._actor) as tools:
             return executor.apply(payload, tools, hold, given)
 
     def confirm(self, run: str, by: str, proofs: Sequence[Proof]) -> Receipt:
-        with agent.local_tools(self._system, _silent, {}, self._actor) as tools:
+        with agent.local_tools(self._system, silent, {}, self._actor) as tools:
             directory = agent.run_directory(self._system, run)
             return executor.confirm(directory, tools, proofs, by)
 
@@ -152,7 +155,7 @@ class Carried(abc.ABC):
     """
 
     remote = True
-    _scratch: str | None = None
+    scratch: str | None = None
     """Where public certificates are put meanwhile; None for the usual place."""
 
     def __init__(self, name: str, tell: Tell, actor: Actor | None = None) -> None:
@@ -161,18 +164,20 @@ class Carried(abc.ABC):
         self.names: tuple[str, ...] = (name,)
         self._tell = tell
         self._directory = ""
+        self._sudo: tuple[str, ...] = ()
         self._python: tuple[str, ...] = ()
         self._taken: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        done = self._run(["sh", "-c", _ARRIVE], data=bundle.build())
+        data = bundle.build()
+        done = self._run(["sh", "-c", _ARRIVE, "%d" % len(data)], data=data)
         words = done.out.decode("utf-8", "replace").split()
         if not done.ok or len(words) != 2:
             raise HostUnreachable(self._arrival(done))
         self._directory, uid = words
-        sudo = () if uid == "0" else ("sudo", "-n")
-        self._python = (*sudo, "python3", "-I", self._directory + "/mailseal.pyz")
+        self._sudo = () if uid == "0" else ("sudo", "-n")
+        self._python = ("python3", "-I", self._directory + "/mailseal.pyz")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -195,9 +200,17 @@ class Carried(abc.ABC):
         return words % (self._name, done.words())
 
     def _agent(
-        self, words: Sequence[str], data: bytes = b"", tell: Tell | None = None
+        self,
+        words: Sequence[str],
+        data: bytes = b"",
+        tell: Tell | None = None,
+        before: Sequence[str] = (),
     ) -> Completed:
-        done = self._run([*self._python, *words], data, tell)
+        command = [*self._sudo, *before, *self._python, *words]
+        return self._checked(self._run(command, data, tell))
+
+    def _checked(self, done: Completed) -> Completed:
+        """What the agent said. Raises Refused and HostUnreachable where that is all."""
         said = [line for line in done.err.decode("utf-8", "replace").splitlines() if line]
         if done.code == agent.REFUSED:
             raise Refused(said)
@@ -216,10 +229,12 @@ class Carried(abc.ABC):
         done = self._agent(["local", *(["all"] if every else []), *map(str, ports)])
         return codec.loads(LocalHost, done.out, lenient=True)
 
-    def look(self, question: Question) -> Observation:
-        """A look from there. The question's authority is a file of this machine's."""
+    def look(self, question: Question, before: Sequence[str] = ()) -> Observation:
+        """A look from there; the words `before` come before the command that takes it. The
+        question's authority is a file of this machine's.
+        """
         asked = dataclasses.replace(question, authority=self._there(question.authority))
-        done = self._agent(["look"], codec.dumps(asked).encode("ascii"))
+        done = self._agent(["look"], codec.dumps(asked).encode("ascii"), before=before)
         return codec.loads(Observation, done.out, lenient=True)
 
     def _there(self, path: str) -> str:
@@ -273,7 +288,7 @@ class Carried(abc.ABC):
     @contextlib.contextmanager
     def prove_from_here(self) -> Iterator[Prove]:
         """Looks from this machine; the host's public certificates are fetched to check against."""
-        with tempfile.TemporaryDirectory(prefix="mailseal-", dir=self._scratch) as directory:
+        with tempfile.TemporaryDirectory(prefix="mailseal-", dir=self.scratch) as directory:
             fetched: dict[str, str] = {}
             lock = threading.Lock()
 
@@ -297,15 +312,38 @@ class Carried(abc.ABC):
             yield prover(lookers, read, None, sources={Vantage.REMOTE: self._source})
 
 
+_CONNECTIONS = 4
+"""At once: sshd turns away who comes with many that have not logged in yet (MaxStartups,
+sshd_config(5)).
+"""
+
+
 class OverSsh(Carried):
     """A host at the other end of `ssh`."""
 
     def __init__(self, target: str, tell: Tell, actor: Actor | None = None) -> None:
         self.address = ssh.parse(target)
+        self._connections = threading.Semaphore(_CONNECTIONS)
         super().__init__(self.address.host, tell, actor)
 
     def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
-        return ssh.run(self.address, argv, data=data, tell=tell or _silent)
+        with self._connections:
+            return ssh.run(self.address, argv, data=data, timeout=SECONDS, tell=tell or silent)
+
+    def as_root(
+        self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None
+    ) -> Completed:
+        """Runs a program there to its end."""
+        return self._run([*self._sudo, *argv], data, tell)
+
+    @contextlib.contextmanager
+    def copied(self, wanted: Sequence[str]) -> Iterator[Place]:
+        """A throwaway copy of that host, with these packages fetched into it. It goes with the
+        `with`, with this process and with the connection. Raises Refused, HostUnreachable.
+        """
+        command = [*self._sudo, *self._python, "copy", self._directory, *wanted]
+        with ssh.hold(self.address, command, self._tell, *agent.COPY_SECONDS) as done:
+            yield codec.loads(Place, self._checked(done).out, lenient=True)
 
     def _arrival(self, done: Completed) -> str:
         if done.code == 255:
@@ -313,38 +351,17 @@ class OverSsh(Carried):
         return super()._arrival(done)
 
 
-class InCopy(Carried):
-    """A throwaway copy of this host, looked at from its street."""
-
-    def __init__(self, copy: HostCopy, name: str, tell: Tell, actor: Actor | None = None) -> None:
-        super().__init__(name, tell, actor)
-        self._copy = copy
-        self._scratch = copy.scratch
-        self._own = copy.scratch + "/mailseal.pyz"
-
-    def __enter__(self) -> Self:
-        with open(self._own, "wb") as file:
-            file.write(bundle.build())
-        return super().__enter__()
-
-    def _run(self, argv: Sequence[str], data: bytes = b"", tell: Tell | None = None) -> Completed:
-        return self._copy.run(argv, data=data, tell=tell or _silent)
-
-    def _observe(self, question: Question) -> Observation:
-        return agent.looker(LiveSystem(), self._copy.street, self._own)(question)
-
-    def _source(self, endpoint: Endpoint) -> str:
-        return ""
-
-
 _ARRIVE = (
     'umask 077; d=$(mktemp -d /tmp/mailseal-XXXXXXXX) && cat >"$d/mailseal.pyz" '
-    '&& command -v python3 >/dev/null && echo "$d" "$(id -u)"'
+    '&& test "$(wc -c <"$d/mailseal.pyz")" -eq "$0" && command -v python3 >/dev/null '
+    '&& echo "$d" "$(id -u)" || { rm -rf "$d"; exit 1; }'
 )
-"""Puts the agent into a fresh directory that only its owner can enter, and says where."""
+"""Puts the agent into a fresh directory that only its owner can enter, and says where; nothing
+stays of half an agent. $0 is its length.
+"""
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     pass
 
 

@@ -20,10 +20,12 @@ from functools import partial
 
 from mailseal import __version__
 from mailseal.certs import CertificateError, describe
+from mailseal.configs import stunnel
 from mailseal.lint import NO_KIND, RULES, look, named, repaired
-from mailseal.lint.base import Named
+from mailseal.lint.base import Answer, Named, Names, There
 from mailseal.model.lint import Linted, LintReference, LintReport
 from mailseal.model.moment import rfc3339
+from mailseal.probe import backends
 from mailseal.workflow import BadInput
 from mailseal.workflow.linttree import Tree, content, walked
 
@@ -107,8 +109,28 @@ def _references(files: Sequence[Linted]) -> tuple[LintReference, ...]:
     )
 
 
-def _there(paths: Sequence[str]) -> dict[str, Named | None]:
-    """What is at the paths; what we may not look at is left out."""
+def _there(names: Names) -> There:
+    """What is at the paths, and behind what is connected to; what could not be looked at is left
+    out.
+    """
+    places = {value: _place(value, waits) for value, waits in names.connects.items()}
+    asked = backends.ask(tuple(places.values()))
+    answers = {
+        value: Answer(asked[place].resolves, asked[place].taken, asked[place].greets)
+        for value, place in places.items()
+        if place in asked
+    }
+    return There(_at(names.paths), answers)
+
+
+def _place(value: str, waits: bool) -> backends.Place:
+    address = stunnel.parse_address(value)
+    if isinstance(address, stunnel.UnixPath):
+        return backends.Place("", path=address.path, waits=waits)
+    return backends.Place(address.host or "localhost", address.port({}) or 0, waits=waits)
+
+
+def _at(paths: Sequence[str]) -> dict[str, Named | None]:
     found: dict[str, Named | None] = {}
     for path in paths:
         try:
@@ -118,18 +140,28 @@ def _there(paths: Sequence[str]) -> dict[str, Named | None]:
         except OSError:
             continue
         else:
-            ended = _ended(path) if stat.S_ISREG(status.st_mode) else ""
-            found[path] = Named(stat.S_IMODE(status.st_mode), status.st_uid, ended)
+            data = content(path) if stat.S_ISREG(status.st_mode) else b""
+            pem = data if isinstance(data, bytes) else b""
+            found[path] = Named(
+                stat.S_IMODE(status.st_mode),
+                status.st_uid,
+                _ended(pem),
+                key=_KEY.search(pem) is not None,
+                # To anybody else the answer would say nothing of who starts stunnel.
+                read_only=os.geteuid() == 0 and not os.access(path, os.W_OK),
+            )
     return found
 
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 
 
-def _ended(path: str) -> str:
+_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+
+
+def _ended(pem: bytes) -> str:
     """When the first certificate of a file expired; empty where it has not, or cannot be read."""
-    data = content(path)
-    first = _PEM.search(data) if isinstance(data, bytes) else None
+    first = _PEM.search(pem)
     try:
         after = describe(base64.b64decode(first[1])).not_after if first else ""
     except (CertificateError, ValueError):

@@ -1,18 +1,14 @@
 """The file of the seal policy: read for whoever judges by it, written from what is known.
 
 Strategy: what can be asked for is what the rooms of rules, lint and daemons have, so the file is
-held against them here. A new file gets all its text or does not come about: half a policy would let
-pass what the other half forbids.
+held against them here.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from mailseal import lint, rules
 from mailseal.daemons import DAEMONS
@@ -22,6 +18,7 @@ from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.policy import CLEARTEXT, SealPolicy
 from mailseal.policy.places import place
 from mailseal.policy.seal import LIMIT, BadPolicy, Known, parse
+from mailseal.probe.targets import DEFAULT_PORTS
 from mailseal.store import Filter, Store
 from mailseal.workflow import BadInput
 
@@ -67,27 +64,17 @@ def terms_of(policy: SealPolicy | None) -> Terms:
     return Terms(policy.patch_days_security, policy.patch_days_ordinary, policy.review_days)
 
 
-def write(path: str, text: str, overwrite: bool) -> None:
-    """The whole file, or none. Raises BadInput."""
-    try:
-        where = os.path.realpath(path)
-        descriptor, beside = tempfile.mkstemp(prefix=".mailseal-", dir=os.path.dirname(where))
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            if overwrite:
-                os.replace(beside, where)
-            else:
-                os.link(beside, where)  # Refuses what is there, in one step.
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
-    except FileExistsError:
-        raise BadInput(f"{path} exists: choose another name, or give --overwrite") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}") from None
+def looked_at(policy: SealPolicy, ports: Container[int]) -> tuple[str, ...]:
+    """The targets, and the services that no look at them comes by; `ports` are those of a target
+    that names none.
+    """
+    targets = tuple(map(place, policy.targets))
+
+    def covered(word: str) -> bool:
+        at = place(word)
+        return any(each.covers(at) and (each.port or at.port in ports) for each in targets)
+
+    return (*policy.targets, *(each for each in policy.services if not covered(each)))
 
 
 # -- a new one -------------------------------------------------------------------------------------
@@ -96,6 +83,7 @@ def write(path: str, text: str, overwrite: bool) -> None:
 def init(store: Store, site: str = "", now: Clock = time.time) -> str:
     """A policy from what is known, as text that `load` takes. Raises StoreError."""
     hosts: set[str] = set()
+    odd: dict[str, None] = {}  # What a look at the host would not come by.
     sealed: dict[str, None] = {}
     open_: dict[str, list[str]] = defaultdict(list)
     for known in store.standing(Filter(site=site)):
@@ -104,10 +92,13 @@ def init(store: Store, site: str = "", now: Clock = time.time) -> str:
         where = _word(f"{known.name}:{known.endpoint.port}") or _word(str(known.endpoint))
         if known.verdict and known.verdict.assessment.verdict is Verdict.REFUSED and where:
             sealed[where] = None
+        if known.endpoint.port not in DEFAULT_PORTS and where:
+            odd[where] = None
         for finding in known.findings:
             open_[finding.rule].append(where if len(open_[finding.rule]) < PLACES else "")
     day, services = rfc3339(now())[:10], list(sealed)[:TARGETS]
-    return "\n".join([*_head(day, _targets(hosts), services), *_suggested(open_)]) + "\n"
+    targets = (_targets(hosts) + [each for each in odd if each not in services])[:MOST]
+    return "\n".join([*_head(day, targets, services), *_suggested(open_)]) + "\n"
 
 
 def _word(text: str) -> str:
@@ -213,7 +204,7 @@ def _targets(hosts: set[str]) -> list[str]:
     if len(names) + len(found) > TARGETS:
         found = {each.supernet(new_prefix=_WIDE[each.version]) for each in found}
     listed = [*names, *map(str, sorted(found, key=lambda each: (each.version, each)))]
-    return [each.removesuffix("/32").removesuffix("/128") for each in listed][:MOST]
+    return [each.removesuffix("/32").removesuffix("/128") for each in listed]
 
 
 _WIDE = {4: 24, 6: 64}

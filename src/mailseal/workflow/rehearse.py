@@ -1,4 +1,4 @@
-"""What `mailseal rehearse` does: the transaction of `apply`, on a throwaway copy of this host.
+"""What `mailseal rehearse` does: the transaction of `apply`, on a throwaway copy of the host.
 
 Strategy: the copy is one more host, so it is changed by the same workflow, the same agent and the
 same executor as a host at the other end of ssh, and looked at from outside it. What holds is
@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from mailseal.apply.executor import Refused
 from mailseal.model.ops import InstallPackage
 from mailseal.model.plan import Plan, Receipt, RunState
-from mailseal.system.hostcopy import CannotCopy, HostCopy
-from mailseal.system.live import LiveSystem
-from mailseal.workflow.hosts import Host, InCopy, Tell
+from mailseal.workflow.copies import copied
+from mailseal.workflow.hosts import Host, Tell
 from mailseal.workflow.seal import HOLD_SECONDS, Sealed, Talk, Unsettled, apply
 
 
@@ -30,17 +29,15 @@ class Rehearsal:
     gaps: tuple[str, ...]
 
 
-def rehearse(made: Plan, payload: bytes, tell: Tell) -> Rehearsal:
-    """Rehearses a plan's exact payload. Raises Refused, also where no copy can be made, and
-    HostUnreachable where the copy is lost on the way.
+def rehearse(made: Plan, payload: bytes, target: str | None, tell: Tell) -> Rehearsal:
+    """Rehearses a plan's exact payload on the host of a target (`ssh://...`; None: this one).
+    Raises Refused, also where no copy can be made, BadInput for a target that is none, and
+    HostUnreachable where the host is, or the copy is lost on the way.
     """
     wanted = [op.name for op in made.ops if isinstance(op, InstallPackage)]
-    tell("making a copy of this host")
-    try:
-        with HostCopy(LiveSystem(), wanted, tell) as copy, InCopy(copy, made.host, tell) as host:
-            return both_ways(host, made, payload, tell, copy.gaps)
-    except CannotCopy as error:
-        raise Refused([str(error), "Nothing was rehearsed."]) from None
+    tell("making a copy of this host" if target is None else "making a copy of " + target)
+    with copied(target, wanted, made.host, tell) as (host, gaps):
+        return both_ways(host, made, payload, tell, gaps)
 
 
 def both_ways(
@@ -51,7 +48,7 @@ def both_ways(
     try:
         applied = apply(host, made, payload, talk, HOLD_SECONDS)
     except Refused as refused:
-        words = "the copy, which is this host as it is after a boot, refuses the plan:"
+        words = "the copy, which is the host as it is after a boot, refuses the plan:"
         raise Refused([words, *refused.problems, *gaps]) from None
     except Unsettled as error:
         raise Refused(["the copy was lost on the way: %s" % error.__context__]) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mailseal.configs.text import Span
 from mailseal.lint.carriers.base import Carried, Port, Taken
 from mailseal.lint.carriers.nodes import Mapping, Node, Scalar, Sequence, Tree
 
@@ -37,21 +38,26 @@ def ports(tree: Tree) -> Iterator[Port]:
 
 def _published(tree: Tree, entry: Node) -> Iterator[Port]:
     if isinstance(entry, Scalar):
-        where, written = entry, entry.text
-        shown, _, protocol = _VARIABLE.sub("$", written).partition("/")
-        rest, _, inside = shown.rpartition(":")
-        host = rest.rpartition(":")[0]
+        yield from published(tree.source.span(entry), "ports", entry.text)
     elif isinstance(entry, Mapping) and (target := entry.scalar("target")):
-        where, inside, protocol = target, target.text, entry.word("protocol")
-        host = entry.word("host_ip")
-        written = f"{host}:{inside}" if host else inside
-    else:
-        return
+        inside, host = target.text, entry.word("host_ip")
+        written = f"ports: {host}:{inside}" if host else f"ports: {inside}"
+        yield from _port(tree.source.span(target), written, host, inside, entry.word("protocol"))
+
+
+def published(place: Span, key: str, written: str) -> Iterator[Port]:
+    """The ports of an entry in the short form, under the key that it stands under."""
+    shown, _, protocol = _VARIABLE.sub("$", written.strip()).partition("/")
+    rest, _, inside = shown.rpartition(":")
+    yield from _port(place, f"{key}: {written.strip()}", rest.rpartition(":")[0], inside, protocol)
+
+
+def _port(place: Span, written: str, host: str, inside: str, protocol: str) -> Iterator[Port]:
     numbers = _RANGE.fullmatch(inside.strip())
     if numbers is None or protocol.strip() not in ("", "tcp") or "$" in host:
         return
     first, last = int(numbers[1]), int(numbers[2] or numbers[1])
-    yield Port(tree.source.span(where), f"ports: {written}", host, range(first, last + 1))
+    yield Port(place, written, host, range(first, last + 1))
 
 
 def carried(tree: Tree) -> Iterator[Carried | Taken]:

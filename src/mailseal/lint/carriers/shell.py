@@ -1,4 +1,4 @@
-"""What a shell script writes into files: echo, printf, cat and tee, and Postfix's postconf.
+"""What a shell script writes into files: echo, printf, cat, tee and sed, and Postfix's postconf.
 
 Strategy: words, quotes, redirections and here-documents after POSIX (XCU 2.2, 2.3, 2.7), command by
 command; who writes what where is read off, nothing is worked out. A value that has a variable stays
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mailseal.lint.carriers import sed
 from mailseal.lint.carriers.base import Carried
 from mailseal.lint.traced import Traced, joined, literal
 
@@ -68,6 +69,10 @@ def _written(script: Traced) -> Iterator[tuple[str, Traced, bool]]:
         program = words[0].rpartition("/")[2] if words else ""
         if program == "postconf":
             yield from _postconf(words, command)
+            continue
+        if program == "sed":
+            for path, line in sed.added(command.words):
+                yield path, joined((line, _line_end(line))), True
             continue
         text = _said(program, words, command)
         outputs = list(command.outputs)

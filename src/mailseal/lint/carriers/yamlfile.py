@@ -31,7 +31,7 @@ def read(data: bytes) -> Carrier:
         return Carrier()
     tree = nodes.read(data)
     found = list(islice(chain(ansible.carried(tree), compose.carried(tree)), MOST))
-    ports = tuple(islice(compose.ports(tree), MOST))
+    ports = tuple(islice(chain(compose.ports(tree), ansible.ports(tree)), MOST))
     over = (TOO_MANY,) if MOST in (len(found), len(ports)) else ()
     return Carrier(
         ports,

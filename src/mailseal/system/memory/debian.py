@@ -61,6 +61,7 @@ AVAILABLE: Mapping[str, Package] = {
         (),
         ("xinetd.service",),
     ),
+    "nftables": Package("1.0.6-2+deb12u2", {"/usr/sbin/nft": b"\x7fELF"}),
 }
 
 FILES: Mapping[str, bytes] = {

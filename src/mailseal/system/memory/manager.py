@@ -185,6 +185,8 @@ class Manager:
         wanted = self.machine.listens.get(name)
         if wanted is None:
             wanted = self.machine.daemons[program](argv)
+        if self.bound.get(re.sub(r"\.service$", ".socket", name)):
+            wanted = ()  # stunnel takes what its socket unit listens at
         self.last_pid += 1
         alone = units.last(unit, "Service.PrivateNetwork", "no") == "yes"
         bound = []

@@ -1,7 +1,8 @@
-"""Programs that are run and end: apt, dpkg, openssl, stunnel, ip, python3.
+"""Programs that are run and end: apt, dpkg, openssl, stunnel, ip, nft, python3.
 
 One function a program, one row in a table; what they leave behind and what they print is as little
-as their callers look at. Those of the service manager are in `manager`.
+as their callers look at. Those of the service manager are in `manager`, the packet filter is in
+`firewall`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Sequence, Tuple
 from mailseal.system.base import Completed, Meta
 from mailseal.system.memory.daemons import StartFailed, stunnel_binds
 from mailseal.system.memory.files import DIRECTORY, Node
+from mailseal.system.memory.firewall import nft
 from mailseal.system.packages import GUARD
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def changes(argv: Sequence[str]) -> bool:
         "python3": {"--version"},
         "ip": {"-j"},
         "nft": {"list"},
+        "ss": {"state"},
     }
     return name not in ("apt-cache", "dpkg-query") and not words & answers.get(name, set())
 
@@ -150,5 +153,6 @@ PROGRAMS: Mapping[str, Callable[[MemorySystem, Tuple[str, ...], bytes], Complete
     "openssl": _openssl,
     "stunnel4": _stunnel,
     "ip": _ip,
+    "nft": nft,
     "python3": _python,
 }
