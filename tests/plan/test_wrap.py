@@ -391,7 +391,7 @@ def test_a_socket_unit_moves_to_the_socket_that_stunnel_alone_opens():
 
 
 def test_a_socket_unit_that_moves_is_not_handed_over():
-    """Its Unix socket is there only when the port is not, so a second stunnel would have nothing."""
+    """Its Unix socket is there when the port is not: a second stunnel would have none."""
     of = at_socket()
     of = replace(of, packages={**of.packages, "nftables": "1.0.6"})
     made = make(of, 109, "pop2", NAMED)
