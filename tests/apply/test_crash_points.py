@@ -28,10 +28,9 @@ CASES = [
     ("fenced", "wrap", "offer"),
     ("xinetd", "wrap", "enforce"),
     ("standalone", "wrap", "enforce"),
-    ("socket", "wrap", "enforce"),
     ("inetd", "retire", "enforce"),
     ("standalone", "retire", "enforce"),
-    ("socket", "retire", "enforce"),
+    ("socket", "wrap", "enforce"),
     pytest.param(("standalone", "wrap", "except"), marks=pytest.mark.soak),
 ]
 

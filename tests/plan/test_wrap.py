@@ -390,12 +390,21 @@ def test_a_socket_unit_moves_to_the_socket_that_stunnel_alone_opens():
     assert "sessions that are open then go on" in made.gap
 
 
+def test_a_socket_unit_that_moves_is_not_handed_over():
+    """Its Unix socket is there when the port is not: a second stunnel would have none."""
+    of = at_socket()
+    of = replace(of, packages={**of.packages, "nftables": "1.0.6"})
+    made = make(of, 109, "pop2", NAMED)
+    assert not any(isinstance(op, ops.Steer) for op in made.ops)
+    assert "about a second" in made.gap
+
+
 def test_a_socket_unit_is_down_while_its_files_change():
     """A socket that systemd does not find in the files any more is closed and left in /run."""
     made = make(at_socket(), 109, "pop2", NAMED)
     actions = [op for op in made.ops if isinstance(op, ops.UnitAction)]
     own = [(op.do, op.undo) for op in actions if op.unit == "pop2.socket"]
-    assert own == [("", "start"), ("stop", "stop"), ("start", "")]
+    assert own == [("stop", "start"), ("stop", "stop"), ("start", "stop")]
     tried = [op.KIND for op in made.ops].index(ops.TryTerminator.KIND)
     assert tried < [getattr(op, "unit", "") for op in made.ops].index("pop2.socket")
     assert b"connect = 127.0.0.1:109\n" in trial(made) or b"connect = ::1:109\n" in trial(made)

@@ -141,6 +141,7 @@ def unread(system: MemorySystem, path: str) -> HostFacts:
         (gather(linked(inetd(), "/etc/inetd.conf")), "/etc/inetd.conf is a link and no plain file"),
         (gather(linked(inetd(INETD + FINGER), "/etc/inetd.conf")), "is a link and no plain file"),
         (gather(linked(xinetd(), "/etc/xinetd.d/pop2")), "/etc/xinetd.d/pop2 is a link"),
+        (replace(gather(linked(inetd(), "/etc/inetd.conf")), init="other"), "is a link"),
         (gather(elsewhere(inetd())), "starts it with /etc/inetd-mail.conf"),
         (unread(inetd(), "/etc/inetd.conf"), "/etc/inetd.conf could not be read: Input/output"),
         (unread(xinetd(), "/etc/xinetd.d/pop2"), "could not be read: Input/output error"),

@@ -5,9 +5,9 @@ listener of stage offer). That is all the gap that there is: the port where TLS 
 new, and sessions that are open are not touched by a reload. So a second stunnel takes the new
 connections of just these ports meanwhile (`terminators.second`), and the same on the way back.
 
-A daemon that has to go on listening itself, in a network of its own, is restarted for it: there is
-no backend meanwhile that a second stunnel could show. Its short gap stays, as it does where there
-is no nftables, and the plan tells it.
+A daemon that has to go on listening itself, in a network of its own, is restarted for it, and a
+socket unit that moves is stopped: there is no backend meanwhile that a second stunnel could show.
+The short gap stays, as it does where there is no nftables, and the plan tells it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def plan(
     `gap` is what there is without this.
     """
     facts, start, package = request.facts, request.start, stunnel.package(request.facts.manager)
-    able = facts.packages.get("nftables") and package is stunnel.DEBIAN and request.server
-    if request.options.handover != "auto" or not able:
+    able = facts.packages.get("nftables") and package is stunnel.DEBIAN
+    backend = request.server and start.moved is None
+    if request.options.handover != "auto" or not able or not backend:
         return Handover((), (), gap)
     rules = lost.rules(request)
     listens = second.hosts([address for address, _ in routes])

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Callable, Optional, Tuple
 
 from mailseal.model.host import HostFacts
-from mailseal.starters import inetd, scripts, socket, standalone, xinetd
+from mailseal.starters import inetd, scripts, sockets, standalone, superservers, xinetd
 from mailseal.starters.base import Start
 
 STARTERS: Tuple[Callable[[HostFacts, int], Optional[Start]], ...] = (
     inetd.find,
     xinetd.find,
-    socket.find,
+    superservers.find,
+    sockets.find,
     scripts.find,
     standalone.find,
 )

@@ -32,14 +32,16 @@ class Change:
         forward, those of `before` on the way back.
         """
         reload_manager = any(path.startswith("/etc/systemd/") for path in self.files)
-        undo: Tuple[Op, ...] = (UnitAction(self.unit, "", self.back, after_undo=tuple(before)),)
-        do: Tuple[Op, ...] = (UnitAction(self.unit, self.forward, "", after_do=tuple(after)),)
+        stop = "stop" if self.down else ""
+        undo: Tuple[Op, ...] = (UnitAction(self.unit, stop, self.back, after_undo=tuple(before)),)
+        do: Tuple[Op, ...] = (UnitAction(self.unit, self.forward, stop, after_do=tuple(after)),)
         if reload_manager:
             undo += (UnitAction("", "", "daemon-reload"),)
             do = (UnitAction("", "daemon-reload", ""), *do)
         if self.down:
-            # Begun before the edit: a boot in between starts the unit as the edit has it.
-            undo += (UnitAction(self.unit, "stop", "stop"),)
+            # A boot right behind the edit starts the unit as the edit has it, and the last action,
+            # by which that would be stopped on the way back, has not begun.
+            undo += (UnitAction(self.unit, stop, stop),)
         return undo + self.edit + do
 
 

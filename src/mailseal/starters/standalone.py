@@ -10,15 +10,14 @@ stays untouched, and an upgrade does not undo the drop-in.
 from __future__ import annotations
 
 import ipaddress
-import posixpath
 import re
 from dataclasses import replace
-from typing import List, Mapping, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from mailseal.configs import systemd
 from mailseal.model.host import HostFacts, Listener
-from mailseal.starters.base import LOST, Change, Start, content, listeners_at
-from mailseal.starters.units import arguments, command, drop_in, files
+from mailseal.starters.base import LOST, Start, content, listeners_at
+from mailseal.starters.units import command, drop_in, files
 
 _WORD = re.compile(
     r"(?P<option>-[-\w]+[= ]?)?(?P<address>\[[0-9a-fA-F:]+\]|[0-9.]*|\*)[:,](?P<port>\d+)"
@@ -28,12 +27,8 @@ _WORD = re.compile(
 
 
 def find(facts: HostFacts, port: int) -> Optional[Start]:
-    """The service unit that owns the listening sockets of a port. Where that is a super-server, no
-    other starter has found the line: a Start with that problem.
-    """
+    """The service unit that owns the listening sockets of a port."""
     listeners = listeners_at(facts, port)
-    if listeners and all(each.process in SUPERSERVERS for each in listeners):
-        return _not_found(facts, listeners[0])
     units = {listener.unit for listener in listeners}
     if facts.init != "systemd" or len(units) != 1 or not next(iter(units)).endswith(".service"):
         return None
@@ -55,49 +50,6 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         lost=LOST,
         fixed=problems,
         tied=_tied(facts, unit, port),
-    )
-
-
-SUPERSERVERS: Mapping[str, Tuple[str, ...]] = {
-    **dict.fromkeys(("inetd", "openbsd-inetd", "inetutils-inetd"), ("/etc/inetd.conf",)),
-    "xinetd": ("/etc/xinetd.conf", "/etc/xinetd.d"),
-    "rlinetd": ("/etc/rlinetd.conf", "/etc/rlinetd.d"),
-    "busybox": ("/etc/inetd.conf",),
-}
-"""Programs that listen for others, and where their lines usually are. Isolated or stopped as a
-daemon is, one would take all its services with it.
-"""
-
-
-def _not_found(facts: HostFacts, listener: Listener) -> Start:
-    who, unit = listener.process, listener.unit
-    usual = SUPERSERVERS[who]
-    seen = [f for f in facts.files if f.path in usual or posixpath.dirname(f.path) in usual]
-    problems = ["the line that makes it listen was not found in %s" % " or ".join(usual)]
-    problems += [
-        "%s is a link and no plain file: put the file itself there" % fact.path
-        for fact in seen
-        if fact.kind == "link"
-    ]
-    problems += [
-        "%s could not be read: %s" % (path, why)
-        for path, why in sorted(facts.unread.items())
-        if path in usual or posixpath.dirname(path) in usual
-    ]
-    named = [word for word in arguments(facts, unit) if word.startswith("/")]
-    if named:
-        problems.append("%s starts it with %s" % (unit, " ".join(named)))
-    problems.append(
-        "%s as a whole serves others too, and is not touched; take the service out of its "
-        "configuration by hand, or move its line there" % who
-    )
-    return Start(
-        starter=who,
-        unit=unit,
-        listeners=listeners_at(facts, listener.port),
-        files=tuple(fact.path for fact in seen),
-        off=Change((), unit, "", "", ()),
-        problems=tuple(problems),
     )
 
 
