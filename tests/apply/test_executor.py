@@ -291,6 +291,14 @@ def test_a_neighbour_that_is_gone_already_is_not_our_doing():
     assert "0.0.0.0:109" not in said
 
 
+@pytest.mark.parametrize("path", [INETD, "/etc/systemd/system", "/var/lib/mailseal/runs"])
+def test_what_cannot_be_written_is_refused_before_anything_is_changed(path: str):
+    system = case("inetd").start()
+    mount = "1 0 8:1 / %s ro,relatime - ext4 /dev/sda1 rw\n" % path
+    system.put("/proc/self/mountinfo", mount.encode())
+    assert "%s is mounted read-only" % path in refused(system, case("inetd").payload)
+
+
 def test_all_problems_are_told_at_once():
     system = case("inetd").start()
     questions = Questions(lambda plan: "another", lambda plan: ["expired", "wrong name"])

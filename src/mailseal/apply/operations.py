@@ -514,11 +514,17 @@ def seconds(op: Op) -> float:
     return _SECONDS.get(type(op), 10.0) + (op.seconds if isinstance(op, ops.UnitAction) else 0.0)
 
 
+def writes(op: Op) -> Tuple[str, ...]:
+    """The files that an op makes, replaces or removes; of a package the one that is ours."""
+    if isinstance(op, ops.InstallPackage):
+        return (packages.GUARD,)
+    if isinstance(op, ops.IssueCertificate):
+        # The CA may be another service's, and is then left as it is.
+        return authority.files(op.directory, op.name)[-2:]
+    path = getattr(op, "path", "")
+    return (path,) if path else ()
+
+
 def directories(op: Op) -> Tuple[str, ...]:
     """Where an op writes files: where a kill may leave a temporary one."""
-    if isinstance(op, ops.InstallPackage):
-        return (posixpath.dirname(packages.GUARD),)
-    if isinstance(op, ops.IssueCertificate):
-        return (op.directory,)
-    path = getattr(op, "path", "")
-    return (posixpath.dirname(path),) if path else ()
+    return tuple(dict.fromkeys(map(posixpath.dirname, writes(op))))

@@ -6,9 +6,14 @@ one a run. What needs other rooms (the facts' digest, the certificate's health) 
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple
+import posixpath
+from typing import Callable, List, NamedTuple, Tuple
 
+from mailseal.apply import deadman
+from mailseal.apply.operations import writes
+from mailseal.apply.runs import RUNS
 from mailseal.model.plan import ClaimKind, Plan
+from mailseal.system import writable
 from mailseal.system.base import System, silent
 
 
@@ -48,7 +53,14 @@ def problems(plan: Plan, system: System, questions: Questions) -> List[str]:
                 "plan again." % each
                 for each in gone
             ]
+    found += writable.obstacles(system, _written(plan))
     return found + questions.certificate(plan)
+
+
+def _written(plan: Plan) -> Tuple[str, ...]:
+    """The files of the plan, then those of the run itself."""
+    files = [path for op in plan.ops for path in writes(op)]
+    return (*files, *(posixpath.join(each, "mailseal") for each in (deadman.UNITS, RUNS)))
 
 
 def _machine(system: System) -> str:
