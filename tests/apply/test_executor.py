@@ -287,7 +287,8 @@ def test_a_neighbour_that_is_gone_already_is_not_our_doing():
         {"listening": "0.0.0.0:109 192.0.2.10:2525"},
     )  # fmt: skip
     said = refused(case("inetd").start(), changed(claims=(beside,)))
-    assert "nothing listens at 192.0.2.10:2525 any more; something did" in said
+    assert "neighbours-kept does not hold" in said
+    assert "Mend that first, or plan again" in said
     assert "0.0.0.0:109" not in said
 
 

@@ -29,8 +29,8 @@ class FileFact:
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening TCP socket. `address` is a literal (0.0.0.0 and :: are wildcards); `dual` tells
-    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process.
+    """A listening TCP socket, or one of UDP. `address` is a literal (0.0.0.0 and :: are wildcards);
+    `dual` tells that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process.
     """
 
     address: str
@@ -78,7 +78,7 @@ class HostFacts:
     name to version (of those that matter, empty text: known to the package manager, not
     installed); `unread` is path-or-question to reason; `tools` name to first line of its version;
     `answers` command line to what a daemon's own tool says of its configuration; `manager` is the
-    package manager (apt, dnf, yum; empty: none that is known).
+    package manager (apt, dnf, yum; empty: none that is known); `datagrams` are the UDP sockets.
     """
 
     host: str
@@ -97,6 +97,7 @@ class HostFacts:
     unread: Mapping[str, str]
     answers: Mapping[str, str] = field(default_factory=dict)
     manager: str = ""
+    datagrams: Tuple[Listener, ...] = ()
 
     def file(self, path: str) -> Optional[FileFact]:
         """The fact about `path`, None where it does not exist or was not looked for."""
