@@ -282,11 +282,13 @@ def _install(context: Context, op: ops.InstallPackage) -> str:
 def _keep_package(context: Context, op: ops.InstallPackage, undo: Undo) -> str:
     _await_package_manager(context.system)
     packages.forget_guard(context.system)
-    if undo["version"] or not packages.installed(context.system, op.name):
+    now = "installed" if packages.installed(context.system, op.name) else ""
+    now = now or packages.half(context.system, op.name)
+    if undo["version"] or not now:
         return "package %s is as before" % op.name
     found = packages.manager(context.system)
     remove = found.remove.replace("{}", op.name) if found else "?"
-    return "package %s stays installed (remove it with: %s)" % (op.name, remove)
+    return "package %s stays %s (remove it with: %s)" % (op.name, now, remove)
 
 
 _INSTALLERS = (b"apt-get", b"dpkg", b"dnf", b"dnf5", b"yum", b"rpm")

@@ -180,7 +180,7 @@ def neighbours(
     expected = {
         "listening": list(others),
         "units": others.values(),
-        "allowed": sorted({_at(each) for each in (*facts.listeners, *opened)}),
+        "allowed": sorted({*map(_at, facts.listeners), *map(_at, opened)}),
         "touched": sorted(touched),
         "udp": sorted(udp),
     }
