@@ -58,7 +58,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
         EXECUTOR + TAKEN,
         UNDONE + "test_a_port_that_another_takes_in_the_gap",
     ),
-    "HUP under setuid": (FAULTS_ + "test_a_hup_ends_a_stunnel_with_setuid_and_not_ours",),
+    "HUP under setuid": (FAULTS_ + "test_a_hup_fails_under_setuid_and_not_with_ours",),
     "IPv6-only leak": (FAULTS_ + "test_as_before[ipv6_only_leak]",),
     "firewall lock-out": (LAB + "test_seal_ssh.py::test_a_cut_connection_undoes_the_change",),
     "an edit of the administrator's half-way": (
