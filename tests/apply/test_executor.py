@@ -287,8 +287,17 @@ def test_a_neighbour_that_is_gone_already_is_not_our_doing():
         {"listening": "0.0.0.0:109 192.0.2.10:2525"},
     )  # fmt: skip
     said = refused(case("inetd").start(), changed(claims=(beside,)))
-    assert "nothing listens at 192.0.2.10:2525 any more; something did" in said
+    assert "neighbours-kept does not hold" in said
+    assert "Mend that first, or plan again" in said
     assert "0.0.0.0:109" not in said
+
+
+@pytest.mark.parametrize("path", [INETD, "/etc/systemd/system", "/var/lib/mailseal/runs"])
+def test_what_cannot_be_written_is_refused_before_anything_is_changed(path: str):
+    system = case("inetd").start()
+    mount = "1 0 8:1 / %s ro,relatime - ext4 /dev/sda1 rw\n" % path
+    system.put("/proc/self/mountinfo", mount.encode())
+    assert "%s is mounted read-only" % path in refused(system, case("inetd").payload)
 
 
 def test_all_problems_are_told_at_once():

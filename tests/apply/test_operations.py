@@ -308,6 +308,17 @@ def test_a_package_that_cannot_be_installed_is_said():
     assert system.stat(GUARD) is None
 
 
+def test_a_package_that_came_half_way_is_said_to_be_there():
+    system, op = host(), EXAMPLES[ops.InstallPackage]
+    undo = operation(op).before(context(system), op, 0)
+    said = b"half-configured 3:5.68\n"
+    system.programs["dpkg-query"] = lambda argv, data: Completed(argv, 0, said, b"")
+    line = operation(op).undo(context(system), op, undo)
+    assert (
+        line == "package stunnel4 stays half-configured (remove it with: apt-get remove stunnel4)"
+    )
+
+
 def test_the_undo_of_an_install_waits_for_a_package_manager_that_outlived_us():
     system, op = host(), EXAMPLES[ops.InstallPackage]
     undo = operation(op).before(context(system), op, 0)

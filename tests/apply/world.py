@@ -23,6 +23,7 @@ from mailseal.model import codec
 from mailseal.model.excepted import Excepted
 from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Plan, Proof, Receipt, Result, RunState
+from mailseal.prove import neighbours_kept
 from mailseal.system.base import Completed, System
 from mailseal.system.memory import (
     AVAILABLE,
@@ -156,6 +157,8 @@ def _holds(system: System, claim: Claim) -> bool:
         and (each.address in (where, every) or (each.address == "::" and each.dual))
     ]
     in_tls = [each for each in there if each.unit.startswith("mailseal@")]
+    if claim.kind is ClaimKind.NEIGHBOURS_KEPT:
+        return neighbours_kept.check(claim, system).result is Result.PASS
     if claim.kind is ClaimKind.CLOSED:
         return not there
     if claim.kind is ClaimKind.CLEARTEXT_SERVED and claim.expected.get("networks"):

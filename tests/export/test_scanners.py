@@ -147,7 +147,9 @@ def test_a_name_of_a_value_is_no_command() -> None:
 @pytest.mark.parametrize("stage", ["offer", "enforce"])
 def test_all_that_a_planner_expects_is_told(starter: str, stage: str) -> None:
     made = plan(starter, stage=stage)
-    for claim, check in zip(made.claims, checks.checks([of(made)]), strict=True):
+    *claims, beside = made.claims
+    assert (beside.kind, beside.expected["listening"]) == (ClaimKind.NEIGHBOURS_KEPT, "")
+    for claim, check in zip(claims, checks.checks([of(made)]), strict=True):
         assert claim.expected.items() <= check.values.items()
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import Client, Host, Lab, Network
-from lab.hosts import Listener
+from lab.hosts import SNAPSHOT_PATHS, Listener
 from lab.snapshot import Entry
 
 ROOT = Path(__file__).parents[2]
@@ -281,15 +281,15 @@ def _settled(host: Host) -> bool:
     return len(listed.stdout.splitlines()) == len(real)
 
 
-def state(host: Host) -> State:
-    """What it is now."""
+def state(host: Host, paths: Sequence[str] = SNAPSHOT_PATHS) -> State:
+    """What it is now; its files below `paths`."""
     wait_until(lambda: _settled(host))
     units = {}
     for line in host.run(["sh", "-c", _LIST_UNITS]).stdout.decode().splitlines():
         what, name, *words = line.split()
         if not _PASSING.fullmatch(name):
             units[f"{what} {name}"] = " ".join(words[:3])
-    return State(host.snapshot(), units, tuple(host.listeners()))
+    return State(host.snapshot(paths), units, tuple(host.listeners()))
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,9 @@ def test_all_is_proven_at_every_address_and_the_backend_once():
     kinds = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
     where = {"192.0.2.10": Vantage.REMOTE, "2001:db8:1::10": Vantage.REMOTE}
     where |= {"127.0.0.1": Vantage.SELF, "::1": Vantage.SELF}
-    seen = {(c.kind, c.endpoint.address, c.vantage) for c in made.claims}
+    *promised, beside = made.claims
+    assert beside.kind is ClaimKind.NEIGHBOURS_KEPT
+    seen = {(c.kind, c.endpoint.address, c.vantage) for c in promised}
     looks = {(kind, address, vantage) for kind in kinds for address, vantage in where.items()}
     assert seen == looks | {(ClaimKind.BACKEND_GUARDED, "127.0.0.1", Vantage.SELF)}
     assert [claim.endpoint.address for claim in made.before] == list(where)
@@ -243,6 +245,18 @@ def test_what_systemd_runs_besides_must_go_on(strategy: str, stage: str):
     options = Options(strategy=strategy, stage=stage, name="mail.example")
     made = make(replace(base, listeners=(*base.listeners, *beside)), 109, "pop2", options)
     (claim,) = (each for each in made.claims if each.kind is ClaimKind.NEIGHBOURS_KEPT)
-    assert claim.expected == {"listening": "192.0.2.10:22 [::]:79"}
-    alone = make(base, 109, "pop2", options)
-    assert ClaimKind.NEIGHBOURS_KEPT not in {each.kind for each in alone.claims}
+    assert claim.expected["listening"] == "192.0.2.10:22 [::]:79"
+    assert claim.expected["units"] == "ssh.service inetd.service"
+
+
+def test_what_may_listen_afterwards_is_what_did_and_what_the_plan_opens():
+    base = facts("inetd")
+    mine, other = (listener("0.0.0.0", 9, unit=unit) for unit in ("inetd.service", "ntp.service"))
+    options = Options(strategy="wrap", name="mail.example")
+    made = make(replace(base, datagrams=(mine, other)), 109, "pop2", options)
+    (claim,) = (each for each in made.claims if each.kind is ClaimKind.NEIGHBOURS_KEPT)
+    before = {"0.0.0.0:109", "[::]:109"}
+    opened = {"192.0.2.10:109", "[2001:db8:1::10]:109", "127.0.0.1:109", "[::1]:109"}
+    assert set(claim.expected["allowed"].split()) == before | opened
+    assert {"inetd.service", "mailseal@109.service"} <= set(claim.expected["touched"].split())
+    assert claim.expected["udp"] == "inetd.service=0.0.0.0:9"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mailseal.model.host import Listener
 from mailseal.model.look import (
     Endpoint,
     Errand,
@@ -15,8 +16,10 @@ from mailseal.model.look import (
 from mailseal.model.plan import Claim, ClaimKind, Result
 from mailseal.probe.transport import EOF
 from mailseal.prove import prover
+from mailseal.system import datagrams
+from mailseal.system.base import Completed
 from mailseal.system.memory import MemorySystem
-from tests.plan.hosts import inetd
+from tests.plan.hosts import inetd, listener
 from tests.prove import looks
 from tests.prove.looks import CLEARTEXT, DEAD, EAGER, SEALED, SILENT, Looker, claim, look, read
 
@@ -157,6 +160,88 @@ def test_the_services_beside_it_still_listen(listening: str, result: Result):
     (proof,) = prover({}, read, inetd(), lambda: 0.0)([wanted])
     assert proof.result is result
     assert ("[::]:25" in proof.evidence[0]) is (result is FAIL)
+
+
+BESIDE = {
+    "listening": "0.0.0.0:22",
+    "units": "ssh.service",
+    "allowed": "0.0.0.0:22 0.0.0.0:109 192.0.2.10:109",
+    "touched": "inetd.service mailseal@109.service",
+    "udp": "inetd.service=0.0.0.0:9 inetd.service=[::]:40000",
+}
+SSH_HERE = listener("0.0.0.0", 22, unit="ssh.service")
+DATAGRAMS = """\
+UNCONN 0 0    0.0.0.0:9  0.0.0.0:* users:(("inetd",pid=7,fd=4))
+UNCONN 0 0          *:53       *:* users:(("named",pid=9,fd=4),("named",pid=8,fd=4))
+UNCONN 0 0 [fe80::1]%eth0:546 [::]:*
+UNCONN 0 0 nonsense:7 [::]:*
+ESTAB 0 0 nonsense
+"""
+
+
+class Listens(MemorySystem):
+    """A host with these TCP listeners, and what ss says of UDP."""
+
+    def __init__(self, *found: Listener, udp: str = DATAGRAMS) -> None:
+        super().__init__()
+        self.found = found
+        self.put("/proc/7/cgroup", b"0::/system.slice/inetd.service\n")
+        self.programs["ss"] = lambda argv, data: Completed(argv, 0, udp.encode(), b"")
+
+    def listeners(self, unit: str = "") -> tuple[Listener, ...]:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("beside", "says"),
+    [
+        ([], ""),
+        ([listener("0.0.0.0", 109)], ""),
+        ([listener("192.0.2.10", 109, unit="mailseal@109.service")], ""),
+        # A host lives.
+        ([listener("0.0.0.0", 8080, unit="web.service")], ""),
+        ([listener("0.0.0.0", 40123)], ""),
+        ([listener("0.0.0.0", 995)], ""),
+        ([listener("127.0.0.1", 10109, unit="mailseal-relay.service")], ""),
+        ([listener("0.0.0.0", 23)], "inetd.service listens at 0.0.0.0:23, where nothing did"),
+        ([listener("::", 109, unit="x.service")], "x.service listens at [::]:109, where nothing"),
+        ([listener("::", 143, unit="", process="")], "an unseen process listens at [::]:143"),
+    ],
+)
+def test_a_new_listener_counts_at_a_port_of_logins_or_of_a_unit_that_was_touched(beside, says):
+    wanted = claim(ClaimKind.NEIGHBOURS_KEPT, Vantage.SELF, **BESIDE)
+    (proof,) = prover({}, read, Listens(SSH_HERE, *beside), lambda: 0.0)([wanted])
+    assert proof.result is (FAIL if says else PASS), proof.evidence
+    assert says in proof.evidence[0]
+
+
+@pytest.mark.parametrize(("unit", "result"), [("", PASS), ("other.service", FAIL)])
+def test_another_unit_behind_the_same_address(unit: str, result: Result):
+    wanted = claim(ClaimKind.NEIGHBOURS_KEPT, Vantage.SELF, **BESIDE)
+    there = Listens(listener("0.0.0.0", 22, unit=unit))
+    (proof,) = prover({}, read, there, lambda: 0.0)([wanted])
+    assert proof.result is result
+    if result is FAIL:
+        assert proof.evidence == ("other.service listens at 0.0.0.0:22, which was ssh.service",)
+
+
+def test_datagrams_that_a_touched_unit_takes_no_more():
+    wanted = claim(ClaimKind.NEIGHBOURS_KEPT, Vantage.SELF, **BESIDE)
+    there = Listens(SSH_HERE, udp=DATAGRAMS.replace(":9 ", ":7 "))
+    (proof,) = prover({}, read, there, lambda: 0.0)([wanted])
+    assert proof.result is FAIL
+    # Port 40000 was drawn by chance.
+    assert proof.evidence == ("inetd.service takes no datagrams at 0.0.0.0:9 any more",)
+
+
+def test_the_sockets_of_udp_and_who_holds_them():
+    found = datagrams.bound(Listens())
+    assert found == (
+        Listener("0.0.0.0", 9, 7, "inetd", "", "inetd.service"),
+        Listener("::", 53, 8, "named", "", "", True),
+        Listener("fe80::1", 546, 0, "", "", ""),
+    )
+    assert datagrams.bound(MemorySystem()) == ()
 
 
 NETWORKS = "192.0.2.0/28 2001:db8::/32"

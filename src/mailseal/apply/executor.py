@@ -48,7 +48,7 @@ from mailseal.model import codec, ops
 from mailseal.model.change import Control
 from mailseal.model.firewall import UNITS
 from mailseal.model.moment import rfc3339
-from mailseal.model.plan import Plan, Proof, Receipt, RunState
+from mailseal.model.plan import ClaimKind, Plan, Proof, Receipt, RunState
 from mailseal.system.base import Meta, System
 
 __all__ = [
@@ -131,12 +131,15 @@ def _refuse_unfinished(system: System) -> None:
 
 
 def _refuse_dead(plan: Plan, tools: Tools) -> None:
-    """What does not hold before the change could not be proven to be back after an undo."""
-    failure = first_failure(tools.prove(plan.before))
+    """What does not hold before the change could not be proven to be back after an undo; and what
+    is not so among the neighbours now would be laid at our door.
+    """
+    beside = [claim for claim in plan.claims if claim.kind is ClaimKind.NEIGHBOURS_KEPT]
+    failure = first_failure(tools.prove((*plan.before, *beside)))
     if failure:
-        hint = "Mend the service first, or plan again if it is meant to be so."
+        hint = "Mend that first, or plan again if it is meant to be so."
         raise Refused(
-            ["the service is not as it was when the plan was made: %s. %s" % (failure, hint)]
+            ["the host is not as it was when the plan was made: %s. %s" % (failure, hint)]
         )
 
 

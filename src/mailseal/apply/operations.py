@@ -283,11 +283,13 @@ def _install(context: Context, op: ops.InstallPackage) -> str:
 def _keep_package(context: Context, op: ops.InstallPackage, undo: Undo) -> str:
     _await_package_manager(context.system)
     packages.forget_guard(context.system)
-    if undo["version"] or not packages.installed(context.system, op.name):
+    now = "installed" if packages.installed(context.system, op.name) else ""
+    now = now or packages.half(context.system, op.name)
+    if undo["version"] or not now:
         return "package %s is as before" % op.name
     found = packages.manager(context.system)
     remove = found.remove.replace("{}", op.name) if found else "?"
-    return "package %s stays installed (remove it with: %s)" % (op.name, remove)
+    return "package %s stays %s (remove it with: %s)" % (op.name, now, remove)
 
 
 _INSTALLERS = (b"apt-get", b"dpkg", b"dnf", b"dnf5", b"yum", b"rpm")
@@ -578,13 +580,19 @@ def seconds(op: Op) -> float:
     return _SECONDS.get(type(op), 10.0) + own
 
 
+def writes(op: Op) -> Tuple[str, ...]:
+    """The files that an op makes, replaces or removes; of a package the one that is ours."""
+    if isinstance(op, ops.InstallPackage):
+        return (packages.GUARD,)
+    if isinstance(op, ops.IssueCertificate):
+        # The CA may be another service's, and is then left as it is.
+        return authority.files(op.directory, op.name)[-2:]
+    if isinstance(op, ops.Steer):
+        return (op.path, op.units)
+    path = getattr(op, "path", "")
+    return (path,) if path else ()
+
+
 def directories(op: Op) -> Tuple[str, ...]:
     """Where an op writes files: where a kill may leave a temporary one."""
-    if isinstance(op, ops.InstallPackage):
-        return (posixpath.dirname(packages.GUARD),)
-    if isinstance(op, ops.IssueCertificate):
-        return (op.directory,)
-    if isinstance(op, ops.Steer):
-        return (posixpath.dirname(op.path), posixpath.dirname(op.units))
-    path = getattr(op, "path", "")
-    return (posixpath.dirname(path),) if path else ()
+    return tuple(dict.fromkeys(map(posixpath.dirname, writes(op))))

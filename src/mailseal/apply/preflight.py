@@ -6,10 +6,15 @@ one a run. What needs other rooms (the facts' digest, the certificate's health) 
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple
+import posixpath
+from typing import Callable, List, NamedTuple, Tuple
 
-from mailseal.model.plan import ClaimKind, Plan
-from mailseal.system.base import System, silent
+from mailseal.apply import deadman
+from mailseal.apply.operations import writes
+from mailseal.apply.runs import RUNS
+from mailseal.model.plan import Plan
+from mailseal.system import writable
+from mailseal.system.base import System
 
 
 class Questions(NamedTuple):
@@ -40,15 +45,14 @@ def problems(plan: Plan, system: System, questions: Questions) -> List[str]:
             "the host has changed since the plan was made (a file, a listener or a version it "
             "rests on): the plan is stale. Plan again and read the difference."
         )
-    for claim in plan.claims:
-        if claim.kind is ClaimKind.NEIGHBOURS_KEPT:
-            gone = silent(system, claim.expected["listening"].split())
-            found += [
-                "nothing listens at %s any more; something did when the plan was made: start it or "
-                "plan again." % each
-                for each in gone
-            ]
+    found += writable.obstacles(system, _written(plan))
     return found + questions.certificate(plan)
+
+
+def _written(plan: Plan) -> Tuple[str, ...]:
+    """The files of the plan, then those of the run itself."""
+    files = [path for op in plan.ops for path in writes(op)]
+    return (*files, *(posixpath.join(each, "mailseal") for each in (deadman.UNITS, RUNS)))
 
 
 def _machine(system: System) -> str:

@@ -23,7 +23,7 @@ from mailseal.facts.scripts import Scripts
 from mailseal.model import moment
 from mailseal.model.excepted import HOSTS
 from mailseal.model.host import AddressFact, FileFact, HostFacts, Listener, UnitFact
-from mailseal.system import packages, units
+from mailseal.system import datagrams, packages, units
 from mailseal.system.base import Completed, System
 from mailseal.system.reader import Reader
 
@@ -133,6 +133,7 @@ class _Gathering:
             firewall=filters,
             unread={**self.reader.unread, **self.unread},
             answers={line: said for each in taken for line, said in each.answers.items()},
+            datagrams=self._datagrams(),
         )
 
     # -- daemons -----------------------------------------------------------------------------
@@ -308,6 +309,13 @@ class _Gathering:
                     "the processes of other users are not visible; run as root"
                 )
         return found
+
+    def _datagrams(self) -> Tuple[Listener, ...]:
+        try:
+            return datagrams.bound(self.system)
+        except OSError as error:
+            self.unread["UDP sockets"] = _reason(error)
+            return ()
 
     def _addresses(self) -> Tuple[AddressFact, ...]:
         done = self._ask("addresses", addresses.ASK)

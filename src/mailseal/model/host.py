@@ -29,9 +29,9 @@ class FileFact:
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening TCP socket. `address` is a literal (0.0.0.0 and :: are wildcards); `dual` tells
-    that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process, or the init
-    script that started it, by the name that systemd would give to it.
+    """A listening TCP socket, or one of UDP. `address` is a literal (0.0.0.0 and :: are wildcards);
+    `dual` tells that an IPv6 wildcard also takes IPv4. `unit` is the systemd unit of the process,
+    or the init script that started it, by the name that systemd would give to it.
     """
 
     address: str
@@ -80,7 +80,7 @@ class HostFacts:
     installed); `unread` is path-or-question to reason; `tools` name to first line of its version;
     `answers` command line to what a daemon's own tool says of its configuration; `firewall` the
     same of a firewall's rules; `manager` is the package manager (apt, dnf, yum; empty: none that is
-    known).
+    known); `datagrams` are the UDP sockets.
     """
 
     host: str
@@ -99,6 +99,7 @@ class HostFacts:
     unread: Mapping[str, str]
     answers: Mapping[str, str] = field(default_factory=dict)
     manager: str = ""
+    datagrams: Tuple[Listener, ...] = ()
 
     def file(self, path: str) -> Optional[FileFact]:
         """The fact about `path`, None where it does not exist or was not looked for."""

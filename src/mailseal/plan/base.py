@@ -12,7 +12,7 @@ from mailseal.daemons.behind import Behind, behind
 from mailseal.model.excepted import Excepted
 from mailseal.model.host import HostFacts, Listener, Server
 from mailseal.model.look import Endpoint, Vantage
-from mailseal.model.ops import Op
+from mailseal.model.ops import Listening, Op, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
 from mailseal.starters.base import Start
 
@@ -165,19 +165,33 @@ def loopback(address: str) -> bool:
     return ipaddress.ip_address(address.split("%")[0]).is_loopback
 
 
-def neighbours(facts: HostFacts, where: Endpoint, ports: Collection[int]) -> tuple[Claim, ...]:
-    """That what systemd runs besides goes on listening. Sockets of people's own sessions come and
-    go, and are nobody's promise.
+def neighbours(
+    facts: HostFacts, where: Endpoint, ports: Collection[int], ops: Sequence[Op]
+) -> tuple[Claim, ...]:
+    """That what systemd runs besides goes on, and that nothing opens but what the ops open. Sockets
+    of people's own sessions come and go, and are nobody's promise.
     """
-    others = [
-        str(Endpoint(each.address, each.port))
-        for each in facts.listeners
-        if each.port not in ports and each.unit.endswith((".service", ".socket"))
-    ]
-    if not others:
-        return ()
-    expected = {"listening": " ".join(dict.fromkeys(others))}
-    return (Claim(ClaimKind.NEIGHBOURS_KEPT, where, Vantage.SELF, expected),)
+    others: dict[str, str] = {}
+    for each in facts.listeners:
+        if each.port not in ports and each.unit.endswith((".service", ".socket")):
+            others.setdefault(_at(each), each.unit)
+    asked = [op for op in ops if isinstance(op, UnitAction)]
+    touched = {op.unit for op in asked if op.unit}
+    opened = [want for op in asked for want in op.after_do if want.present and not want.unit]
+    udp = ("%s=%s" % (each.unit, _at(each)) for each in facts.datagrams if each.unit in touched)
+    expected = {
+        "listening": list(others),
+        "units": others.values(),
+        "allowed": sorted({*map(_at, facts.listeners), *map(_at, opened)}),
+        "touched": sorted(touched),
+        "udp": sorted(udp),
+    }
+    words = {name: " ".join(each) for name, each in expected.items()}
+    return (Claim(ClaimKind.NEIGHBOURS_KEPT, where, Vantage.SELF, words),)
+
+
+def _at(socket: Listener | Listening) -> str:
+    return str(Endpoint(socket.address, socket.port))
 
 
 def claims(

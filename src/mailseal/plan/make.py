@@ -104,7 +104,7 @@ def make(
         gap=steps.gap,
         risks=steps.risks,
         ops=steps.ops,
-        claims=steps.claims + neighbours(facts, where, scope.ports),
+        claims=steps.claims + neighbours(facts, where, scope.ports, steps.ops),
         before=before if steps.before is None else steps.before,
         draft=_draft(facts),
         excepted=options.excepted,

@@ -10,10 +10,9 @@ touched raises OSError, as Python's own calls do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ContextManager, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import ContextManager, Mapping, Optional, Protocol, Sequence, Tuple
 
 from mailseal.model.host import Listener
-from mailseal.model.look import Endpoint
 
 
 @dataclass(frozen=True)
@@ -188,10 +187,3 @@ class System(Protocol):
     def lock(self, path: str) -> ContextManager[bool]:
         """An exclusive advisory lock for the time of the `with`; False where another holds it."""
         ...
-
-
-def silent(system: System, wanted: Sequence[str]) -> List[str]:
-    """Those of these endpoints, in text, at which nothing listens."""
-    # A socket may be bound to a zone (`fe80::1%eth0`); an Endpoint writes either the same way.
-    there = {str(Endpoint(each.address, each.port)) for each in system.listeners()}
-    return [each for each in wanted if each not in there]

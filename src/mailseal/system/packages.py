@@ -123,12 +123,29 @@ def manager_name(system: System) -> str:
 
 def installed(system: System, name: str) -> str:
     """The version of an installed package, else empty."""
+    status, version = _status(system, name)
+    return version if status == "installed" else ""
+
+
+def half(system: System, name: str) -> str:
+    """How far a package came whose installation failed (a word of dpkg's, `half-configured`); empty
+    where it is installed, or nothing of it is.
+    """
+    status, _ = _status(system, name)
+    return status if status in _HALF else ""
+
+
+_HALF = ("half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
+"""dpkg(1), package states; rpm has none between the two."""
+
+
+def _status(system: System, name: str) -> Tuple[str, str]:
     found = manager(system)
     if not found:
-        return ""
+        return "", ""
     said = _say(system, found.installed, name).out.decode("utf-8", "replace")
     status, _, version = said.partition("\n")[0].partition(" ")
-    return version.strip() if status == "installed" else ""
+    return status, version.strip()
 
 
 def known(system: System, names: Iterable[str]) -> Mapping[str, str]:
