@@ -190,8 +190,8 @@ def neighbours(
     return (Claim(ClaimKind.NEIGHBOURS_KEPT, where, Vantage.SELF, words),)
 
 
-def _at(socket: Listener | Listening) -> str:
-    return str(Endpoint(socket.address, socket.port))
+def _at(each: Listener | Listening) -> str:
+    return str(Endpoint(each.address, each.port))
 
 
 def claims(
