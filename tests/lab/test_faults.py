@@ -78,8 +78,8 @@ def without_stunnel(on: Scene) -> None:
 @contextlib.contextmanager
 def running(on: Scene, *words: str) -> Iterator[None]:
     """A program of somebody else's, that has said so when this returns."""
-    unit = ["systemd-run", "--quiet", "--collect", "--unit=other", "--service-type=notify"]
-    on.mail.run([*unit, "--property=NotifyAccess=all", *words])
+    unit = ["systemd-run", "--quiet", "--collect", "--unit=other", "--description=other"]
+    on.mail.run([*unit, "--service-type=notify", "--property=NotifyAccess=all", *words])
     try:
         yield
     finally:
@@ -287,7 +287,7 @@ soak = pytest.mark.soak
     ("inject", "outcome", "says"),
     [
         (package_not_on_the_mirror, UNDONE, "package stunnel4 cannot be installed"),
-        pytest.param(package_manager_locked, UNDONE, "Could not get lock", marks=soak),
+        pytest.param(package_manager_locked, UNDONE, "acquire the dpkg frontend lock", marks=soak),
         (backend_hung, UNDONE, "through the trial's TLS"),
         (ipv6_only_leak, UNDONE, "leak.service listens at [::]:109, where nothing did before"),
         (immutable_file, REFUSED, "`chattr -i /etc/inetd.conf`. Then apply again."),
