@@ -339,6 +339,7 @@ def test_a_package_whose_script_fails_is_left_and_said_to_be(on: Scene) -> None:
     on.check_cleartext()
 
 
+@soak
 @pytest.mark.timeout(300)
 def test_what_somebody_edits_half_way_is_left_and_said_and_forced(on: Scene) -> None:
     once = "[ -e /run/once ] || { touch /run/once; echo '# mine' >>%s; exit 1; }" % INETD
@@ -356,6 +357,7 @@ def test_what_somebody_edits_half_way_is_left_and_said_and_forced(on: Scene) -> 
     on.check_cleartext()
 
 
+@soak
 @pytest.mark.timeout(300)
 def test_a_rollback_that_is_killed_is_finished_without_anybodys_help(on: Scene) -> None:
     once = "[ $way = there ] || [ -e /run/once ] || "
@@ -407,7 +409,9 @@ def own_stunnel_with_setuid(on: Scene) -> Iterator[None]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("inject", [package_manager_locked_for_a_while, backend_slow])
+@pytest.mark.parametrize(
+    "inject", [package_manager_locked_for_a_while, pytest.param(backend_slow, marks=soak)]
+)
 def test_as_promised(on: Scene, inject: Callable[[Scene], Injected]) -> None:
     with inject(on):
         sealed(on.mail, "plan", f"{NAME}:109", "-o", PLAN, "--overwrite")
@@ -419,6 +423,7 @@ def test_as_promised(on: Scene, inject: Callable[[Scene], Injected]) -> None:
     on.check_cleartext()
 
 
+@soak
 @pytest.mark.timeout(300)
 def test_a_hup_fails_under_setuid_and_not_with_ours(on: Scene) -> None:
     """A stunnel that gave up root by itself cannot read its key again."""
