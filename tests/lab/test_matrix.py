@@ -3,8 +3,8 @@ sealed, real programs inside TLS, an eavesdropper who reads nothing, and back ag
 
 Strategy: a row of the matrix is data, and one story is told of all. The program is run as its users
 run it; who logs in is the oracle, which knows nothing of it, and real mail programs. What was seen
-is a row of the page, which the test finds there or fails. `script/test` tells of a few that no
-other story has; `script/soak` of all.
+is a row of the page, which the test finds there or fails. `script/test` tells of those without
+which a pair of daemon, start and strategy would be told of nowhere there; `script/soak` of all.
 """
 
 from __future__ import annotations
@@ -65,9 +65,27 @@ MATRIX = (
     enforced("postfix", 587),
     enforced("exim", 587),
 )
+ELSEWHERE = {
+    ("pop2", "inetd", "wrap"): "test_seal.py::test_sealed_on_the_host_itself_and_back",
+    ("pop2", "systemd", "wrap"): "test_seal.py::test_sealed_on_the_host_itself_and_back",
+    ("pop2", "xinetd", "wrap"): "test_seal_ssh.py::test_sealed_from_a_workstation_and_back",
+    ("pop2", "inetd", "retire"): "test_stages.py::test_retire_and_back",
+    ("pop2", "systemd", "retire"): "test_stages.py::test_retire_and_back",
+    ("pop2", "xinetd", "retire"): "test_stages.py::test_retire_and_back",
+    ("popa3d", "inetd", "wrap"): "test_wrap.py::test_popa3d_offered_enforced_and_back",
+    **{
+        (daemon, "systemd", "native"): (
+            "test_native.py::test_the_daemon_itself_refuses_and_takes_it_back"
+        )
+        for daemon in ("courier", "dovecot-2.3", "dovecot-2.4", "cyrus", "postfix", "exim")
+    },
+}
+"""Daemon, start and strategy that another story of `script/test` has."""
 QUICK = (
     wrapped("pop2", "socket", 109),
     retired("popa3d", "systemd", 110),
+    retired("pop2", "socket", 109),
+    wrapped("courier", "systemd", 143, 993),
     retired("courier", "systemd", 143),
     enforced("dovecot-2.3", 4190),
 )
