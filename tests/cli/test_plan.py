@@ -140,8 +140,12 @@ def test_its_first_lines_name_who_logs_in(facts: str, store: str, tmp_path: Path
 
 
 def test_who_came_before_is_not_named(facts: str, store: str):
-    done = mailseal("plan", "--facts", facts, "--store", store, "--logins-since", "0h")
+    words = ("plan", "--facts", facts, "--store", store, "--logins-since", "0h")
+    done = mailseal(*words)
     assert b"Nobody was seen to log in here since" in done.stdout
+    shorter = b"turning it off is the shorter way: --strategy retire."
+    assert shorter in done.stdout
+    assert shorter not in mailseal(*words, "--strategy", "retire").stdout
 
 
 def test_where_quiet_is_required_and_is_not_is_one_line_and_exit_6(facts: str, store: str):

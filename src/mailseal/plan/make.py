@@ -100,6 +100,7 @@ def make(
             *steps.headline,
             *((because,) if because else ()),
             *(lines(seen, everybody, networks, steps.excepts) if seen else ()),
+            *((_UNUSED,) if seen and seen.unused and not everybody and protocol != "smtp" else ()),
         ),
         gap=steps.gap,
         risks=steps.risks,
@@ -110,6 +111,9 @@ def make(
         excepted=options.excepted,
         declared=steps.declared,
     )
+
+
+_UNUSED = "Where nobody needs it, turning it off is the shorter way: --strategy retire."
 
 
 def _start(facts: HostFacts, port: int, options: Options) -> Start:

@@ -38,6 +38,11 @@ class Seen:
     unread: str = ""
     quiet: str = ""
 
+    @property
+    def unused(self) -> bool:
+        """Somebody looked, and nobody came."""
+        return self.ever and not self.logins and not self.unread
+
 
 NETWORKS = 8
 """Networks that are suggested for an exception."""
@@ -54,7 +59,7 @@ def lines(
         return ("Who logs in here could not be looked up: %s" % seen.unread,)
     if not seen.ever:
         return ("Nobody looked at who logs in here: `mailseal wire` and `mailseal logs` tell.",)
-    if not seen.logins:
+    if seen.unused:
         return ("Nobody was seen to log in here since %s." % day,)
     excepted, others = _parted(seen.logins, networks)
     kept = _kept(excepted)
