@@ -132,8 +132,10 @@ def test_the_addresses_that_are_served(listeners, addresses: tuple[str, ...]):
 
 
 def test_link_local_addresses_are_told():
-    made = make(listening(facts("inetd"), listener("0.0.0.0"), listener("::")), 109, "pop2", NAMED)
-    assert any("fe80::" in risk for risk in made.risks)
+    wide = listening(facts("inetd"), listener("0.0.0.0"), listener("::"))
+    for stage, words in (("enforce", "are not any more"), ("offer", "are not served inside TLS")):
+        made = make(wide, 109, "pop2", replace(NAMED, stage=stage))
+        assert [words in risk for risk in made.risks if "fe80::" in risk] == [True]
     narrow = make(listening(facts("inetd"), listener("192.0.2.10")), 109, "pop2", NAMED)
     assert not any("fe80::" in risk for risk in narrow.risks)
 

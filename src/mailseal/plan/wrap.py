@@ -394,7 +394,8 @@ def _risks(request: Request) -> tuple[str, ...]:
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
     if wild and any(link_local(fact.address) for fact in request.facts.addresses):
-        risks.append("Link-local addresses (fe80::) were served and are not any more.")
+        ends = {"offer": "are not served inside TLS", "enforce": "were served and are not any more"}
+        risks.append("Link-local addresses (fe80::) %s." % ends[request.options.stage])
     return tuple(risks)
 
 
