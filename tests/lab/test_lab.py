@@ -391,6 +391,7 @@ def test_starters_know_both_kinds_of_file() -> None:
         "inetd": True,
         "xinetd": False,
         "standalone": False,
+        "socket": False,
     }
 
 
