@@ -18,7 +18,7 @@ from mailseal.model.plan import Plan, RunState
 from tests.lab import dying
 
 HOSTS = 4
-SAMPLE = 5
+SAMPLE = 10
 """Of the points that are not between two ops, script/test takes each that many-th."""
 
 

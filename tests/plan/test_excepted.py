@@ -260,9 +260,8 @@ def test_who_is_excepted_is_taken_past_stunnel_and_nobody_else():
             "192.0.2.10",
             "2001:db8:1::10",
         )
-        assert ("networks" in claim.expected) == (
-            apart and claim.kind is not ClaimKind.BACKEND_GUARDED
-        )
+        of_host = claim.kind in (ClaimKind.BACKEND_GUARDED, ClaimKind.NEIGHBOURS_KEPT)
+        assert ("networks" in claim.expected) == (apart and not of_host)
     served = [
         each.endpoint.address for each in made.claims if each.kind is ClaimKind.CLEARTEXT_SERVED
     ]
