@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from lab.daemons import DAEMONS
-from lab.images import SYSTEMS, LabError, cache_directory, image, prune
+from lab.images import SELDOM, SYSTEMS, LabError, cache_directory, image, prune
 from lab.record import record, record_logins
 from lab.sessions import KITS
 
@@ -26,7 +26,7 @@ def main() -> int:
     build.add_argument(
         "system",
         nargs="*",
-        default=list(SYSTEMS),
+        default=[name for name in SYSTEMS if name not in SELDOM],
         help=f"what to build, of {', '.join(SYSTEMS)} (default: %(default)s)",
     )
     commands.add_parser("prune", help="remove images of older recipes (while no lab runs)")

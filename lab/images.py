@@ -112,6 +112,8 @@ SYSTEMS: Mapping[str, System] = {
     # The mail programs of lab.clients, and the peers that list logins of a capture.
     "clients": System("bookworm", (*_BOOT, *_MAIL_PROGRAMS, "dsniff", "tshark")),
 }
+SELDOM = ("sysvinit", "ufw", "firewalls")
+"""What script/soak alone boots: built when it does."""
 
 
 @dataclass(frozen=True)
