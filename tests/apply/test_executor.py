@@ -163,7 +163,9 @@ def test_any_fault_of_ours_in_the_proofs_or_in_an_op(error):
 def test_the_package_cannot_be_installed():
     system = case("inetd").start()
     system.apt_error = "E: Unable to fetch some archives"
-    assert "stunnel4 cannot be installed" in fails(system).reason
+    told = fails(system)
+    assert "stunnel4 cannot be installed" in told.reason
+    assert told.exceptions == ()
 
 
 def test_the_port_is_taken_between_the_old_service_and_ours():

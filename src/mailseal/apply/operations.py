@@ -281,12 +281,13 @@ def _install(context: Context, op: ops.InstallPackage) -> str:
 
 
 def _keep_package(context: Context, op: ops.InstallPackage, undo: Undo) -> str:
+    """Without words where nothing of it stays: the receipt goes by that."""
     _await_package_manager(context.system)
     packages.forget_guard(context.system)
     now = "installed" if packages.installed(context.system, op.name) else ""
     now = now or packages.half(context.system, op.name)
     if undo["version"] or not now:
-        return "package %s is as before" % op.name
+        return ""
     found = packages.manager(context.system)
     remove = found.remove.replace("{}", op.name) if found else "?"
     return "package %s stays %s (remove it with: %s)" % (op.name, now, remove)

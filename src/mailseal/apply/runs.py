@@ -84,11 +84,14 @@ def _proofs(journal: Journal) -> Tuple[Proof, ...]:
 
 
 def _exceptions(journal: Journal, plan: Plan) -> Tuple[str, ...]:
-    """Packages that this run installed: a rollback leaves them, and their users."""
+    """Packages that this run installed: a rollback leaves them, and their users. Not those of which
+    the way back found nothing: they could not be installed.
+    """
+    gone = {r["op"] for r in journal.records if r["what"] == "undone" and not r["line"]}
     return tuple(
         op.name
         for record in journal.records
-        if record["what"] == "intent"
+        if record["what"] == "intent" and record["op"] not in gone
         for op in [plan.ops[record["op"]]]
         if isinstance(op, ops.InstallPackage) and not record["undo"]["version"]
     )
