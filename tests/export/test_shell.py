@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import socket
 import subprocess
@@ -92,13 +93,17 @@ listens() { return 1; }
 """
 
 
+def back(op: Any) -> list[str]:
+    return [*shell._LEFT.get(type(op), lambda *_: [])(1, op), *shell._UNDO[type(op)](1, op)]
+
+
 @pytest.mark.parametrize("kind", shell._DO, ids=lambda kind: kind.KIND)
 def test_no_text_of_a_step_is_run(kind: type[Any], tmp_path: Path) -> None:
     for words in ("'; echo OWNED; '", '"; echo OWNED; "', "\necho OWNED\n", "$(echo OWNED >&2)"):
         op = sample(kind, words)
         if isinstance(op, TryTerminator):
             op = replace(op, protocol="pop2")
-        lines = [*shell._DO[kind](source(), 1, op), *shell._UNDO[kind](1, op)]
+        lines = [*shell._DO[kind](source(), 1, op), *back(op)]
         done = sh("\n".join([f"STATE={tmp_path}", IDLE, *lines, "printf REACHED", ""]))
         assert done.stdout == b"REACHED", done.stderr
         assert b"\nOWNED" not in b"\n" + done.stderr
@@ -150,6 +155,34 @@ def test_a_daemons_own_checker_is_asked(
     assert done.stderr == b""
 
 
+KNOWN = shell._LIBRARY[shell._LIBRARY.index("begun()") : shell._LIBRARY.index("# new PATH")]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"first", 0), (b"second", 0), (b"before", 6), (b"somebody's", 6)]
+)
+def test_the_way_back_refuses_before_it_changes_anything(
+    tmp_path: Path, content: bytes, code: int
+) -> None:
+    """A file that two steps changed is as the second left it; what was not begun is not asked."""
+    file, other = tmp_path / "edited", tmp_path / "other"
+    hashes = [hashlib.sha256(each).hexdigest() for each in (b"before", b"first", b"second")]
+    written = WriteFile(str(other), b"ours", "root", "root", 0o644)
+    changes = (EditFile(str(file), *pair, ()) for pair in itertools.pairwise(hashes))
+    lines = shell._as_left(replace(plan(), ops=(*changes, written)))
+    file.write_bytes(content)
+    other.write_bytes(b"somebody's")
+    (tmp_path / "1.begun").touch()
+    (tmp_path / "2.begun").touch()
+    done = sh("\n".join([f"STATE={tmp_path}\n{KNOWN}\n{FRAME}", *lines, ""]))
+    assert done.returncode == code
+    assert (b"refused: %s was changed since" % bytes(file) in done.stdout) == (code == 6)
+    (tmp_path / "3.begun").touch()
+    (tmp_path / "3.done").touch()
+    done = sh("\n".join([f"STATE={tmp_path}\n{KNOWN}\n{FRAME}", *lines, ""]))
+    assert done.stdout.startswith(b"refused: %s was changed since" % bytes(other))
+
+
 @pytest.mark.parametrize(
     ("content", "code"), [(b"made", 0), (b"ended", 0), (b"somebody's", 6), (None, 0)]
 )
@@ -163,14 +196,13 @@ def test_what_a_timer_made_of_a_file_meanwhile_is_taken_back(
     (tmp_path / "1.backup").write_bytes(b"before")
     if content is not None:
         file.write_bytes(content)
-    known = shell._LIBRARY[shell._LIBRARY.index("gone()") : shell._LIBRARY.index("# new PATH")]
-    frame = f"set -eu\nSTATE={tmp_path}\n{known}\n{FRAME}"
-    done = sh("\n".join([frame, *shell._remove_written(1, written), ""]))
+    frame = f"STATE={tmp_path}\n{KNOWN}\n{FRAME}"
+    done = sh("\n".join([frame, *back(written), ""]))
     assert (done.returncode, file.exists()) == (code, code != 0), done.stderr
     before, after = (hashlib.sha256(each).hexdigest() for each in (b"before", b"made"))
     edited = EditFile(str(file), before, after, (), later)
     file.write_bytes(content or b"before")
-    done = sh("\n".join([frame, *shell._restore(1, edited), ""]))
+    done = sh("\n".join([frame, *back(edited), ""]))
     assert (done.returncode, file.read_bytes() == b"before") == (code, code == 0), done.stderr
 
 

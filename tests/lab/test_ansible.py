@@ -249,6 +249,7 @@ def test_a_role_is_taken_back_when_it_fails_or_is_asked_to_and_what_drifted_is_r
         done = on._run(book, "--limit", "mail1")
         assert done.code == 2
         assert words in done.out, done.said
+        on.hosts["mail1"].check_sealed()
     mail.write("/etc/inetd.conf", conf)
 
     mail.run(["sh", "/etc/mailseal/renew", "109", "now"])

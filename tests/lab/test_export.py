@@ -109,6 +109,11 @@ def test_a_runbook_refuses_what_is_not_as_planned_and_the_pack_lets_clients_in(l
     on.check_cleartext()
     run(mail, "/srv/book/runbook.sh")
     on.check_sealed()
+    planned = mail.read("/etc/inetd.conf")
+    mail.write("/etc/inetd.conf", planned + b"# edited since\n")
+    assert "/etc/inetd.conf was changed since" in run(mail, "/srv/book/undo.sh", 6)
+    on.check_sealed()
+    mail.write("/etc/inetd.conf", planned)
 
     at = desk(on)
     at.write("/srv/plan.json", mail.read("/srv/plan.json"))

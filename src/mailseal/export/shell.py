@@ -41,6 +41,7 @@ def export(source: Source) -> tuple[File, ...]:
     plan = source.plan
     forward: Lines = [*_head(source, _FORWARD), *_LIBRARY.splitlines(), *_preflight(plan)]
     back: Lines = [*_head(source, _BACK), *_LIBRARY.splitlines(), *_BEGIN_UNDO.splitlines()]
+    back += _as_left(plan)
     for number, op in enumerate(plan.ops, 1):
         words = steps.step(op, FORM)
         title = "Step %d of %d: %s" % (number, len(plan.ops), plain(words.what or "nothing yet"))
@@ -51,7 +52,9 @@ def export(source: Source) -> tuple[File, ...]:
         lines = row(_UNDO, op, FORM)(number, op)
         title = plain(steps.step(op, FORM).what or "nothing, on the way forward")
         back += ["", "# -- Back from step %d: %s" % (number, title)]
-        back += ["if begun %d; then" % number, *("    " + line for line in lines)]
+        back += ["if begun %d; then" % number]
+        back += ["    left_%d" % number] * (type(op) in _LEFT)
+        back += ["    " + line for line in lines]
         back += ["    forget %d" % number, "fi"]
     forward += ["", *_END.splitlines(), *_to_verify(plan)]
     back += ["", *_END_UNDO.splitlines()]
@@ -70,8 +73,9 @@ _FORWARD = """\
 # keep a session open, and follow what it prints at its end.
 # Files that it writes name `mailseal rollback`; here undo.sh is what takes them back."""
 _BACK = """\
-# Run it as root on that host, with sh: it takes back what runbook.sh began, in reverse order. What
-# somebody changed since is refused, never overwritten: settle that by hand and run it again."""
+# Run it as root on that host, with sh: it takes back what runbook.sh began, in reverse order. Where
+# somebody changed a file since, it refuses before it changes anything: settle that by hand and run it
+# again."""
 
 
 def _head(source: Source, about: str) -> Lines:
@@ -218,6 +222,20 @@ def _preflight(plan: Plan) -> Lines:
             lines.append("    new %s" % quote(path))
     lines += ["fi", "[ -d /var/lib/mailseal ] || mkdir -m 700 /var/lib/mailseal"]
     return [*lines, '[ -d "$STATE" ] || mkdir -m 700 "$STATE"']
+
+
+def _as_left(plan: Plan) -> Lines:
+    """The same for the way back. A file that two steps changed is as the last of them left it."""
+    lines = ["", "# -- Before anything changes"]
+    known: set[str] = set()
+    for number, op in reversed(list(enumerate(plan.ops, 1))):
+        check = _LEFT.get(type(op))
+        if check:
+            lines += ["left_%d() {" % number, *("    " + line for line in check(number, op)), "}"]
+            paths = _needs(op)
+            lines += ["! begun %d || left_%d" % (number, number)] * known.isdisjoint(paths)
+            known.update(paths)
+    return lines
 
 
 def _needs(op: Op) -> tuple[str, ...]:
@@ -667,11 +685,67 @@ _DO: Mapping[type[Any], Callable[[Source, int, Any], Lines]] = {
 }
 
 
-# -- back ----------------------------------------------------------------------------------------
+# -- what is as the runbook left it ----------------------------------------------------------------
 
 
 def _changed(path: str) -> str:
     return quote("%s was changed since: settle it by hand, then run this again" % plain(path))
+
+
+def _written(number: int, op: ops.WriteFile) -> Lines:
+    path = quote(op.path)
+    # A step that was stopped in the middle has left a file that is not whole.
+    return [
+        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s %s || refuse %s'
+        % (path, number, path, _hashes(steps.sha256(op.content), op), _changed(op.path)),
+    ]
+
+
+def _copied(number: int, op: ops.CopyFile) -> Lines:
+    path = quote(op.path)
+    return [
+        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" ||'
+        % (path, number, path, number),
+        # What renews the source copies it again.
+        "    cmp -s -- %s %s || refuse %s" % (quote(op.source), path, _changed(op.path)),
+    ]
+
+
+def _edited(number: int, op: ops.EditFile) -> Lines:
+    path, known = quote(op.path), _hashes(op.after, op)
+    return ["has %s %s %s || refuse %s" % (path, quote(op.before), known, _changed(op.path))]
+
+
+def _linked(number: int, op: ops.MakeLink) -> Lines:
+    path = quote(op.path)
+    return [
+        'gone %s || [ "$(readlink -- %s)" = %s ] || refuse %s'
+        % (path, path, quote(op.target), _changed(op.path)),
+    ]
+
+
+def _issued(number: int, op: ops.IssueCertificate) -> Lines:
+    authority, _, leaf, _ = map(quote, steps.issued(op))
+    return [
+        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" ||'
+        % (leaf, number, leaf, number),
+        # What renews it puts the same CA at its end.
+        '    tail -c "$(stat -c %%s %s)" %s | cmp -s - %s || refuse %s'
+        % (authority, leaf, authority, _changed(steps.issued(op)[2])),
+    ]
+
+
+_LEFT: Mapping[type[Any], Callable[[int, Any], Lines]] = {
+    ops.WriteFile: _written,
+    ops.CopyFile: _copied,
+    ops.EditFile: _edited,
+    ops.MakeLink: _linked,
+    ops.IssueCertificate: _issued,
+}
+"""Stops with status 6 where it is not."""
+
+
+# -- back ----------------------------------------------------------------------------------------
 
 
 def _keep_package(number: int, op: ops.InstallPackage) -> Lines:
@@ -686,25 +760,8 @@ def _remove_directory(number: int, op: ops.MakeDirectory) -> Lines:
     return ["[ ! -d %s ] || rmdir -- %s" % (path, path)]
 
 
-def _remove_written(number: int, op: ops.WriteFile) -> Lines:
-    path = quote(op.path)
-    # A step that was stopped in the middle has left a file that is not whole.
-    return [
-        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s %s || refuse %s'
-        % (path, number, path, _hashes(steps.sha256(op.content), op), _changed(op.path)),
-        "rm -f -- " + path,
-    ]
-
-
-def _remove_copy(number: int, op: ops.CopyFile) -> Lines:
-    path = quote(op.path)
-    return [
-        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" ||'
-        % (path, number, path, number),
-        # What renews the source copies it again.
-        "    cmp -s -- %s %s || refuse %s" % (quote(op.source), path, _changed(op.path)),
-        "rm -f -- " + path,
-    ]
+def _remove_written(number: int, op: ops.WriteFile | ops.CopyFile) -> Lines:
+    return ["rm -f -- " + quote(op.path)]
 
 
 def _restore(number: int, op: ops.EditFile) -> Lines:
@@ -713,7 +770,6 @@ def _restore(number: int, op: ops.EditFile) -> Lines:
     return [
         "rm -f -- " + draft,
         "if ! has %s %s; then" % (path, quote(op.before)),
-        "    has %s %s || refuse %s" % (path, _hashes(op.after, op), _changed(op.path)),
         "    cp --preserve=all -- %s %s" % (backup, draft),
         "    sync",
         "    mv -- %s %s" % (draft, path),
@@ -724,8 +780,6 @@ def _restore(number: int, op: ops.EditFile) -> Lines:
 def _remove_link(number: int, op: ops.MakeLink) -> Lines:
     path, parent = quote(op.path), quote(posixpath.dirname(op.path))
     return [
-        'gone %s || [ "$(readlink -- %s)" = %s ] || refuse %s'
-        % (path, path, quote(op.target), _changed(op.path)),
         "rm -f -- " + path,
         '[ ! -e "$STATE/%d.parent" ] || [ ! -d %s ] || rmdir --ignore-fail-on-non-empty -- %s'
         % (number, parent, parent),
@@ -737,11 +791,6 @@ def _remove_issued(number: int, op: ops.IssueCertificate) -> Lines:
     work = quote(posixpath.join(op.directory, ".issue-" + op.name))
     return [
         "rm -rf -- " + work,
-        'gone %s || [ ! -e "$STATE/%d.done" ] || has %s "$(cat "$STATE/%d.sha256")" ||'
-        % (leaf, number, leaf, number),
-        # What renews it puts the same CA at its end.
-        '    tail -c "$(stat -c %%s %s)" %s | cmp -s - %s || refuse %s'
-        % (authority, leaf, authority, _changed(steps.issued(op)[2])),
         "rm -f -- %s %s" % (leaf, key),
         '[ ! -e "$STATE/%d.authority" ] || rm -f -- %s %s' % (number, authority, authority_key),
     ]
@@ -770,7 +819,7 @@ _UNDO: Mapping[type[Any], Callable[[int, Any], Lines]] = {
     ops.InstallPackage: _keep_package,
     ops.MakeDirectory: _remove_directory,
     ops.WriteFile: _remove_written,
-    ops.CopyFile: _remove_copy,
+    ops.CopyFile: _remove_written,
     ops.EditFile: _restore,
     ops.MakeLink: _remove_link,
     ops.IssueCertificate: _remove_issued,
