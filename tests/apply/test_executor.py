@@ -377,11 +377,26 @@ def test_a_run_that_is_undone_cannot_be_undone_again():
     assert undone(system)
 
 
-def test_what_the_administrator_edited_since_is_left_said_loudly_and_undone_with_force():
+def test_nothing_is_undone_where_the_administrator_edited_a_file_since():
+    """Half of it undone, the service would be neither as promised nor as before."""
     system = committed()
     edited = system.read(INETD) + b"# edited since\n"
     system.put(INETD, edited, 0o640)
-    done = do_rollback(system)
+    before = world.seen(system)
+    with pytest.raises(Refused, match=r"/etc/inetd\.conf was changed since.* in .*/backup-"):
+        do_rollback(system)
+    assert world.differences(before, world.seen(system)) == {}
+    system.put("/etc/mailseal/109.conf", b"somebody's", 0o644)
+    with pytest.raises(Refused) as refused:
+        do_rollback(system)
+    assert sum("was changed since" in each for each in refused.value.problems) == 2
+
+
+def test_the_dead_man_leaves_what_the_administrator_edited_and_force_does_not():
+    system = committed()
+    edited = system.read(INETD) + b"# edited since\n"
+    system.put(INETD, edited, 0o640)
+    done = executor.rollback(run(system), tools(system), "its time is over")
     assert done.state is RunState.UNDO_FAILED
     assert "/etc/inetd.conf was changed since" in done.reason
     assert f"the bytes before are in {run(system)}/backup-" in done.reason
@@ -397,6 +412,8 @@ def test_an_undo_that_failed_is_tried_again_with_its_services():
     system = committed()
     edited = system.read(INETD)
     system.put(INETD, b"# emptied\n", 0o640)
+    done = executor.rollback(run(system), tools(system), "its time is over")
+    assert done.state is RunState.UNDO_FAILED
     assert do_rollback(system).state is RunState.UNDO_FAILED
     system.put(INETD, edited, 0o640)
     assert do_rollback(system).state is RunState.UNDONE

@@ -87,6 +87,15 @@ def test_offer_then_enforce_and_back_in_turn(lab: Lab, starter: str) -> None:
     assert refused.code == 6
     assert "may rest on this one: undo it first" in refused.err
 
+    # Half of it undone, nobody would serve the port.
+    config = mail.read("/etc/mailseal/109.conf")
+    mail.write("/etc/mailseal/109.conf", config + b"; edited since\n")
+    refused = mailseal(mail, "rollback")
+    assert refused.code == 6
+    assert "/etc/mailseal/109.conf was changed since" in refused.err
+    mail.write("/etc/mailseal/109.conf", config)
+    on.check_sealed(109)
+
     sealed(mail, "rollback")
     on.check_cleartext()
     on.check_sealed(1109)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import posixpath
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from mailseal.apply import changes, control, deadman, preflight
 from mailseal.apply.journal import Journal
-from mailseal.apply.operations import Context, OpFailed, operation, seconds
+from mailseal.apply.operations import Context, OpFailed, as_left, operation, seconds, writes
 from mailseal.apply.runs import (
     LOCK,
     ROOT,
@@ -410,11 +410,13 @@ class _Back:
 
 def rollback_locked(directory: str, tools: Tools, reason: str, *, force: bool = False) -> Receipt:
     """`rollback` under the lock. Raises Refused where another process holds it, where there is
-    nothing to undo, and (without `force`) where a later run still stands on this one.
+    nothing to undo, and (without `force`) where a later run still stands on this one, or a file is
+    not as the run left it: without that file the service would be neither as promised nor as before.
     """
     system = tools.system
     with locked(system):
-        if Journal(system, journal_path(directory)).state in (None, RunState.UNDONE):
+        journal = Journal(system, journal_path(directory))
+        if journal.state in (None, RunState.UNDONE):
             raise Refused(["there is nothing to undo: this run is undone."])
         later = [each for each in run_directories(system) if each > directory]
         for other in reversed(later if not force else []):
@@ -422,7 +424,29 @@ def rollback_locked(directory: str, tools: Tools, reason: str, *, force: bool = 
             if state not in (None, RunState.UNDONE):
                 words = "the later run %s still stands (%s) and may rest on this one: undo it first"
                 raise Refused([words % (posixpath.basename(other), state.value) + ", or --force."])
+        # What has begun to be undone goes on, so that the host is as near to before as can be.
+        stands = journal.state in (RunState.HELD, RunState.COMMITTED)
+        drifted = _drifted(directory, tools, journal) if stands and not force else []
+        if drifted:
+            raise Refused(drifted)
         return rollback(directory, tools, reason, force=force)
+
+
+def _drifted(directory: str, tools: Tools, journal: Journal) -> List[str]:
+    """What of a run somebody changed since. A file of two ops is as the later one left it."""
+    plan, context = plan_of(tools.system, directory), Context(tools.system, directory, tools.greets)
+    problems: List[str] = []
+    known: Set[str] = set()
+    for record in journal.intents():
+        op, undo = plan.ops[record["op"]], record["undo"]
+        paths = writes(op)
+        if known.isdisjoint(paths) and not as_left(context, op, undo):
+            kept = undo.get("backup", "")
+            how = "the bytes before the run are in " + kept if kept else "move it away"
+            words = "%s was changed since, so nothing is undone: settle it by hand (%s), or use "
+            problems.append((words + "--force, which keeps a copy of it.") % (paths[0], how))
+        known.update(paths)
+    return problems
 
 
 def due(system: System, directory: str) -> bool:

@@ -113,8 +113,8 @@ def _write_file(context: Context, op: ops.WriteFile) -> str:
     return "wrote %s" % op.path
 
 
-def _remove_written(context: Context, op: ops.WriteFile, undo: Undo) -> str:
-    return _remove_if(context, op.path, sha256(op.content), *op.later)
+def _written(context: Context, op: ops.WriteFile, undo: Undo) -> bool:
+    return _hash_at(context.system, op.path) in (None, sha256(op.content), *op.later)
 
 
 def _copy_before(context: Context, op: ops.CopyFile, index: int) -> Undo:
@@ -138,22 +138,22 @@ def _follow(system: System, path: str) -> bytes:
     return system.read(path)
 
 
-def _remove_copy(context: Context, op: ops.CopyFile, undo: Undo) -> str:
+def _copied(context: Context, op: ops.CopyFile, undo: Undo) -> bool:
     # What renews the source copies it again.
     try:
         now = sha256(_follow(context.system, op.source))
     except OSError:
         now = ""
-    return _remove_if(context, op.path, undo["sha256"], now)
+    return _hash_at(context.system, op.path) in (None, undo["sha256"], now)
 
 
-def _remove_if(context: Context, path: str, *expected: str) -> str:
-    found = _hash_at(context.system, path)
-    if found is None:
-        return "%s is not there" % path
-    kept = "" if found in expected else _keep_aside(context, path, "it is left as it is")
-    context.system.remove(path)
-    return "removed %s%s" % (path, kept)
+def _remove_file(context: Context, op: Any, undo: Undo) -> str:
+    if context.system.stat(op.path) is None:
+        return "%s is not there" % op.path
+    ours = as_left(context, op, undo)
+    kept = "" if ours else _keep_aside(context, op.path, "it is left as it is")
+    context.system.remove(op.path)
+    return "removed %s%s" % (op.path, kept)
 
 
 def _keep_aside(context: Context, path: str, otherwise: str) -> str:
@@ -185,9 +185,13 @@ def _make_link(context: Context, op: ops.MakeLink) -> str:
     return "linked %s" % op.path
 
 
-def _remove_link(context: Context, op: ops.MakeLink, undo: Undo) -> str:
+def _linked(context: Context, op: ops.MakeLink, undo: Undo) -> bool:
     found = context.system.stat(op.path)
-    ours = found is None or (found.kind == "link" and found.target == op.target)
+    return found is None or (found.kind == "link" and found.target == op.target)
+
+
+def _remove_link(context: Context, op: ops.MakeLink, undo: Undo) -> str:
+    ours = as_left(context, op, undo)
     kept = "" if ours else _keep_aside(context, op.path, "it is left as it is")
     context.system.remove(op.path)
     parent = posixpath.dirname(op.path)
@@ -230,15 +234,19 @@ def spliced(data: bytes, splices: Tuple[ops.Splice, ...]) -> Optional[bytes]:
     return data
 
 
+def _edited(context: Context, op: ops.EditFile, undo: Undo) -> bool:
+    return _hash_at(context.system, op.path) in (op.before, op.after, *op.later)
+
+
 def _restore_file(context: Context, op: ops.EditFile, undo: Undo) -> str:
-    found = _hash_at(context.system, op.path)
-    if found == op.before:
+    if _hash_at(context.system, op.path) == op.before:
         return "%s is as before" % op.path
     data = context.system.read(undo["backup"])
     if sha256(data) != op.before:
         raise UndoRefused("the backup %s is damaged" % undo["backup"])
     otherwise = "the bytes before are in " + undo["backup"]
-    kept = "" if found in (op.after, *op.later) else _keep_aside(context, op.path, otherwise)
+    ours = as_left(context, op, undo)
+    kept = "" if ours else _keep_aside(context, op.path, otherwise)
     context.system.write(op.path, data, _meta_from(undo["meta"]))
     return "restored %s%s" % (op.path, kept)
 
@@ -334,10 +342,14 @@ def _issue(context: Context, op: ops.IssueCertificate) -> str:
     return "issued a certificate for %s" % ", ".join(op.names)
 
 
+def _issued(context: Context, op: ops.IssueCertificate, undo: Undo) -> bool:
+    return authority.is_ours(context.system, op)
+
+
 def _remove_issued(context: Context, op: ops.IssueCertificate, undo: Undo) -> str:
     authority.clean(context.system, op)
     kept = ""
-    if not authority.is_ours(context.system, op):
+    if not as_left(context, op, undo):
         leaf = authority.files(op.directory, op.name)[2]
         kept = _keep_aside(context, leaf, "it is left as it is, with its key")
     for path in undo["made"]:
@@ -546,8 +558,8 @@ def _turn(context: Context, op: ops.Steer, word: str) -> str:
 OPERATIONS: Dict[Type[Any], Operation] = {
     ops.InstallPackage: Operation(_package_before, _install, _keep_package),
     ops.MakeDirectory: Operation(_absent_before, _make_directory, _remove_directory),
-    ops.WriteFile: Operation(_absent_before, _write_file, _remove_written),
-    ops.CopyFile: Operation(_copy_before, _copy_file, _remove_copy),
+    ops.WriteFile: Operation(_absent_before, _write_file, _remove_file),
+    ops.CopyFile: Operation(_copy_before, _copy_file, _remove_file),
     ops.EditFile: Operation(_edit_before, _edit_file, _restore_file),
     ops.MakeLink: Operation(_link_before, _make_link, _remove_link),
     ops.IssueCertificate: Operation(_issue_before, _issue, _remove_issued),
@@ -557,6 +569,21 @@ OPERATIONS: Dict[Type[Any], Operation] = {
     ops.CheckConfiguration: Operation(_nothing_before, _check_configuration, _nothing_to_undo),
     ops.Steer: Operation(_nothing_before, _steer, _steer_back),
 }
+
+
+_AS_LEFT: Dict[Type[Any], Callable[[Context, Any, Undo], bool]] = {
+    ops.WriteFile: _written,
+    ops.CopyFile: _copied,
+    ops.EditFile: _edited,
+    ops.MakeLink: _linked,
+    ops.IssueCertificate: _issued,
+}
+
+
+def as_left(context: Context, op: Op, undo: Undo) -> bool:
+    """Whether what is at the op's path is what the op has left there, or was there before it."""
+    known = _AS_LEFT.get(type(op))
+    return known is None or known(context, op, undo)
 
 
 _SECONDS: Dict[Type[Any], float] = {

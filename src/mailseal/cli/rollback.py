@@ -19,8 +19,8 @@ Examples:
   mailseal rollback --on ssh://mailhost
   sudo mailseal rollback 20261120T232859-59db30 --force
 
-A file that somebody changed since is left as it is and said so (exit code 5); --force puts back
-the bytes from before all the same.
+Where somebody changed a file since, nothing is undone (exit code 6); --force puts back the bytes
+from before all the same, and keeps a copy of the change.
 """,
 )
 @click.argument("run", default="last", metavar="[RUN]")
