@@ -11,7 +11,16 @@ import sys
 from pathlib import Path
 
 from lab.daemons import DAEMONS
-from lab.images import SELDOM, SYSTEMS, LabError, cache_directory, image, prune
+from lab.images import (
+    PROGRAMS,
+    SELDOM,
+    SYSTEMS,
+    LabError,
+    cache_directory,
+    image,
+    program,
+    prune,
+)
 from lab.record import record, record_logins
 from lab.sessions import KITS
 
@@ -26,8 +35,8 @@ def main() -> int:
     build.add_argument(
         "system",
         nargs="*",
-        default=[name for name in SYSTEMS if name not in SELDOM],
-        help=f"what to build, of {', '.join(SYSTEMS)} (default: %(default)s)",
+        default=[*(name for name in SYSTEMS if name not in SELDOM), *PROGRAMS],
+        help=f"what to build, of {', '.join((*SYSTEMS, *PROGRAMS))} (default: %(default)s)",
     )
     commands.add_parser("prune", help="remove images of older recipes (while no lab runs)")
     ask = commands.add_parser("record", help="write down what the real daemons answer")
@@ -55,7 +64,8 @@ def main() -> int:
                     print(path, flush=True)
             return 0
         for name in arguments.system:
-            print(f"{name}: {image(name).layers[0]}", flush=True)
+            path = program(name) if name in PROGRAMS else image(name).layers[0]
+            print(f"{name}: {path}", flush=True)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

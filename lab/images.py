@@ -1,11 +1,11 @@
 """Base systems, system layers and package repositories on disk, built once and then only read.
 
-Strategy: three kinds of build product, each made by one shell recipe and cached under a name that
-holds the digest of everything that decides its content (recipe, suite, packages, the product it
-stands on), so a changed recipe is a new product and never a stale one.  A build runs in throwaway
-mount and process namespaces and ends with one rename under a file lock: a reader sees a whole
-product or none, two builders wait for each other, and a killed builder leaves a folder that the
-next one removes.
+Strategy: four kinds of build product (the fourth are programs that tests run on this machine),
+each made by one shell recipe and cached under a name that holds the digest of everything that
+decides its content (recipe, suite, packages, the product it stands on), so a changed recipe is a
+new product and never a stale one.  A build runs in throwaway mount and process namespaces and ends
+with one rename under a file lock: a reader sees a whole product or none, two builders wait for each
+other, and a killed builder leaves a folder that the next one removes.
 """
 
 from __future__ import annotations
@@ -112,6 +112,13 @@ SYSTEMS: Mapping[str, System] = {
     # The mail programs of lab.clients, and the peers that list logins of a capture.
     "clients": System("bookworm", (*_BOOT, *_MAIL_PROGRAMS, "dsniff", "tshark")),
 }
+PROGRAMS: Mapping[str, tuple[str, str]] = {
+    "promtool": ("prometheus", "usr/bin/promtool"),
+    "negate": ("monitoring-plugins-common", "usr/lib/nagios/plugins/negate"),
+}
+"""What tests run on this machine of a package that would start services there: the package, and
+where the program is in it.
+"""
 SELDOM = ("sysvinit", "ufw", "firewalls")
 """What script/soak alone boots: built when it does."""
 
@@ -194,6 +201,23 @@ def image(name: str) -> Image:
     return Image((layer.path, base.path), repository.path)
 
 
+def program(name: str) -> Path:
+    """One of `PROGRAMS`, to be run on this machine; fetched now where it is missing.
+
+    Raises LabError for a failed build.
+    """
+    base, folder = _fetched(name)
+    for product in () if folder.path.is_dir() else (base, folder):
+        provide(product, build)
+    return folder.path / PROGRAMS[name][1]
+
+
+def _fetched(name: str) -> tuple[Product, Product]:
+    """The base system in which a program is fetched, and the folder that it is in."""
+    base, *_ = products("bookworm")
+    return base, Product(f"program-{name}", "program.sh", (*base.arguments, *PROGRAMS[name]), base)
+
+
 def build(product: Product, target: Path) -> None:
     """Make ``product`` in the empty folder ``target``; what it stands on is there."""
     script = RECIPES / product.recipe
@@ -204,7 +228,7 @@ def build(product: Product, target: Path) -> None:
     elif product.repository is not None:
         binds = {product.repository.path: "/srv/repo"}
         _inside(product.base.path, target, script, arguments, binds)
-    else:  # a repository: what its recipe does to the system is thrown away
+    else:  # packages or a program: what the recipe does to the system is thrown away
         scratch = target.with_name(f"{target.name}.scratch")
         scratch.mkdir()
         try:
@@ -239,6 +263,7 @@ def prune() -> list[Path]:
     Only for when no lab runs: hosts of another checkout may stand on an older product.
     """
     current = {product.path for name in SYSTEMS for product in products(name)}
+    current |= {product.path for name in PROGRAMS for product in _fetched(name)}
     folders = (path for path in cache_directory().glob("*-*") if path.is_dir())
     outdated = sorted(path for path in folders if path not in current)
     for path in outdated:

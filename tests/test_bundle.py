@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 from mailseal import bundle
+from mailseal.model import codec
+from mailseal.model.look import Observation, Reach, Vantage
+from mailseal.probe.look import Question
+from tests.probe import peers
 
 
 def test_equal_sources_give_equal_bytes() -> None:
@@ -62,3 +67,24 @@ def test_a_plan_that_is_none_is_bad_input(tmp_path: Path) -> None:
     done = run(path, "apply", "60", data=b'{"type": "Plan"}')
     assert done.returncode == 2
     assert b"bad input" in done.stderr
+
+
+def test_a_look_loads_no_more_than_a_look_needs(tmp_path: Path) -> None:
+    path = tmp_path / "mailseal.pyz"
+    path.write_bytes(bundle.build())
+    with peers.closed() as endpoint:
+        asked = codec.dumps(Question(endpoint, Vantage.SELF)).encode()
+    argv = [sys.executable, "-I", "-v", str(path), "look"]
+    done = subprocess.run(argv, input=asked, capture_output=True, timeout=60)
+    assert codec.loads(Observation, done.stdout, lenient=False).reach is Reach.CLOSED
+    loaded = set(re.findall(rb"^import 'mailseal\.(\w+)", done.stderr, re.MULTILINE))
+    assert loaded <= {b"model", b"probe", b"protocols", b"system"}
+    assert run(path, "look", data=asked).stdout.startswith(b"{")
+
+
+def test_a_question_that_is_none_is_bad_input(tmp_path: Path) -> None:
+    path = tmp_path / "mailseal.pyz"
+    path.write_bytes(bundle.build())
+    done = run(path, "look", data=b"[]")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"bad input: ")

@@ -33,7 +33,6 @@ import re
 import signal
 import sys
 import threading
-import time
 import traceback
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -48,11 +47,11 @@ from mailseal.facts.gather import gather
 from mailseal.facts.scope import digest
 from mailseal.model import codec
 from mailseal.model.change import Actor, Control, PolicyText
-from mailseal.model.look import Endpoint, Observation, Reach, Vantage
-from mailseal.model.moment import rfc3339
+from mailseal.model.look import Endpoint, Observation, Vantage
 from mailseal.model.ops import CopyFile, TryTerminator
 from mailseal.model.plan import Plan, Proof, Receipt, RunState
-from mailseal.probe import blocking, canary, certificate
+from mailseal.probe import asked, blocking, certificate
+from mailseal.probe.asked import blind
 from mailseal.probe.look import Observe, Question
 from mailseal.prove import Source, prover
 from mailseal.prove.reloading import reload
@@ -176,26 +175,6 @@ def looker(system: System, prefix: Sequence[str], path: str) -> Observe:
     return observe
 
 
-def blind(question: Question, reason: str) -> Observation:
-    """The look that could not be taken."""
-    moment = rfc3339(time.time())
-    return Observation(
-        endpoint=question.endpoint,
-        vantage=question.vantage,
-        start=moment,
-        end=moment,
-        reach=Reach.UNROUTABLE,
-        protocol=None,
-        banner="",
-        tls=None,
-        attempts=(),
-        transcript=(),
-        digest="",
-        gaps=(reason,),
-        name=question.name,
-    )
-
-
 def greeting(observe: Observe) -> Greets:
     """See `apply.trial.Greets`; with a look of the host itself."""
 
@@ -275,12 +254,7 @@ def _local(system: System, words: Sequence[str]) -> int:
 
 
 def _look(system: System, words: Sequence[str]) -> int:
-    question = codec.loads(Question, sys.stdin.buffer.read(), lenient=False)
-    if question.vantage is Vantage.REMOTE and canary.own(question.endpoint.address):
-        _say(blind(question, "the host that was to look is the mail host itself"))
-        return 0
-    _say(blocking.observe(question))
-    return 0
+    return asked.main()
 
 
 def _reload(system: System, words: Sequence[str]) -> int:

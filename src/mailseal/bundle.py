@@ -27,6 +27,11 @@ import sys
 if sys.version_info < (3, 9):
     sys.exit("mailseal's agent needs Python 3.9 or newer, this is %d.%d" % sys.version_info[:2])
 
+if sys.argv[1:] == ["look"]:
+    from mailseal.probe.asked import main
+
+    sys.exit(main())
+
 from mailseal.agent import main
 
 sys.exit(main(sys.argv[1:]))

@@ -21,6 +21,7 @@ from mailseal.report.forms import FORMS
 from mailseal.report.result import Scan, ScanResult
 from tests.certs.make import certificate
 from tests.cli.program import PROGRAM, environment, mailseal, on_terminal
+from tests.debian import program
 from tests.probe import peers
 from tests.probe.certificates import anything_goes, server_context
 from tests.project.tree import ROOT
@@ -391,6 +392,16 @@ def test_a_monitor_is_told_in_its_own_codes(words: list[str], code: int, says: b
     assert run.returncode == code, run.stderr
     assert says in run.stdout + run.stderr
     assert run.stdout.count(b"\n") == (0 if run.stderr else 1)
+
+
+def test_a_tool_for_plugins_finds_the_state_where_plugins_have_it():
+    """negate(1) of the monitoring plugins, which turns the code and the word in the text round."""
+    with peers.serving(peers.pop2) as endpoint:
+        plugin = [*PROGRAM, "scan", *PATIENCE, "--no-store", "--format", "nagios", str(endpoint)]
+        words = [str(program("negate")), "-s", "-o", "CRITICAL", "-c", "OK", *plugin]
+        run = subprocess.run(words, capture_output=True, check=False, timeout=60)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.stdout.startswith(b"MAILSEAL OK - 1 endpoints: 1 exposed")
 
 
 # -- secrets ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from mailseal.cli.exits import Exit
 from mailseal.cli.watch import UNITS
+from mailseal.watch.figures import rules
 from mailseal.watch.units import NAMES
 from tests.cli.program import PROGRAM, environment, mailseal
 from tests.probe import peers
@@ -149,3 +150,9 @@ def test_units_are_printed_with_the_path_of_the_program():
         assert b"[Unit]\n" in done.stdout
     assert os.path.isabs(mailseal("watch", "--print-unit", "once").stdout.decode()
                          .partition("ExecStart=")[2].split()[0])  # fmt: skip
+
+
+def test_alert_rules_are_printed_whole_without_a_target():
+    done = mailseal("watch", "--print-rules")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode() == rules()

@@ -1,5 +1,5 @@
 """What is installed is whole: pages of the rules, the role for Ansible, what exports for scanners
-share and units are data, and they travel with the program.
+share, units and alert rules are data, and they travel with the program.
 """
 
 import subprocess
@@ -34,3 +34,4 @@ def test_a_wheel_has_the_pages_of_the_rules_the_role_and_the_units(tmp_path: Pat
             assert packed.read(f"mailseal/export/{KIT}/{file}") == content
         for unit in (*NAMES, "common"):
             packed.read(f"mailseal/watch/units/{unit}")
+        packed.read("mailseal/watch/rules.yml")

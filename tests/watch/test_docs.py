@@ -39,6 +39,7 @@ def test_every_metric_is_on_the_page_and_no_other():
     families = [
         *figures.of_watch(figures.Figures(), {"a": Ledger({})}),
         *figures.of_services([served]),
+        *figures.of_policy((), ()),
         figures.of_logs({("a", "b", "c"): 1}),
     ]
     names = {family.name for family in families}
@@ -50,3 +51,9 @@ def test_every_metric_is_on_the_page_and_no_other():
 def test_every_rule_of_its_own_is_on_the_page():
     own = {SERVICE_GONE, rounds.BLIND, heard.CLIENTS_FAIL, heard.SEEN}
     assert own <= set(re.findall(r"`([a-z-]+)`", HOWTO))
+
+
+def test_every_alert_is_on_the_page_and_no_other():
+    assert set(re.findall(r"\bMailseal\w+", HOWTO)) == set(
+        re.findall(r"alert: (\w+)", figures.rules())
+    )

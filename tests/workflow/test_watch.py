@@ -27,6 +27,7 @@ from mailseal.workflow import BadInput, logs, scan
 from mailseal.workflow.watch import Watch, watch
 from mailseal.workflow.watchrequest import Clocks, Request, policy_of, rules_of
 from tests.probe import peers
+from tests.watch import promtool
 from tests.watch.exposition import value
 from tests.watch.test_sinks import ANSWER, peer, request
 
@@ -175,7 +176,9 @@ def test_a_lost_network_is_tried_again_soon_and_told_after_some_rounds_and_when_
         there[0] = bool(world.notices)
         return clock.at > 5000 or len(world.notices) == 2
 
-    world.run(stop, clock.clocks())
+    done = world.run(stop, clock.clocks())
+    looked = value(done.text, "mailseal_watch_looked_timestamp_seconds")
+    assert looked == value(done.text, "mailseal_watch_round_timestamp_seconds")
     blind, back = world.notices
     assert (blind.event.value, blind.rule, blind.where) == ("drift", "watch-blind", "this watch")
     assert (back.event.value, back.rule) == ("recovery", "watch-blind")
@@ -274,7 +277,20 @@ def test_metrics_say_what_is_known(tmp_path: Path, free: Endpoint):
     assert value(text, "mailseal_deviations", state="new") == 1
     assert value(text, "mailseal_watch_rounds_total", outcome="done") == 1
     assert value(text, "mailseal_watch_alerts_waiting", receiver="output") == 0
+    assert value(text, "mailseal_watch_interval_seconds") == 3600
+    looked = value(text, "mailseal_watch_looked_timestamp_seconds")
+    assert looked == value(text, "mailseal_watch_round_timestamp_seconds")
     assert textfile.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_watch_raises_the_alerts_of_what_it_sees(tmp_path: Path, free: Endpoint):
+    world = World(tmp_path, free)
+    for server, fire in ((peers.pop2, {"MailsealCleartextLogin"}), (DISABLED, set())):
+        with peers.serving(server, port=free.port):
+            text = world.run().text
+        assert promtool.alerts(tmp_path, text, now=time.time(), fire=fire) == ""
+    text = world.run().text
+    assert promtool.alerts(tmp_path, text, now=time.time(), fire={"MailsealServiceGone"}) == ""
 
 
 FAILS = (

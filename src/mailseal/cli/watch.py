@@ -43,6 +43,7 @@ Examples:
   mailseal watch mail.example --logs /var/log/mail.log --metrics 127.0.0.1:9109
   mailseal watch mail.example --once --textfile /var/lib/node_exporter/mailseal.prom
   mailseal watch --print-unit service > /etc/systemd/system/mailseal-watch.service
+  mailseal watch --print-rules > /etc/prometheus/mailseal.rules.yml
 
 Each drift and each recovery is told once, also over restarts. Without --alerts it is printed;
 docs/reference/alerts.md has webhooks, mail and syslog. Ends with SIGTERM or Ctrl-C, and then exits
@@ -113,14 +114,15 @@ but something could not be told. 6 says that another watch works with the same s
     help="Form of what is printed.",
 )
 @click.option("--print-unit", type=click.Choice(UNITS), help="Print a unit for systemd, and end.")
-def command(form: str, print_unit: str | None, **options: Any) -> Exit:
+@click.option("--print-rules", is_flag=True, help="Print alert rules for Prometheus, and end.")
+def command(form: str, print_unit: str | None, print_rules: bool, **options: Any) -> Exit:
     """Look again and again, and tell of drift and recovery.
 
     TARGET is as in `mailseal scan`; without one it is what the policy names.
     """
     from mailseal.workflow import BadInput
     from mailseal.workflow.watch import StateError, StateInUse, watch
-    from mailseal.workflow.watchrequest import printed
+    from mailseal.workflow.watchrequest import printed, rules
 
     def tell(words: str) -> None:
         click.echo(f"mailseal: {harmless(words)}", err=True)
@@ -128,6 +130,9 @@ def command(form: str, print_unit: str | None, **options: Any) -> Exit:
     with opened(None, False) as out:
         if print_unit:
             out.line(_unit(print_unit))
+            return Exit.CLEAN
+        if print_rules:
+            out.line(rules().rstrip("\n"))
             return Exit.CLEAN
         words = printed(form)
         try:

@@ -3,7 +3,8 @@
 Strategy: counters begin at 0 with the process, as Prometheus expects. An endpoint has a few series
 and only where a service was seen there: a network that is swept does not fill anybody's memory.
 Days of a certificate are a moment here, so that they count down between two looks:
-`(mailseal_certificate_expires_timestamp_seconds - time()) / 86400`.
+`(mailseal_certificate_expires_timestamp_seconds - time()) / 86400`. What the alert rules compare
+with is a metric too, so that one file of rules fits every policy and every interval.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 from mailseal import __version__
+from mailseal.model.look import Endpoint
 from mailseal.model.moment import seconds
+from mailseal.model.policy import FAILING, Deviation, Exemption
 from mailseal.model.watching import Ledger, Served
 from mailseal.watch.metrics import Family, Sample, plain
 
@@ -25,7 +29,8 @@ ROUNDS = ("done", "lost", "failed")
 @dataclass
 class Figures:
     """Counted since the process began. `failures` are TLS clients by service, protocol, reason;
-    `states` counts the deviations of the newest round. Moments and spans are in seconds.
+    `states` counts the deviations of the newest round. Moments and spans are in seconds; `looked`
+    is when the newest round began that was not lost, also before a restart; else the watch itself.
     """
 
     rounds: Counter[str] = field(default_factory=Counter)
@@ -34,7 +39,9 @@ class Figures:
     unsaved: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
     newest: float = 0.0
+    looked: float = 0.0
     took: float = 0.0
+    interval: float = 0.0
     ahead: float = 0.0
 
 
@@ -58,7 +65,9 @@ def of_watch(figures: Figures, ledgers: Mapping[str, Ledger]) -> Iterator[Family
         {(state,): count for state, count in figures.states.items()},
     )
     for name, help, value in (
+        ("interval_seconds", "From one round to the next, at most.", figures.interval),
         ("round_timestamp_seconds", "When the newest round began; 0: none yet.", figures.newest),
+        ("looked_timestamp_seconds", "When the newest that was not lost began.", figures.looked),
         ("round_duration_seconds", "How long the newest round took.", figures.took),
         ("clock_ahead_seconds", "How far the wall clock was set back.", figures.ahead),
     ):
@@ -117,13 +126,59 @@ def of_services(served: Iterable[Served]) -> Iterator[Family]:
     )
 
 
+def of_policy(exceptions: Iterable[Exemption], broken: Iterable[Deviation]) -> Iterator[Family]:
+    """What the policy lets pass and until when, and what breaks it at an endpoint. A deviation has
+    the same labels from round to round.
+    """
+    yield Family(
+        "mailseal_exception_ends_timestamp_seconds",
+        "gauge",
+        "When an exception of the policy ends.",
+        tuple(
+            Sample(
+                {
+                    "targets": ", ".join(each.targets or each.files),
+                    "site": each.site,
+                    "rules": ", ".join(each.rules),
+                    "owner": each.owner,
+                },
+                # It holds on its last day.
+                seconds(f"{each.until}T00:00:00.000Z") + 86400,
+            )
+            for each in exceptions
+        ),
+    )
+    yield Family(
+        "mailseal_endpoint_deviation",
+        "gauge",
+        "1: a rule of the policy that is not kept.",
+        tuple(
+            Sample(
+                {
+                    **_place(each.endpoint),
+                    "rule": each.rule,
+                    "severity": each.severity.value,
+                    "state": "failing" if each.state in FAILING else each.state.value,
+                },
+                1,
+            )
+            for each in broken
+            if each.endpoint
+        ),
+    )
+
+
+def rules() -> str:
+    """Alert rules for Prometheus over these metrics: the file as it is handed out."""
+    return files("mailseal.watch").joinpath("rules.yml").read_text(encoding="utf-8")
+
+
 def _labels(each: Served) -> dict[str, str]:
-    return {
-        "address": each.address,
-        "port": str(each.port),
-        "site": each.site,
-        "protocol": each.protocol,
-    }
+    return {**_place(each), "protocol": each.protocol}
+
+
+def _place(each: Served | Endpoint) -> dict[str, str]:
+    return {"address": each.address, "port": str(each.port), "site": each.site}
 
 
 def _by(

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from mailseal import __version__, agent, verify
+from mailseal import __version__, verify
 from mailseal.capture.live import CannotListen
 from mailseal.capture.marker import Eavesdropper
 from mailseal.model.host import HostFacts
@@ -24,6 +24,7 @@ from mailseal.model.moment import rfc3339
 from mailseal.model.plan import Claim, ClaimKind, Proof, Result
 from mailseal.model.verification import NotAsked, Verification
 from mailseal.probe import blocking
+from mailseal.probe.asked import blind
 from mailseal.probe.canary import own as is_own
 from mailseal.probe.look import Observe, Question, throwaway
 from mailseal.protocols.base import Credentials
@@ -99,7 +100,7 @@ def _looker(request: Request, tell: Tell, stack: contextlib.ExitStack) -> Observ
             try:
                 return other.look(asked)
             except HostUnreachable as error:
-                return agent.blind(asked, str(error))
+                return blind(asked, str(error))
 
     return observe
 
@@ -107,7 +108,7 @@ def _looker(request: Request, tell: Tell, stack: contextlib.ExitStack) -> Observ
 def from_afar(asked: Question) -> Observation:
     """A look that is worth something only from another host."""
     if is_own(asked.endpoint.address):
-        return agent.blind(asked, "this is the host itself: run `mailseal verify` on another")
+        return blind(asked, "this is the host itself: run `mailseal verify` on another")
     return blocking.observe(asked)
 
 

@@ -92,7 +92,7 @@ class Watch:
         self._run = LiveSystem().run
         self._logs: Heard | None = None
         self._listened = 0
-        self._figures = figures.Figures()
+        self._figures = figures.Figures(interval=request.pace.interval)
         self._own = self._services = ""
         self._later: dict[str, tuple[int, float]] = {}
         self._complaints: set[str] = set()
@@ -118,6 +118,7 @@ class Watch:
             {Endpoint(each.address, each.port, each.site): each for each in state.served},
         )
         began = _moment(state.began)
+        self._figures.looked = began or clocks.wall()
         self._stamps = Stamps(clocks.wall, clocks.steady, max(began, _moment(state.read)))
         since = clocks.wall() - began if began and not request.once else None
         self._schedule = Schedule(request.pace, clocks.steady, clocks.chance, since)
@@ -187,6 +188,7 @@ class Watch:
         self._alert({each.id: each for each in bad}, outcome)
         if not lost:
             self._began = rfc3339(now)
+            self._figures.looked = now
         self._figures.newest, self._figures.took = now, self._clocks.steady() - began
         self._dirty = True
 
@@ -317,7 +319,13 @@ class Watch:
 
     def _figure(self, looked: bool = True) -> None:
         if looked:
-            self._services = exposition(figures.of_services(self._standing.served.values()))
+            standing, policy = self._standing, self._request.policy
+            self._services = exposition(
+                (
+                    *figures.of_services(standing.served.values()),
+                    *figures.of_policy(policy.exceptions, standing.broken.values()),
+                )
+            )
         self._figures.ahead = self._stamps.ahead
         families = [*figures.of_watch(self._figures, self._ledgers)]
         if self._logs:

@@ -18,12 +18,23 @@ from mailseal.policy.alerts import parse, plain
 from mailseal.policy.keys import LIMIT, BadPolicy
 from mailseal.report import records
 from mailseal.watch.alerts import sentence
+from mailseal.watch.figures import rules
 from mailseal.watch.keep import path_of
 from mailseal.watch.schedule import Pace
 from mailseal.watch.units import unit
 from mailseal.workflow import BadInput, logs, policies, scan
 
-__all__ = ["Clocks", "Pace", "Request", "path_of", "policy_of", "printed", "rules_of", "unit"]
+__all__ = [
+    "Clocks",
+    "Pace",
+    "Request",
+    "path_of",
+    "policy_of",
+    "printed",
+    "rules",
+    "rules_of",
+    "unit",
+]
 
 
 @dataclass(frozen=True)
