@@ -238,12 +238,10 @@ def whole_lines(data: bytes, splices: Iterable[Splice]) -> Tuple[Splice, ...]:
     """
     found: List[Splice] = []
     for start, end, group in _touched(data, splices):
-        old, rest = (
-            data[start:end],
-            [Splice(each.offset - start, each.old, each.new) for each in group],
-        )
-        whole = Splice(start, old, apply_splices(old, rest))
-        found += [whole] if _is_text(whole.old + whole.new) else group
+        moved = [Splice(each.offset - start, each.old, each.new) for each in group]
+        old = data[start:end]
+        new = apply_splices(old, moved)
+        found += [Splice(start, old, new)] if _is_text(old + new) else group
     return tuple(found)
 
 
@@ -255,10 +253,11 @@ def _touched(data: bytes, splices: Iterable[Splice]) -> List[Tuple[int, int, Lis
         before = data[start : splice.offset] + splice.new
         if (end and data[end - 1 : end] != b"\n") or (before and not before.endswith(b"\n")):
             end = data.find(b"\n", end) + 1 or len(data)
-        group = [splice]
+        group: List[Splice] = []
         if found and start <= found[-1][1]:
-            first, last, others = found.pop()
-            start, end, group = min(first, start), max(last, end), [*others, splice]
+            first, last, group = found.pop()
+            start, end = min(first, start), max(last, end)
+        group.append(splice)
         found.append((start, end, group))
     return found
 
