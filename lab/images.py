@@ -96,7 +96,8 @@ SYSTEMS: Mapping[str, System] = {
     ),
     "cyrus": System("bookworm", (*_MAIL_DAEMON, "cyrus-imapd", "cyrus-pop3d", *_SASL)),
     "courier": System(
-        "bookworm", (*_MAIL_DAEMON, "courier-imap", "courier-pop", "courier-authdaemon")
+        "bookworm",
+        (*_MAIL_DAEMON, "nftables", "courier-imap", "courier-pop", "courier-authdaemon"),
     ),
     "popa3d": System("bookworm", (*_MAIL_DAEMON, "openbsd-inetd", "popa3d")),
     "postfix": System("bookworm", (*_MAIL_DAEMON, "postfix", *_SASL)),

@@ -49,6 +49,47 @@ def test_splices_that_do_not_fit_are_refused(splices):
         text.apply_splices(b"abc", splices)
 
 
+WORDS = st.text("ab \n\xe9", max_size=6).map(str.encode)
+
+
+@given(st.lists(st.tuples(WORDS, WORDS, WORDS), max_size=5), WORDS)
+def test_whole_lines_are_the_same_change(parts, rest):
+    before, splices = b"", []
+    for keep, old, new in parts:
+        before += keep
+        splices.append(Splice(len(before), old, new))
+        before += old
+    before += rest
+    whole = text.whole_lines(before, splices)
+    after = text.apply_splices(before, splices)
+    assert text.apply_splices(before, whole) == after
+    for each in whole:
+        end = each.offset + len(each.old)
+        assert each.offset == 0 or before[each.offset - 1 : each.offset] == b"\n"
+        for data in (each.old, each.new):
+            assert not data or data.endswith(b"\n") or end == len(before)
+    # No line comes twice: those that meet are one.
+    ends = [each.offset + len(each.old) for each in whole]
+    assert all(each.offset > end for each, end in zip(whole[1:], ends, strict=False))
+
+
+def test_lines_around_a_change_are_not_in_it():
+    data = b"secret = 1\nport = 1\nsecret = 2\n"
+    assert text.whole_lines(data, [Splice(18, b"1", b"2")]) == (
+        Splice(11, b"port = 1\n", b"port = 2\n"),
+    )
+    assert text.whole_lines(data, [Splice(11, b"", b"# ")]) == (
+        Splice(11, b"port = 1\n", b"# port = 1\n"),
+    )
+    added = (Splice(11, b"", b"new\n"),)
+    assert text.whole_lines(data, added) == added
+
+
+def test_a_line_that_is_no_text_keeps_its_splices():
+    splice = Splice(0, b"", b"# ")
+    assert text.whole_lines(b"port # \xff\n", [splice]) == (splice,)
+
+
 def test_a_diff_shows_what_changes():
     assert text.diff("etc/x", b"a\nb\nc\n", b"a\nB\nc\n") == (
         "--- a/etc/x\n+++ b/etc/x\n@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n"

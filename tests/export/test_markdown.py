@@ -5,6 +5,8 @@ from __future__ import annotations
 from markdown_it import MarkdownIt
 
 from mailseal.export import markdown
+from mailseal.model.ops import Splice
+from mailseal.starters.base import edit
 from tests.export.make import plan, source
 
 HOSTILE = "<script>x</script> [y](http://192.0.2.1) @somebody ```\n# owned\n| ` | $x"
@@ -53,3 +55,26 @@ def test_steps_keep_their_numbers_with_blocks_between_them() -> None:
     lists = [each for each in tokens if each.type == "ordered_list_open" and each.level == 0]
     # The steps, and the way back.
     assert len(lists) == 2
+
+
+CONF = b"password = hunter2\nssl = no\nauth = plain\n"
+
+
+def test_an_edit_is_shown_as_a_difference_without_the_lines_around() -> None:
+    """Those may hold somebody's passwords."""
+    op = edit("/etc/x.conf", CONF, [Splice(25, b"no", b"required"), Splice(len(CONF), b"", b"a\n")])
+    block = [
+        *("    ```diff", "    --- /etc/x.conf", "    +++ /etc/x.conf"),
+        *("    @@ octet 19 @@", "    -ssl = no", "    +ssl = required"),
+        *("    @@ octet 41 @@", "    +a", "    ```"),
+    ]
+    made = text(ops=(op,))
+    assert "\n".join(block) in made
+    assert "hunter2" not in made
+
+
+def test_a_line_that_is_commented_out_goes_and_comes() -> None:
+    made = text().split("\n")
+    gone = [line[5:] for line in made if line.startswith("    -109 ")]
+    assert len(gone) == 2
+    assert gone == [line[5:].removeprefix("# mailseal: ") for line in made if line[:6] == "    +#"]

@@ -52,10 +52,13 @@ def bring_agent(host: Host) -> None:
     host.run(["systemctl", "daemon-reload"])
 
 
-def plan(host: Host, given: planner.Given | None = None) -> Plan:
+def plan(host: Host, given: planner.Given | None = None, beside: int = 0) -> Plan:
+    """Strategy wrap, with TLS at the port `beside` too (0: none)."""
     paths = [given.certificate, given.key] if given else []
     facts = codec.loads(HostFacts, agent(host, "facts", "109", *paths).stdout, lenient=True)
-    return planner.make(facts, 109, "pop2", planner.Options(name="mail.example", given=given))
+    return planner.make(
+        facts, 109, "pop2", planner.Options(name="mail.example", given=given, tls_port=beside)
+    )
 
 
 def agent(host: Host, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -110,7 +113,7 @@ def state(host: Host) -> Mapping[str, object]:
     found["namespaces, interfaces"] = host.run(
         ["sh", "-c", "ip netns; ip -br link | cut -d@ -f1"]
     ).stdout
-    found["nftables"] = host.run(["nft", "list", "ruleset"]).stdout
+    found["nftables"] = host.run(["nft", "-s", "list", "ruleset"]).stdout
     found["/run"] = host.run(
         ["sh", "-c", "ls -A /run | grep mailseal | grep -v lock"], False
     ).stdout

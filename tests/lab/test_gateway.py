@@ -1,14 +1,18 @@
 """A gateway before a backend that nobody may touch, on booted hosts: the page's commands as typed,
-the plan's own line for the backend's firewall, and a second leg in TLS.
+the plan's own lines for the backend's firewall, by the programs of each, and a second leg in TLS.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from dataclasses import replace
 
 import pytest
 
 from lab import Host, Lab
+from mailseal.firewalls import only
 from tests.lab.story import (
     NAME,
     PROGRAM,
@@ -23,7 +27,9 @@ from tests.lab.story import (
     scene,
     sealed,
     state,
+    wait_until,
 )
+from tests.lab.test_firewall import SETUP
 
 PAGE = ROOT / "docs/howto/put-a-gateway-in-front.md"
 
@@ -54,9 +60,12 @@ def ports(host: Host) -> set[int]:
     return {each[2] for each in host.listeners() if each[0] == "tcp"}
 
 
+LOADED = "/etc/systemd/system/sysinit.target.wants/nftables.service"
+
+
 def close(backend: Host, plan: str) -> None:
     """Types the plan's own line for the backend's firewall."""
-    (line,) = re.findall(r"with nftables: (.*)", plan)
+    (line,) = re.findall(r"close the backend, with nftables: (.*)", plan)
     backend.run(["sh", "-ec", line])
 
 
@@ -76,7 +85,7 @@ def test_enforced_where_the_backend_is_closed_to_everybody_else(lab: Lab) -> Non
     check_served(on, front)
     assert on.visit("polite", words(on), 109) == [["!TimeoutError"]] * 2
     assert 22 in ports(backend)
-    assert set(changed(old.files, state(backend).files)) == {"/etc/nftables.conf"}
+    assert set(changed(old.files, state(backend).files)) == {"/etc/nftables.conf", LOADED}
     sealed(home, "rollback", "--on", "ssh://mailhost")
     check_as_before(before, state(gateway))
 
@@ -156,3 +165,79 @@ def test_the_second_leg_in_tls_takes_no_other_certificate(lab: Lab) -> None:
     check_served(on, front)
     sealed(gateway, "rollback")
     check_as_before(before, state(gateway))
+
+
+# -- the backend's firewall, by each one's own programs --------------------------------------------
+
+HOSTS = {
+    "nftables": ("bookworm", "true"),
+    "iptables": SETUP["iptables"],
+    "ufw": SETUP["ufw"],
+    "firewalld (the default zone)": SETUP["firewalld"],
+}
+CUT = ("nftables", "iptables")
+"""Where a session that is open is cut too."""
+
+HELD = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 109), 5) as session:
+    session.recv(100)
+    print("open", flush=True)
+    sys.stdin.readline()
+    session.settimeout(4)
+    try:
+        session.sendall(b"QUIT\\r\\n")
+        print(session.recv(100).decode().strip())
+    except TimeoutError:
+        print("cut")
+"""
+SSH = "import socket, sys; print(socket.create_connection((sys.argv[1], 22), 5).recv(4))"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("firewall", HOSTS)
+def test_only_the_gateway_reaches_the_port_until_it_is_opened_again(
+    lab: Lab, firewall: str
+) -> None:
+    system, setup = HOSTS[firewall]
+    on = scene(lab, system, "inetd", name="backend")
+    mail, outside = on.mail, on.client
+    mail.run(["sh", "-ec", setup])
+    gateway = replace(on, client=lab.client(on.net, "gateway"))
+    shut = [["!TimeoutError"]]
+
+    def check_closed(family: int) -> None:
+        assert on.log_in("polite") == shut * 2
+        admitted = gateway.log_in("polite")
+        assert admitted[family : family + 1] == on.answered[:1]
+        assert admitted[1 - family :][:1] == shut
+        # The host itself, at each of its addresses.
+        visits = [
+            {"how": "polite", "address": each, "port": 109, "lines": words(on), "name": NAME}
+            for each in ("127.0.0.1", "::1", mail.ipv4, mail.ipv6)
+        ]
+        argv = ["python3", "-I", "/srv/mailseal/tests/lab/pop2client.py"]
+        done = mail.run(argv, input=json.dumps(visits).encode())
+        assert json.loads(done.stdout) == on.answered * 2
+        assert outside.run([sys.executable, "-c", SSH, mail.ipv4]).stdout == b"b'SSH-'\n"
+
+    for family, address in enumerate((gateway.client.ipv4, gateway.client.ipv6)):
+        typed = dict(only.lines([address], [109]))[firewall]
+        rules = [ran(mail, program, "-S").out for program in ("iptables", "ip6tables")]
+        session = outside.popen([sys.executable, "-c", HELD, (mail.ipv4, mail.ipv6)[family]])
+        assert session.stdout
+        assert session.stdout.readline() == b"open\n"
+        mail.run(["sh", "-ec", typed.close])
+        said, errors = session.communicate(b"\n", timeout=20)
+        assert (said == b"cut\n") == (firewall in CUT), (said, errors)
+        check_closed(family)
+        mail.reboot()
+        # firewalld may come later than the service.
+        wait_until(lambda: on.log_in("polite") == shut * 2, seconds=60)
+        check_closed(family)
+        mail.run(["sh", "-ec", typed.open])
+        on.check_cleartext()
+        assert [ran(mail, each, "-S").out for each in ("iptables", "ip6tables")] == rules
+    mail.reboot()
+    mail.wait_listening(109)
+    on.check_cleartext()

@@ -234,7 +234,7 @@ FOLDERS = ("/etc", "/usr")
 COURIER = """
 sed -i -e 's/^PORT=.*/PORT=143/' /etc/courier/imapd
 sed -i -e 's/^MAXPERIP=.*/MAXPERIP=4/' -e 's/^MAXDAEMONS=.*/MAXDAEMONS=40/' /etc/courier/imapd
-systemctl stop courier-imap-ssl courier-pop courier-pop-ssl
+systemctl --quiet disable --now courier-imap-ssl courier-pop courier-pop-ssl
 systemctl restart courier-imap
 """
 
@@ -265,6 +265,41 @@ def test_courier_needs_a_higher_limit_and_is_then_served_in_its_own_network(lab:
     on.check_clear(143)
     assert mail.snapshot(FOLDERS) == before
     assert on.ports == ports
+
+
+@pytest.mark.soak
+def test_courier_takes_a_network_past_stunnel(lab: Lab) -> None:
+    outside = stage(lab, "courier", "imap")
+    mail, target = outside.mail, f"{NAME}:143"
+    outside = replace(outside, addresses=(mail.ipv4, mail.ipv6))
+    inside = replace(outside, client=lab.client(outside.net, "inside"))
+    mail.run(["sh", "-ec", COURIER.replace("=4/", "=40/")])
+    wait_until(lambda: 143 in outside.ports and not {993, 10143} & outside.ports)
+    install_stunnel(mail)
+    before, ports = mail.snapshot(FOLDERS), outside.ports
+    networks = (f"{inside.client.ipv4}/32", f"{inside.client.ipv6}/128")
+    excepted = [word for network in networks for word in ("--except", network)]
+    wish = ["seal", target, *excepted, "--until", "2035-03-31", "--owner", "a", "--reason", "b"]
+
+    refused = mailseal(mail, *wish, "--yes")
+    assert (refused.code, "--strategy wrap takes them past stunnel" in refused.err) == (6, True)
+    out = sealed(mail, *wish, "--strategy", "wrap", "--yes")
+    assert f"{networks[1]} until 2035-03-31, a" in out
+    inside.check_clear(143)
+    outside.check_sealed(143, 993)
+
+    # Whatever becomes of the rules, nobody is exposed; a boot brings them back.
+    mail.run(["nft", "flush", "ruleset"])
+    inside.check_sealed(143)
+    mail.reboot()
+    wait_until(lambda: {143, 993} <= outside.ports, seconds=60)
+    wait_until(lambda: inside.let_in("polite", 143), seconds=60)
+    outside.check_sealed(143, 993)
+    sealed(mail, "rollback")
+    inside.check_clear(143)
+    outside.check_clear(143)
+    assert mail.snapshot(FOLDERS) == before
+    assert outside.ports == ports
 
 
 @pytest.mark.soak

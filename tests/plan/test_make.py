@@ -161,7 +161,7 @@ def test_enforcing_after_an_offer_keeps_its_certificate_and_moves_it_to_the_back
     made = make(offered(), 109, "pop2", NAMED)
     assert not [op for op in made.ops if isinstance(op, (ops.IssueCertificate, ops.CopyFile))]
     (edit,) = [op for op in made.ops if isinstance(op, ops.EditFile) and "1109" in op.path]
-    assert [splice.new for splice in edit.splices] == [b"/run/mailseal-109.sock"]
+    assert [splice.new for splice in edit.splices] == [b"connect = /run/mailseal-109.sock\n"]
     front = next(op for op in made.ops if getattr(op, "path", "") == "/etc/mailseal/109.conf")
     assert isinstance(front, ops.WriteFile)
     assert b"cert = /etc/mailseal/1109.crt\n" in front.content

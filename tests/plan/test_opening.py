@@ -106,7 +106,7 @@ def test_a_file_that_does_not_make_the_chain_or_is_not_loaded_is_left():
 def test_a_file_without_a_line_end_gets_one():
     of = fenced(ruleset(accept(109)), {"/etc/nftables.conf": CONF[:-1]}, "nftables.service")
     (edit,) = [op for op in planned(of).ops if isinstance(op, ops.EditFile)]
-    assert edit.splices[0].new.startswith(b"\nadd rule ")
+    assert edit.splices[0].new.startswith(CONF[-2:] + b"add rule ")
 
 
 def test_a_last_rule_that_drops_is_gone_before():

@@ -131,10 +131,10 @@ def test_an_empty_file_asks_for_everything():
         ("target = []", "here: unknown key 'target'; known are cleartext-logins, tls-min-version"),
         ("targets = []", "targets: a list of addresses"),
         ('targets = ["*.example.org"]', "targets: nobody can look at all names"),
-        ('targets = ["192.0.2.7/24"]', "targets: '192.0.2.7/24' is no address, network"),
-        ('targets = ["mail.example:99999"]', "targets: .*ports are from 1"),
+        ('targets = ["192.0.2.7/24"]', "targets: '192.0.2.7/24': .* has host bits set"),
+        ('targets = ["mail.example:99999"]', "targets: .*is no port .1 to 65535."),
         ('targets = ["0.0.0.0/0"]', "targets: '0.0.0.0/0' is everything"),
-        ('targets = ["a b"]', "targets: 'a b' is no address"),
+        ('targets = ["a b"]', "targets: 'a b' is no host name, address"),
         (
             'services = ["mail.example"]',
             "services: 'mail.example': a service is a host and its port",

@@ -9,9 +9,10 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from mailseal.model.target import parse
 from mailseal.probe import targets
 from mailseal.probe.directory import Records, asker, records, resolver
-from mailseal.probe.targets import Found, Unresolved, parse
+from mailseal.probe.targets import Found, Unresolved
 
 ZONE = {
     ("_imaps._tcp.example.", "SRV"): ["0 1 993 imap.example.", "10 1 1993 far.example."],

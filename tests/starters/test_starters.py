@@ -73,7 +73,7 @@ def test_xinetd_serves_the_same_program_and_tells_what_is_lost():
     argv = ("ipop2d", "-d", "$x", "100%")
     assert start.server == Server("/usr/sbin/ipop2d", argv, "mail", "", ("LANG=C",))
     assert any("only_from = 192.0.2.0/24" in words for words in start.lost)
-    assert edited(start) == " yes" or edited(start) == "yes"
+    assert edited(start) == "\tdisable = yes\n"
     assert "/etc/xinetd.conf" in start.files
 
 

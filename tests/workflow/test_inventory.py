@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mailseal.model.target import Target
 from mailseal.probe import targets
-from mailseal.probe.targets import Target, Unresolved
+from mailseal.probe.targets import Unresolved
 from mailseal.workflow import BadInput
 from mailseal.workflow.inventory import FAULTS, Inventory, Listing, Word, permit, rules
 

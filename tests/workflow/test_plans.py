@@ -9,8 +9,8 @@ from mailseal.model.codec import CodecError
 from mailseal.model.host import AddressFact
 from mailseal.model.ops import IssueCertificate
 from mailseal.model.plan import RunState
+from mailseal.model.target import BadTarget
 from mailseal.plan import AlreadySealed, Cannot, Given, Options
-from mailseal.probe.targets import BadTarget
 from mailseal.workflow import plans
 from mailseal.workflow.plans import EditedPlan, Wish
 from tests.plan import hosts

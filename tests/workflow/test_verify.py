@@ -13,9 +13,9 @@ import pytest
 
 from mailseal.model.look import Endpoint, Observation, Reach, Vantage
 from mailseal.model.plan import ClaimKind, Proof, Result
+from mailseal.model.target import BadTarget
 from mailseal.plan import Options, make
 from mailseal.probe.look import Question
-from mailseal.probe.targets import BadTarget
 from mailseal.protocols.base import Credentials
 from mailseal.workflow import BadInput, verify, verifying
 from mailseal.workflow.verifying import Request

@@ -231,6 +231,45 @@ def apply_splices(data: bytes, splices: Iterable[Splice]) -> bytes:
     return b"".join((*pieces, data[done:]))
 
 
+def whole_lines(data: bytes, splices: Iterable[Splice]) -> Tuple[Splice, ...]:
+    """The same change by splices of whole lines, for people to read; those that meet become one.
+
+    A line that is no UTF-8 keeps the splices it has: not every executor can write such bytes.
+    """
+    found: List[Splice] = []
+    for start, end, group in _touched(data, splices):
+        moved = [Splice(each.offset - start, each.old, each.new) for each in group]
+        old = data[start:end]
+        new = apply_splices(old, moved)
+        found += [Splice(start, old, new)] if _is_text(old + new) else group
+    return tuple(found)
+
+
+def _touched(data: bytes, splices: Iterable[Splice]) -> List[Tuple[int, int, List[Splice]]]:
+    """Stretches of whole lines, and the splices in each."""
+    found: List[Tuple[int, int, List[Splice]]] = []
+    for splice in sorted(splices, key=lambda each: each.offset):
+        start, end = data.rfind(b"\n", 0, splice.offset) + 1, splice.offset + len(splice.old)
+        before = data[start : splice.offset] + splice.new
+        if (end and data[end - 1 : end] != b"\n") or (before and not before.endswith(b"\n")):
+            end = data.find(b"\n", end) + 1 or len(data)
+        group: List[Splice] = []
+        if found and start <= found[-1][1]:
+            first, last, group = found.pop()
+            start, end = min(first, start), max(last, end)
+        group.append(splice)
+        found.append((start, end, group))
+    return found
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 # ---- diffs ---------------------------------------------------------------------------------------
 
 

@@ -102,12 +102,7 @@ def _content(op: Op) -> list[str]:
         more = len(op.content) - len(cut)
         return _block([*shown, "... %d bytes more" % more] if more else shown)
     if isinstance(op, ops.EditFile):
-        return _block(
-            "%s%s" % (sign, line)
-            for splice in op.splices
-            for sign, data in (("-", splice.old), ("+", splice.new))
-            for line in data.decode("utf-8", "backslashreplace").splitlines()
-        )
+        return _block(steps.difference(op), "diff")
     return []
 
 
@@ -121,10 +116,10 @@ def _code(words: str) -> str:
     return ticks + pad + words + pad + ticks
 
 
-def _block(lines: Iterable[str]) -> list[str]:
+def _block(lines: Iterable[str], language: str = "text") -> list[str]:
     shown = [plain(line.replace("\t", "    ")) for line in lines]
     fence = _longer_than_in(shown, 3)
-    return [fence + "text", *shown, fence]
+    return [fence + language, *shown, fence]
 
 
 def _longer_than_in(lines: Iterable[str], least: int) -> str:

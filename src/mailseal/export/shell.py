@@ -453,12 +453,7 @@ def _edit(source: Source, number: int, op: ops.EditFile) -> Lines:
     draft = quote(op.path + ".mailseal-new")
     stale = quote("%s was changed since the plan was made: plan again" % plain(op.path))
     misfit = quote("the plan's change does not fit %s" % plain(op.path))
-    shown = [
-        "#    %s %s" % (sign, plain(line))
-        for splice in op.splices
-        for sign, data in (("-", splice.old), ("+", splice.new))
-        for line in data.decode("utf-8", "backslashreplace").splitlines()
-    ]
+    shown = ["#    " + plain(line) for line in steps.difference(op)]
     return shown + _within(number, "change " + op.path, [
         "if ! { begun %d && has %s %s; }; then" % (number, path, quote(op.after)),
         "has %s %s || refuse %s" % (path, quote(op.before), stale),

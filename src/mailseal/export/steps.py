@@ -6,6 +6,7 @@ for reading; those that are run stand in the form itself.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import posixpath
 from collections.abc import Callable, Mapping
@@ -33,6 +34,22 @@ def step(op: Op, form: str) -> Step:
     if isinstance(op, ops.UnitAction) and {op.do, op.undo} & {"enable", "disable"}:
         raise CannotExport("%s is for systemd, and the plan is for an init script" % form)
     return row(_STEPS, op, form)(op)
+
+
+def difference(op: ops.EditFile) -> list[str]:
+    """What an edit changes, as diff(1) shows it with no lines around: these may hold passwords, so
+    a plan has none of them, and tells octets for want of the lines before.
+    """
+    shown = ["--- " + op.path, "+++ " + op.path]
+    for splice in sorted(op.splices, key=lambda splice: splice.offset):
+        old, new = (
+            each.decode("utf-8", "backslashreplace").splitlines()
+            for each in (splice.old, splice.new)
+        )
+        lines = list(difflib.unified_diff(old, new, n=0, lineterm=""))[2:]
+        shown.append("@@ octet %d @@" % splice.offset)
+        shown += [line for line in lines if not line.startswith("@@")]
+    return shown
 
 
 def sha256(data: bytes) -> str:

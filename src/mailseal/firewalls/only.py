@@ -1,8 +1,9 @@
 """The lines by which a backend's firewall admits a gateway to some ports, and nobody else.
 
-Strategy: one table of firewalls. Each line stands before the rules that are there, concerns these
-ports alone (nobody's ssh is cut), and leaves loopback, where the host talks to itself. The gateway
-comes with addresses of one family: the other is closed to everybody.
+Strategy: one table of firewalls. What a line adds stands before the rules that are there, at once
+and at every boot, concerns these ports alone (nobody's ssh is cut), and leaves loopback, where the
+host talks to itself. Nothing is loaded anew: rules that are in no file stay. The gateway comes with
+addresses of one family: the other is closed to everybody.
 """
 
 from __future__ import annotations
@@ -26,17 +27,28 @@ class Admitted(NamedTuple):
         return mark.join(map(str, self.ports))
 
 
-def lines(addresses: Sequence[str], ports: Sequence[int]) -> tuple[tuple[str, str], ...]:
+class Lines(NamedTuple):
+    """What an administrator types: to close the ports, and to open them again."""
+
+    close: str
+    open: str
+
+
+def lines(addresses: Sequence[str], ports: Sequence[int]) -> tuple[tuple[str, Lines], ...]:
     """The firewalls, and what to type for each."""
     admitted = Admitted(tuple(addresses), tuple(ports))
     return tuple((name, write(admitted)) for name, write in _FIREWALLS)
 
 
-def _nftables(to: Admitted) -> str:
+def _typed(close: Sequence[str], again: Sequence[str]) -> Lines:
+    return Lines(" && ".join(close), " && ".join(again))
+
+
+def _nftables(to: Admitted) -> Lines:
     family, other = ("ip6", "ipv4") if to.six else ("ip", "ipv6")
     rule = "nft add rule inet mailseal_only input"
     ports = 'iifname != "lo" tcp dport { %s }' % to.joined(", ")
-    return " && ".join(
+    return _typed(
         (
             "nft add table inet mailseal_only",
             "nft 'add chain inet mailseal_only input "
@@ -44,68 +56,93 @@ def _nftables(to: Admitted) -> str:
             "%s '%s %s saddr != { %s } drop'" % (rule, ports, family, ", ".join(to.addresses)),
             "%s '%s meta nfproto %s drop'" % (rule, ports, other),
             "nft list table inet mailseal_only >>/etc/nftables.conf",
-        )
+            "systemctl enable nftables",
+        ),
+        (
+            "nft delete table inet mailseal_only",
+            "sed -i '/^table inet mailseal_only {$/,/^}$/d' /etc/nftables.conf",
+        ),
     )
 
 
-def _iptables(to: Admitted) -> str:
+def _iptables(to: Admitted) -> Lines:
     own, other = ("ip6tables", "iptables") if to.six else ("iptables", "ip6tables")
     ports = "-p tcp -m multiport --dports " + to.joined(",")
-    return " && ".join(
-        (
-            # Each goes before the one above it.
-            "%s -I INPUT ! -i lo %s -j DROP" % (own, ports),
-            "%s -I INPUT -s %s %s -j ACCEPT" % (own, ",".join(to.addresses), ports),
-            "%s -I INPUT ! -i lo %s -j DROP" % (other, ports),
-            "netfilter-persistent save",
-        )
+    rules = (
+        # Each goes before the one above it.
+        (own, "INPUT ! -i lo %s -j DROP" % ports),
+        (own, "INPUT -s %s %s -j ACCEPT" % (",".join(to.addresses), ports)),
+        (other, "INPUT ! -i lo %s -j DROP" % ports),
+    )
+    close, again = (
+        [*("%s %s %s" % (program, word, rule) for program, rule in rules), _SAVE]
+        for word in ("-I", "-D")
+    )
+    return _typed(close, again)
+
+
+_SAVE = "netfilter-persistent save"
+
+
+def _ufw(to: Admitted) -> Lines:
+    port = "to any port " + to.joined(",")
+    # Where there is a rule for everybody, ufw skips another for everybody, whatever it says.
+    halves = (("0.0.0.0/1", "128.0.0.0/1"), ("::/1", "8000::/1"))
+    own, other = reversed(halves) if to.six else halves
+    rules = [
+        *("deny proto tcp from %s %s" % (each, port) for each in own),
+        *("allow proto tcp from %s %s" % (each, port) for each in to.addresses),
+        *("deny proto tcp from %s %s" % (each, port) for each in other),
+    ]
+    return _typed(
+        ["ufw prepend " + rule for rule in rules], ["ufw delete " + rule for rule in rules]
     )
 
 
-def _ufw(to: Admitted) -> str:
-    commands = ["ufw prepend deny proto tcp to any port " + to.joined(",")]
-    commands += [
-        "ufw prepend allow proto tcp from %s to any port %s" % (address, to.joined(","))
-        for address in to.addresses
-    ]
-    return " && ".join(commands)
-
-
-def _firewalld(to: Admitted) -> str:
-    rich = "firewall-cmd --permanent --add-rich-rule='rule priority=\"%d\" %s'"
+def _firewalld(to: Admitted) -> Lines:
     family = 'family="%s" ' % ("ipv6" if to.six else "ipv4")
-    commands = []
+    rules = []
     for port in to.ports:
         at = 'port port="%d" protocol="tcp"' % port
-        commands += [
-            rich % (-20, '%ssource address="%s" %s accept' % (family, address, at))
+        rules += [
+            'rule priority="-20" %ssource address="%s" %s accept' % (family, address, at)
             for address in to.addresses
         ]
-        commands.append(rich % (-10, at + " drop"))
-    return " && ".join((*commands, "firewall-cmd --reload"))
+        rules.append('rule priority="-10" %s drop' % at)
+    close, again = (
+        [
+            "firewall-cmd %s--%s-rich-rule='%s'" % (permanent, word, rule)
+            for permanent in ("--permanent ", "")
+            for rule in rules
+        ]
+        for word in ("add", "remove")
+    )
+    return _typed(close, again)
 
 
-def _pf(to: Admitted) -> str:
+def _pf(to: Admitted) -> Lines:
     family = "inet6" if to.six else "inet"
     ports = "to any port { %s }" % to.joined(", ")
     words = (
         "before the other filter rules of /etc/pf.conf: `pass in quick %s proto tcp from { %s } %s`"
         " and then `block in quick proto tcp from any %s`; `pfctl -f /etc/pf.conf`"
     )
-    return words % (family, ", ".join(to.addresses), ports, ports)
+    close = words % (family, ", ".join(to.addresses), ports, ports)
+    return Lines(close, "take both rules out of /etc/pf.conf; `pfctl -f /etc/pf.conf`")
 
 
-def _router(to: Admitted) -> str:
+def _router(to: Admitted) -> Lines:
     words = (
         "permit TCP from %s to the backend's port %s, then deny TCP from any to any address of the "
         "backend at port %s, for IPv4 and IPv6. It keeps out nobody who is on the backend's own "
         "network"
     )
     ports = to.joined(", ")
-    return words % (", ".join(to.addresses), ports, ports)
+    close = words % (", ".join(to.addresses), ports, ports)
+    return Lines(close, "take both entries out")
 
 
-_FIREWALLS: tuple[tuple[str, Callable[[Admitted], str]], ...] = (
+_FIREWALLS: tuple[tuple[str, Callable[[Admitted], Lines]], ...] = (
     ("nftables", _nftables),
     ("iptables", _iptables),
     ("ufw", _ufw),

@@ -240,10 +240,9 @@ def _risks(request: Request, backend: Backend) -> tuple[str, ...]:
         "address and port of it with --backend." % ", ".join(map(str, backend.places))
     )
     risks.append("An address that the gateway gets later is not served: plan again then.")
+    lines = only.lines(sources, ports)
     return (
         *risks,
-        *(
-            "To close the backend, with %s: %s" % (name, line)
-            for name, line in only.lines(sources, ports)
-        ),
+        *("To close the backend, with %s: %s" % (name, each.close) for name, each in lines),
+        *("To open the backend again, with %s: %s" % (name, each.open) for name, each in lines),
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from mailseal import daemons
 from mailseal.daemons.base import Daemon, Effect, Enforcement
+from mailseal.daemons.behind import behind
 from mailseal.model.host import HostFacts
 from mailseal.model.ops import Listening, Op, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
@@ -51,12 +52,20 @@ def asked(
         words = "%s on port %d is run by %s, and not by its usual unit: its files are not known"
         return Enforcement((words % (daemon.title, port, ", ".join(sorted(units))),))
     if excepting and daemon.native.excepting is None:
-        words = "%s excepts no network: %s%s"
-        way = "; --strategy wrap may" if protocol != "smtp" else ""
+        words = "%s excepts no network: %s; %s"
+        way = _way(facts, port, protocol)
         return Enforcement((words % (daemon.title, daemon.native.no_door, way),))
     enforce = daemon.native.excepting if excepting else daemon.native.enforce
     assert enforce is not None
     return enforce(facts, port, protocol)
+
+
+def _way(facts: HostFacts, port: int, protocol: str) -> str:
+    """What else there is for who wants networks excepted."""
+    executable = listeners_at(facts, port)[0].executable
+    if protocol == "smtp" or behind(facts, executable, protocol).enforce_refused:
+        return "leave --except out, or wait until the clients of these networks speak TLS"
+    return "--strategy wrap takes them past stunnel"
 
 
 def steps(request: Request) -> Steps:

@@ -1,4 +1,4 @@
-"""Places as policies name them: `192.0.2.0/24`, `[2001:db8::7]:109`, `mail.example:110`.
+"""Places as policies name them: what `scan` takes for a target, and `*.example.org`.
 
 Strategy: a word is read once into a value that answers for an endpoint. A name is held against what
 an endpoint was asked for by; nothing is resolved here.
@@ -7,11 +7,11 @@ an endpoint was asked for by; nothing is resolved here.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from mailseal.model.look import Endpoint
+from mailseal.model.target import parse
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -19,9 +19,6 @@ T = TypeVar("T")
 
 _Key = tuple[int, int, int] | tuple[str, str]
 """IP version, length of the prefix and first address; or an empty word and a name."""
-
-_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
-_NAME = re.compile(r"(\*\.)?(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\Z")
 
 
 class Place(NamedTuple):
@@ -46,21 +43,15 @@ class Place(NamedTuple):
 
 def place(word: str) -> Place:
     """Reads a word. Raises ValueError."""
-    found = _PORT.fullmatch(word)
-    host, port = (found["host"], int(found["port"])) if found else (word, 0)
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if found and not 0 < port < 65536:
-        raise ValueError("%r: ports are from 1 to 65535" % word)
-    try:
+    below = word.rpartition("://")[2].startswith("*.")
+    target = parse(word.replace("*.", "", 1) if below else word, (), strict=True)
+    port = target.ports[0] if target.own else 0
+    if target.named:
+        return Place(None, "*." * below + target.host.lower().rstrip("."), port)
+    if "%" in target.host or below:
         # A zone (`%eth0`) may hold anything, and means something on one host alone.
-        network = ipaddress.ip_network("" if "%" in bare else bare)
-    except ValueError:
-        name = host.lower().rstrip(".")
-        if not _NAME.match(name) or re.fullmatch(r"[\d.]+", name):
-            raise ValueError(
-                "%r is no address, network (its first address and /n) or name" % word
-            ) from None
-        return Place(None, name, port)
+        raise ValueError("%r is no address, network (its first address and /n) or name" % word)
+    network = ipaddress.ip_network(target.host)
     if not network.prefixlen:
         raise ValueError("%r is everything there is: name networks" % word)
     return Place(network, "", port)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from mailseal.model import target
 from mailseal.model.asset import Terms
 from mailseal.model.finding import Severity
 from mailseal.model.policy import (
@@ -201,7 +202,7 @@ def _places(value: Any) -> tuple[str, ...]:
 
 def _hosts(value: Any) -> tuple[str, ...]:
     found = _places(value)
-    if any(word.startswith("*") for word in found):
+    if any(place(word).name.startswith("*") for word in found):
         raise ValueError("nobody can look at all names below another: write each")
     return found
 
@@ -209,7 +210,7 @@ def _hosts(value: Any) -> tuple[str, ...]:
 def _services(value: Any) -> tuple[str, ...]:
     found = _hosts(value)
     for word in found:
-        if not place(word).port or "/" in word:
+        if not place(word).port or target.parse(word).network:
             raise ValueError("%r: a service is a host and its port, mail.example:110" % word)
     return found
 

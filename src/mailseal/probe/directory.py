@@ -14,7 +14,8 @@ import dns.name
 import dns.resolver
 from dns.resolver import NoResolverConfiguration as NoServers
 
-from mailseal.probe.targets import Answer, Ask, Found, Target, Unresolved, addresses, ask
+from mailseal.model.target import Target
+from mailseal.probe.targets import Answer, Ask, Found, Unresolved, addresses, ask
 
 SERVICES: Tuple[str, ...] = (
     "_pop3._tcp",

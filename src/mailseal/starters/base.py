@@ -105,10 +105,10 @@ class Start:
 
 
 def edit(path: str, data: bytes, splices: Sequence[Splice]) -> EditFile:
-    """The op for splices of a file whose bytes are `data`."""
+    """The op for splices of a file whose bytes are `data`, made to be of whole lines."""
     changed = text.apply_splices(data, splices)
     before, after = (hashlib.sha256(each).hexdigest() for each in (data, changed))
-    return EditFile(path, before, after, tuple(splices))
+    return EditFile(path, before, after, text.whole_lines(data, splices))
 
 
 def listeners_at(facts: HostFacts, port: int) -> Tuple[Listener, ...]:

@@ -15,6 +15,7 @@ from mailseal.model import codec
 from mailseal.model.look import Endpoint
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.policy import Deviation, Posture, SealPolicy
+from mailseal.model.target import DEFAULT_PORTS
 from mailseal.policy.compare import (
     Baseline,
     as_of,
@@ -25,7 +26,6 @@ from mailseal.policy.compare import (
     unknown,
 )
 from mailseal.policy.places import Index, Place, place
-from mailseal.probe.targets import DEFAULT_PORTS
 from mailseal.report.check import Sum
 from mailseal.report.result import ScanResult
 from mailseal.store import Filter, Store

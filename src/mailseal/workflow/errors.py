@@ -5,8 +5,8 @@ from __future__ import annotations
 from mailseal.apply.executor import Refused
 from mailseal.apply.journal import JournalDamaged
 from mailseal.model.codec import CodecError
+from mailseal.model.target import BadTarget
 from mailseal.plan import AlreadySealed, Cannot
-from mailseal.probe.targets import BadTarget
 from mailseal.workflow import BadInput
 from mailseal.workflow.hosts import HostUnreachable
 from mailseal.workflow.plans import EditedPlan

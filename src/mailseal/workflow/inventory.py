@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from mailseal.model.target import BadTarget, Target, parse
 from mailseal.probe import targets
 from mailseal.probe.scope import BadRule, Permit, Rules
-from mailseal.probe.targets import Target
 from mailseal.workflow import BadInput
 
 SWEEP_LIMIT = 1 << 24
@@ -150,9 +150,9 @@ class Inventory:
         faults = _Faults()
         for word in self._all():
             try:
-                target = targets.parse(word.text, self._ports)
+                target = parse(word.text, self._ports)
                 count = target.endpoints()
-            except targets.BadTarget as error:
+            except BadTarget as error:
                 faults.add(word, str(error))
                 continue
             if count > SWEEP_LIMIT * len(target.ports):
@@ -169,8 +169,8 @@ class Inventory:
         for network in sorted(self._kinds):
             for word in self._all():
                 try:
-                    target = targets.parse(word.text, self._ports)
-                except targets.BadTarget as error:
+                    target = parse(word.text, self._ports)
+                except BadTarget as error:
                     raise BadInput(f"changed while it was read: {word.place}{error}") from None
                 if target.network is network:
                     yield replace(target, origin=word.origin)

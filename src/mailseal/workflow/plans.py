@@ -18,10 +18,11 @@ from mailseal.model.change import Approval
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import Plan, PlanFile, RunState
+from mailseal.model.target import SCHEMES, BadTarget, parse
 from mailseal.plan import AlreadySealed, Cannot, Given, Options, Seen
 from mailseal.plan.base import loopback, served
 from mailseal.probe.look import Question
-from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
+from mailseal.probe.targets import Unresolved, resolve
 from mailseal.protocols.recognise import LOGIN_PROTOCOLS, PORTS
 from mailseal.terminators import renewal
 from mailseal.workflow import gateway

@@ -16,9 +16,9 @@ from mailseal.model.asset import Terms
 from mailseal.model.finding import Verdict
 from mailseal.model.moment import Clock, rfc3339
 from mailseal.model.policy import CLEARTEXT, SealPolicy
+from mailseal.model.target import DEFAULT_PORTS
 from mailseal.policy.places import place
 from mailseal.policy.seal import LIMIT, BadPolicy, Known, parse
-from mailseal.probe.targets import DEFAULT_PORTS
 from mailseal.store import Filter, Store
 from mailseal.workflow import BadInput
 

@@ -12,7 +12,8 @@ from importlib import resources
 from mailseal import export as exporters
 from mailseal.configs import openssl
 from mailseal.export import CannotExport, runbook
-from mailseal.probe.targets import SCHEMES, BadTarget, Unresolved, parse, resolve
+from mailseal.model.target import SCHEMES, BadTarget, parse
+from mailseal.probe.targets import Unresolved, resolve
 from mailseal.protocols.recognise import PORTS
 from mailseal.terminators import elsewhere, stunnel
 from mailseal.workflow import BadInput

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailseal.assess import assess
+from mailseal.model import target
 from mailseal.model.finding import Assessment, Finding, Verdict
 from mailseal.model.look import Channel, Observation, Outcome, Vantage
 from mailseal.model.moment import Clock
@@ -70,7 +71,7 @@ class Request:
     """
 
     words: tuple[Word, ...]
-    ports: tuple[int, ...] = targets.DEFAULT_PORTS
+    ports: tuple[int, ...] = target.DEFAULT_PORTS
     login: Credentials | None = None
     throwaway: bool = False
     remote_login: bool = False
@@ -126,9 +127,9 @@ def _silent(heard: object) -> None:
 def ports_of(text: str) -> tuple[int, ...]:
     """`pop2,110,1100-1110` as numbers. Raises BadInput."""
     try:
-        return targets.port_list(text)
-    except targets.BadTarget as error:
-        names = ", ".join(targets.SCHEMES)
+        return target.port_list(text)
+    except target.BadTarget as error:
+        names = ", ".join(target.SCHEMES)
         raise BadInput(
             f"ports: {error}; write them as 109,110 or 1100-1110, or by name: {names}"
         ) from None

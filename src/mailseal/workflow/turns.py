@@ -15,9 +15,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from mailseal.model import target
 from mailseal.model.finding import Verdict
 from mailseal.model.look import Endpoint, Observation, Reach
-from mailseal.probe import targets
 from mailseal.probe.look import Question
 from mailseal.probe.loop import Pause
 from mailseal.probe.pace import Line, Pace, Rates
@@ -38,14 +38,14 @@ Clock = Callable[[], float]
 
 
 def nothing(
-    asked: str, endpoint: Endpoint | None, reason: str, line: targets.Line | None = None
+    asked: str, endpoint: Endpoint | None, reason: str, line: target.Line | None = None
 ) -> ScanResult:
     """A result without a look."""
     undecided = Verdict.INCONCLUSIVE
     return ScanResult(asked, endpoint, undecided, reason, None, (), (), (), origin=origin(line))
 
 
-def origin(line: targets.Line | None) -> Origin | None:
+def origin(line: target.Line | None) -> Origin | None:
     """Where a target was read, as a result has it."""
     return None if line is None else Origin(*line)
 
@@ -89,7 +89,7 @@ class Feed:
         return told
 
     def _tell(
-        self, asked: str, endpoint: Endpoint | None, reason: str, line: targets.Line | None
+        self, asked: str, endpoint: Endpoint | None, reason: str, line: target.Line | None
     ) -> None:
         name = asked if endpoint is None or asked != endpoint.address else ""
         number = seen.key(endpoint, self._name if endpoint and self._name else name)

@@ -14,10 +14,11 @@ from mailseal.configs import stunnel
 from mailseal.model.host import HostFacts
 from mailseal.model.look import Endpoint, Vantage
 from mailseal.model.plan import ClaimKind, Plan
+from mailseal.model.target import SCHEMES, BadTarget, parse
 from mailseal.plan.base import loopback, served
 from mailseal.probe.canary import own as is_own
 from mailseal.probe.look import Limits
-from mailseal.probe.targets import SCHEMES, BadTarget, Resolved, parse, resolve
+from mailseal.probe.targets import Resolved, resolve
 from mailseal.protocols.base import Credentials
 from mailseal.protocols.recognise import PORTS
 
