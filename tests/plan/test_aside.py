@@ -205,15 +205,17 @@ def loaded(folder: Path, listing: bytes) -> tuple[int, str]:
 def test_the_table_is_made_of_the_list_and_stays_when_that_is_empty(tmp_path):
     listing = written(planned(host(), *BOTH))[LIST]
     code, said = loaded(tmp_path, listing + b"192.0.2.7 chunking\n::1/128 x\n")
-    rules = [line for line in said.splitlines() if " steering ip" in line]
-    first = "tcp dport 587 tcp flags & (fin | syn | rst | ack) == syn dnat to :10587"
-    table = "add rule inet mailseal_except_587 steering"
+    rules = [line.split(None, 4)[4] for line in said.splitlines() if line.startswith("add rule")]
+    first = "tcp dport 587 tcp flags & (fin | syn | rst | ack) == syn dnat"
     assert rules == [
-        f"{table} ip saddr 10.1.2.0/24 ip daddr {{ 192.0.2.10 }} {first}",
-        f"{table} ip6 saddr 2001:db8::/32 ip6 daddr {{ 2001:db8:1::10 }} {first}",
-        f"{table} ip saddr 192.0.2.7 ip daddr {{ 192.0.2.10 }} {first}",
-        f"{table} ip6 saddr ::1/128 ip6 daddr {{ 2001:db8:1::10 }} {first}",
+        f"beside ip daddr 192.0.2.10 {first} ip to 192.0.2.10:10587",
+        f"beside ip6 daddr 2001:db8:1::10 {first} ip6 to [2001:db8:1::10]:10587",
+        "guard tcp dport 10587 ct status & dnat == 0 reject with tcp reset",
+        "steering ip saddr 10.1.2.0/24 jump beside",
+        "steering ip6 saddr 2001:db8::/32 jump beside",
+        "steering ip saddr 192.0.2.7 jump beside",
+        "steering ip6 saddr ::1/128 jump beside",
     ]
     assert code == 0
     code, said = loaded(tmp_path, b"# 10.0.0.0/8 yes\n 10.0.0.0/8 yes\n10.0.0.0/8\n")
-    assert (code, "dnat to" in said, "guard tcp dport 10587" in said) == (0, False, True)
+    assert (code, "saddr" in said, "guard tcp dport 10587" in said) == (0, False, True)

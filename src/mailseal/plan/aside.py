@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from mailseal.daemons.base import Enforcement
 from mailseal.model.excepted import Door
+from mailseal.model.look import Endpoint
 from mailseal.model.ops import CheckConfiguration, Listening, Op, UnitAction, WriteFile
 from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan import excepted, opening
@@ -85,7 +86,7 @@ def way(request: Request, needed: Enforcement, addresses: Sequence[str]) -> Way:
     listening = tuple(Listening(each.address, side, True) for each in listeners_at(facts, port))
     return replace(
         always,
-        check=(_check(side),),
+        check=(_check(addresses, side),),
         opens=opens.ops,
         begin=relay.steer(port),
         listening=listening,
@@ -104,27 +105,24 @@ _TOLD = (
 
 # -- the table -------------------------------------------------------------------------------------
 
-_FAMILIES = (("ip", ".", r"[0-9][0-9./]*"), ("ip6", ":", r"[0-9a-f]*:[0-9a-f:./]*"))
-"""nft's name of each, what its addresses have, and what a network is in the list, for sed(1)."""
-_RULE = "tcp dport %d tcp flags & (fin | syn | rst | ack) == syn dnat to :%d"
-_SED = r"-e 's#^\(%s\) .*#add rule %s steering %s#p'"
+_FIRST = "tcp flags & (fin | syn | rst | ack) == syn"
 _CHAIN = "{ type nat hook prerouting priority -110; }"
-_SCRIPT = """\
-#!/bin/sh
+_SCRIPT = r"""#!/bin/sh
 # Made by mailseal; `mailseal rollback` removes it.
 # Takes clients of the networks in the list to port %(side)d, which serves them beside.
 set -eu
 {
     cat <<'END'
-table %(table)s {
+table %(own)s {
+    chain beside {}
     chain steering %(chain)s
     chain guard { type filter hook input priority -10; }
 }
-flush chain %(table)s steering
-flush chain %(table)s guard
-add rule %(table)s guard tcp dport %(side)d ct status & dnat == 0 reject with tcp reset
+flush table %(own)s
+%(rules)sadd rule %(own)s guard tcp dport %(side)d ct status & dnat == 0 reject with tcp reset
 END
-    sed -n %(each)s \\
+    sed -n -e 's#^\([0-9][0-9./]*\) .*#add rule %(own)s steering ip saddr \1 jump beside#p' \
+        -e 's#^\([0-9a-f]*:[0-9a-f:./]*\) .*#add rule %(own)s steering ip6 saddr \1 jump beside#p' \
         %(list)s
 } | nft -f -
 """
@@ -135,30 +133,31 @@ def _files(
 ) -> tuple[WriteFile, ...]:
     port = request.port
     script, table = "%s/steering-%d.sh" % (_DIRECTORY, port), relay.table_of(port)
-    each = []
-    for family, mark, network in _FAMILIES:
-        here = ", ".join(sorted(one for one in addresses if mark in one))
-        match = "%s saddr \\1 %s daddr { %s } " % (family, family, here) + _RULE % (port, side)
-        if here:
-            each.append(_SED % (network, table, match.replace("&", "\\&")))
-    known = {"side": side, "table": table, "chain": _CHAIN, "list": path}
-    text = _SCRIPT % {**known, "each": " \\\n        ".join(each)}
+    rules = ["add rule %s beside %s\n" % (table, _rule(each, port, side)) for each in addresses]
+    known = {"side": side, "own": table, "chain": _CHAIN, "list": path, "rules": "".join(rules)}
     return (
-        WriteFile(script, text.encode(), "root", "root", 0o755),
+        WriteFile(script, (_SCRIPT % known).encode(), "root", "root", 0o755),
         relay.steering(port, "/bin/sh " + script, request.start.unit),
     )
+
+
+def _rule(address: str, port: int, side: int) -> str:
+    """A first packet to an address and port goes to the other port of the same address."""
+    family = "ip6" if ":" in address else "ip"
+    here = "%s daddr %s tcp dport %d" % (family, address, port)
+    return "%s %s dnat %s to %s" % (here, _FIRST, family, Endpoint(address, side))
 
 
 _DIRECTORY = "/etc/mailseal"
 
 
-def _check(side: int) -> CheckConfiguration:
+def _check(addresses: Sequence[str], side: int) -> CheckConfiguration:
     """That this kernel knows such rules, before anything is changed."""
     table = "inet mailseal_except_trial"
     words = (
         "add table " + table,
         "add chain %s steering %s" % (table, _CHAIN),
-        "add rule %s steering %s" % (table, _RULE % (side, side)),
+        *("add rule %s steering %s" % (table, _rule(each, side, side)) for each in addresses),
         "add rule %s steering ct status & dnat == 0 accept" % table,
     )
     return CheckConfiguration(("nft", "-c", "; ".join(words)), ())
