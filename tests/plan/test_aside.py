@@ -14,7 +14,7 @@ from mailseal.configs.text import apply_splices
 from mailseal.facts.gather import gather
 from mailseal.model import codec, ops
 from mailseal.model.excepted import Excepted
-from mailseal.model.host import HostFacts
+from mailseal.model.host import HostFacts, Listener
 from mailseal.model.plan import ClaimKind, Plan
 from mailseal.plan import AlreadySealed, Cannot, make
 from mailseal.system.memory import MemorySystem
@@ -85,8 +85,6 @@ def test_the_same_service_stands_beside_and_knows_no_auth_but_for_the_list():
         ("submission/inet/smtpd_tls_auth_only = yes",),
         ("10587/inet/smtpd_tls_auth_only = no",),
     ]
-    # What the port beside is there for is not told as a leak of the same daemon.
-    assert not any("10587" in line for line in made.headline)
 
 
 def test_the_way_there_is_begun_behind_the_service_and_ended_before_it():
@@ -148,6 +146,21 @@ def test_only_the_list_changes_from_then_on():
     assert (ClaimKind.CLEARTEXT_REFUSED, 10587) in {
         (each.kind, each.endpoint.port) for each in none.claims
     }
+
+
+def test_the_service_beside_is_no_leak_of_the_same_daemon():
+    system = host()
+    applied(system, planned(system, SHOP))
+    other = make(gather(system, (25,)), 25, "smtp", NATIVE)
+    assert not any("10587" in line for line in other.headline)
+    taken = gather(system, (587,))
+    there = replace(taken, listeners=(*taken.listeners, *beside(taken)))
+    with pytest.raises(Cannot, match=r"10587 \(auth in smtpd_discard_ehlo_keywords\)"):
+        make(there, 10587, "smtp", NATIVE)
+
+
+def beside(taken: HostFacts) -> list[Listener]:
+    return [replace(each, port=10587) for each in taken.listeners if each.port == 587]
 
 
 def test_a_firewall_that_drops_is_opened_for_the_port_beside():

@@ -126,7 +126,15 @@ class _Settings:
     @property
     def takes_cleartext(self) -> bool:
         open_to_all = not (self.yes("smtpd_tls_wrappermode") or self.enforced)
-        return open_to_all and self.yes("smtpd_sasl_auth_enable")
+        return open_to_all and not self.no_login
+
+    @property
+    def no_login(self) -> str:
+        """The setting by which strangers cannot log in at all; empty where they can."""
+        if not self.yes("smtpd_sasl_auth_enable"):
+            return "smtpd_sasl_auth_enable = no"
+        words = self[_WORDS].lower().replace(",", " ").split()
+        return "auth in %s" % _WORDS if "auth" in words else ""
 
 
 def _enforce(facts: HostFacts, port: int, protocol: str, excepting: bool = False) -> Enforcement:
@@ -177,7 +185,7 @@ def _enforce(facts: HostFacts, port: int, protocol: str, excepting: bool = False
     others = [
         number
         for number, settings in inet
-        if number not in (None, port, beside.port) and settings.takes_cleartext
+        if number and number != port and settings.takes_cleartext
     ]
     certificate = here[0]["smtpd_tls_cert_file"]
     one = not any(here[0][name] for name in _CERTIFICATES[1:])
@@ -202,8 +210,8 @@ def _problems(settings: _Settings, port: int) -> List[str]:
         return [words % (port, command, _MASTER)]
     if settings.yes("smtpd_tls_wrappermode"):
         return ["port %d speaks TLS from the first octet (smtpd_tls_wrappermode)" % port]
-    if not settings.yes("smtpd_sasl_auth_enable"):
-        return ["no login is configured on port %d (smtpd_sasl_auth_enable = no)" % port]
+    if settings.no_login:
+        return ["no login is configured on port %d (%s)" % (port, settings.no_login)]
     if settings.level == "none" or not settings.certificate:
         return [
             "Postfix has no TLS on port %d, so nobody could log in any more: set "

@@ -132,7 +132,7 @@ def _files(
     request: Request, path: str, addresses: Sequence[str], side: int
 ) -> tuple[WriteFile, ...]:
     port = request.port
-    script, table = "%s/steering-%d.sh" % (_DIRECTORY, port), relay.table_of(port)
+    script, table = "%s/steering-%d.sh" % (excepted.DIRECTORY, port), relay.table_of(port)
     rules = ["add rule %s beside %s\n" % (table, _rule(each, port, side)) for each in addresses]
     known = {"side": side, "own": table, "chain": _CHAIN, "list": path, "rules": "".join(rules)}
     return (
@@ -146,9 +146,6 @@ def _rule(address: str, port: int, side: int) -> str:
     family = "ip6" if ":" in address else "ip"
     here = "%s daddr %s tcp dport %d" % (family, address, port)
     return "%s %s dnat %s to %s" % (here, _FIRST, family, Endpoint(address, side))
-
-
-_DIRECTORY = "/etc/mailseal"
 
 
 def _check(addresses: Sequence[str], side: int) -> CheckConfiguration:

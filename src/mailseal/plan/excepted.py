@@ -23,7 +23,7 @@ from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan.base import Cannot, address_list, claims
 from mailseal.starters.base import content, edit
 
-_DIRECTORY = "/etc/mailseal"
+DIRECTORY = "/etc/mailseal"
 _UNITS = "/etc/systemd/system/"
 _WANTS = _UNITS + "%s.target.wants/%s"
 _HEAD = "# Made by mailseal; `mailseal rollback` removes it.\n"
@@ -55,9 +55,9 @@ def place(
     for another port of the same protocol, whose timer would not know it again.
     """
     name = "mailseal-except-%d" % port
-    script = "%s/except-%d.sh" % (_DIRECTORY, port)
+    script = "%s/except-%d.sh" % (DIRECTORY, port)
     timer, service = name + ".timer", name + ".service"
-    ours = (_DIRECTORY, script, _UNITS + timer, _UNITS + service, door.path)
+    ours = (DIRECTORY, script, _UNITS + timer, _UNITS + service, door.path)
     paths = (*ours, *(each.path for each in more))
     lists = _lists(door, excepted)
     known = content(facts, door.path) is not None
@@ -67,8 +67,8 @@ def place(
         words = "the exceptions in %s were planned for another port of the service: plan for that"
         raise Cannot(words % door.path)
     files: list[Op] = []
-    if facts.file(_DIRECTORY) is None:
-        files.append(MakeDirectory(_DIRECTORY, "root", "root", 0o755))
+    if facts.file(DIRECTORY) is None:
+        files.append(MakeDirectory(DIRECTORY, "root", "root", 0o755))
     files += _put(facts, door.path, lists[0], 0o644, _hashes(lists[1:]))
     files += _put(facts, script, _script(door, port, excepted), 0o700)
     files += _put(facts, _UNITS + service, _service(port, script, door), 0o644)
