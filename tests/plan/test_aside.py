@@ -14,7 +14,7 @@ from mailseal.configs.text import apply_splices
 from mailseal.facts.gather import gather
 from mailseal.model import codec, ops
 from mailseal.model.excepted import Excepted
-from mailseal.model.host import HostFacts, Listener
+from mailseal.model.host import AddressFact, HostFacts, Listener
 from mailseal.model.plan import ClaimKind, Plan
 from mailseal.plan import AlreadySealed, Cannot, make
 from mailseal.system.memory import MemorySystem
@@ -99,7 +99,7 @@ def test_the_way_there_is_begun_behind_the_service_and_ended_before_it():
     assert actions.index(forward) < [op.unit for op in actions].index(STEERING)
     assert set(made.scope.ports) == {587, 10587}
     kinds = {(each.kind, each.endpoint.port) for each in made.claims}
-    assert (ClaimKind.CLEARTEXT_REFUSED, 10587) in kinds
+    assert (ClaimKind.CLOSED, 10587) in kinds
     assert (ClaimKind.CLEARTEXT_SERVED, 587) in kinds
     assert any("A rollback cuts the sessions" in line for line in made.risks)
 
@@ -143,9 +143,17 @@ def test_only_the_list_changes_from_then_on():
     assert {each.kind for each in made.before} == {ClaimKind.SERVICE_IN_TLS}
     none = planned(system)
     assert any("No network is excepted" in line for line in none.headline)
-    assert (ClaimKind.CLEARTEXT_REFUSED, 10587) in {
-        (each.kind, each.endpoint.port) for each in none.claims
-    }
+    assert (ClaimKind.CLOSED, 10587) in {(each.kind, each.endpoint.port) for each in none.claims}
+
+
+def test_an_address_that_came_later_is_served_after_a_new_plan():
+    system = host()
+    applied(system, planned(system, *BOTH))
+    taken = gather(system, (587,))
+    more = (*taken.addresses, AddressFact("192.0.2.11", "eth0", "global"))
+    made = planned(replace(taken, addresses=more), *BOTH)
+    assert [op.path for op in made.ops if isinstance(op, ops.EditFile)] == [SCRIPT]
+    assert words(made, STEERING) == [("", "reload"), ("reload", "")]
 
 
 def test_the_service_beside_is_no_leak_of_the_same_daemon():

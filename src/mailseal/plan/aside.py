@@ -69,10 +69,9 @@ def way(request: Request, needed: Enforcement, addresses: Sequence[str]) -> Way:
         return NONE
     path = needed.door.path
     excepted.check_families(port, addresses, request.options.excepted)
-    named = {"name": request.options.name, "protocol": request.protocol}
     always = Way(
         files=_files(request, path, addresses, side),
-        claims=claims((ClaimKind.CLEARTEXT_REFUSED,), addresses, side, named),
+        claims=claims((ClaimKind.CLOSED,), addresses, side, {}),
         ports=(side,),
     )
     unit = relay.names(port).steering

@@ -61,7 +61,8 @@ def place(
     paths = (*ours, *(each.path for each in more))
     lists = _lists(door, excepted)
     known = content(facts, door.path) is not None
-    if known and content(facts, door.path) == lists[0]:
+    same = all(content(facts, each.path) == each.content for each in more)
+    if known and same and content(facts, door.path) == lists[0]:
         return Placed((), (), paths)
     if known and content(facts, script) is None:
         words = "the exceptions in %s were planned for another port of the service: plan for that"
