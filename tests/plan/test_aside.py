@@ -2,6 +2,7 @@
 there. The script that makes the table runs for real, with an nft of its own.
 """
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Mapping
@@ -9,7 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mailseal.configs import postfix as master_cf
 from mailseal.configs.text import apply_splices
 from mailseal.facts.gather import gather
 from mailseal.model import codec, ops
@@ -125,6 +129,31 @@ def test_a_service_at_an_address_gets_one_beside_at_the_same_address():
     )
 
 
+@given(
+    st.lists(st.sampled_from(MASTER.splitlines()), max_size=4),
+    st.binary(max_size=60) | st.sampled_from([b"587 inet n\r\n#x\r\n - n - - smtpd"]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_whatever_master_cf_has_the_port_enforces_and_the_one_beside_has_the_list(
+    more: list[bytes], odd: bytes, newline: str
+):
+    lines = [*MASTER.splitlines(), *more, odd]
+    system = host(newline.encode().join(lines))
+    with contextlib.suppress(Cannot):
+        made = planned(system, SHOP)
+        after = master_cf.parse(edited(system, made))
+        values = {
+            each.name: {one.name: one.value.text for one in each.overrides}
+            for each in after.services
+        }
+        assert not after.malformed
+        assert values["submission"]["smtpd_tls_auth_only"] == "yes"
+        assert values["10587"]["smtpd_tls_auth_only"] == "no"
+        assert values["10587"][DISCARD + "s"] == "auth"
+        assert values["10587"][DISCARD + "_address_maps"] == "cidr:" + LIST
+        assert len(after.services) > len(master_cf.parse(system.read(FILE)).services)
+
+
 def test_only_the_list_changes_from_then_on():
     system = host()
     applied(system, planned(system, *BOTH))
@@ -196,7 +225,7 @@ def test_what_cannot_have_a_service_beside_says_why():
         (host(apart), "another address of the same port takes no login"),
         (host(main={"smtpd_upstream_proxy_protocol": "haproxy"}), "has no room beside it"),
         (host(main={DISCARD + "_address_maps": "cidr:/x"}), "has no room beside it"),
-        (host(main={DISCARD + "s": "$mine"}), "names another parameter"),
+        (host(main={DISCARD + "s": "$mine"}), "is no plain list of names"),
         (host(main={"smtpd_tls_auth_only": "yes"}), "rollback, then plan with --except"),
     )
     for of, why in cases:

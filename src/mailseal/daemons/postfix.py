@@ -287,8 +287,8 @@ def _no_room(
     for name in (_MAPS, _PROXY):
         if any(settings[name] for settings in here):
             yield "%s is set: what it does for some clients has no room beside it" % name
-    if any("$" in settings[_WORDS] for settings in here):
-        yield "%s names another parameter: write its value there first" % _WORDS
+    if not all(re.fullmatch(r"[A-Za-z0-9\s,-]*", settings[_WORDS]) for settings in here):
+        yield "%s is no plain list of names: write it as one first" % _WORDS
 
 
 _PEER = rb"(?P<name>[^\s\[]*)\[(?P<client>[^\]\s]+)\](?::\d+)?"
