@@ -100,7 +100,7 @@ SYSTEMS: Mapping[str, System] = {
         (*_MAIL_DAEMON, "nftables", "courier-imap", "courier-pop", "courier-authdaemon"),
     ),
     "popa3d": System("bookworm", (*_MAIL_DAEMON, "openbsd-inetd", "popa3d")),
-    "postfix": System("bookworm", (*_MAIL_DAEMON, "postfix", *_SASL)),
+    "postfix": System("bookworm", (*_MAIL_DAEMON, "nftables", "postfix", *_SASL)),
     "exim": System("bookworm", (*_MAIL_DAEMON, "exim4-daemon-heavy")),
     # Where the scanners and monitors of others run: on a mail host, and on a machine of their own.
     "audited": System("bookworm", (*_MAIL_HOST, "openbsd-inetd", "openscap-scanner")),

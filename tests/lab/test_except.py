@@ -36,7 +36,7 @@ from tests.lab.story import (
 PYTHON = str(ROOT / ".venv/bin/python")
 PAGE = ROOT / "docs/howto/let-a-network-stay.md"
 PORT = 143
-PROTOCOLS = {PORT: "imap", 110: "pop3", 587: "smtp"}
+PROTOCOLS = {PORT: "imap", 110: "pop3", 587: "smtp", 10587: "smtp"}
 LIST = "/etc/dovecot/mailseal-imap.conf"
 ENDING = f"mailseal-except-{PORT}.service"
 WHO = ("--owner", "alice@example.org", "--reason", "scanners on the shop floor")
@@ -69,6 +69,15 @@ class Stage:
             done = client.run(argv, input=secret, timeout=120)
             found += json.loads(done.stdout).values()
         return found
+
+    def connects(self, client: Client, port: int) -> bool:
+        """Whether anything takes a connection there, at either family."""
+        found = set()
+        for address in (self.mail.ipv4, self.mail.ipv6):
+            words = "import socket, sys; socket.create_connection((sys.argv[1], sys.argv[2]), 5)"
+            done = client.run([PYTHON, "-c", words, address, str(port)], check=False, timeout=30)
+            found.add(done.returncode == 0)
+        return True in found
 
     def check(self, *, excepted: bool) -> None:
         """Who is outside is never let in in cleartext; who is inside, where it is excepted."""
@@ -245,6 +254,89 @@ def change_by_and_by(on: Scene, outside: Scene, wish: Sequence[str], nets: Seque
     mail.run(["rm", "/usr/local/bin/date"])
     sealed(mail, "rollback")
     on.check_cleartext()
+
+
+BESIDE = 10587
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.soak)])
+def test_postfix_serves_a_network_at_a_port_beside(lab: Lab, whole: bool) -> None:
+    on = stage(lab, "postfix", 587)
+    mail, target = on.mail, f"{on.mail.ipv4}:587"
+    if whole:
+        mail.write("/etc/nftables.conf", DROPPING, 0o755)
+        mail.run(["systemctl", "enable", "--now", "nftables"])
+    assert all(on.logins(on.inside) + on.logins(on.outside))
+    files, rules = mail.snapshot(("/etc", "/usr")), ran(mail, "nft", "list", "ruleset").out
+    excepted = [word for network in on.networks for word in ("--except", network)]
+    wish = ("seal", target, *excepted, "--until", "2035-03-31", *WHO, "--yes")
+    out = sealed(mail, *wish)
+    assert f"{on.networks[1]} until 2035-03-31, alice@example.org" in out
+    assert ("the plan opens 10587 too" in out) == whole
+    on.check(excepted=True)
+    assert all(on.logins(on.inside, "upgrade"))
+
+    # The way there is for those who are taken there, and what fails shuts them out.
+    for client in (on.inside, on.outside):
+        assert not on.connects(client, BESIDE)
+    mail.run(["nft", "flush", "ruleset"])
+    on.check(excepted=False)
+    assert on.connects(on.outside, BESIDE)
+    assert set(on.logins(on.outside, port=BESIDE)) == {False}
+    mail.run(["systemctl", "reload", "mailseal-steering-587"])
+    on.check(excepted=True)
+    if whole:
+        change_beside(on, wish, excepted)
+    sealed(mail, "rollback")
+    assert mail.snapshot(("/etc", "/usr")) == files
+    assert ran(mail, "nft", "list", "ruleset").out == rules
+    assert all(on.logins(on.inside) + on.logins(on.outside))
+    assert not on.connects(on.inside, BESIDE)
+
+
+DROPPING = b"""#!/usr/sbin/nft -f
+flush ruleset
+table inet filter {
+\tchain input {
+\t\ttype filter hook input priority filter; policy drop;
+\t\tiif lo accept
+\t\tct state established,related accept
+\t\tmeta l4proto { icmp, ipv6-icmp } accept
+\t\ttcp dport { 25, 587 } accept
+\t}
+}
+"""
+
+
+def change_beside(on: Stage, wish: Sequence[str], excepted: Sequence[str]) -> None:
+    """The host's own rules are loaded anew, it boots, one network is taken away, the day of the
+    other comes while the host is off, and each of these is undone.
+    """
+    mail = on.mail
+    assert "already: nothing was changed" in sealed(mail, *wish)
+    mail.run(["systemctl", "reload", "nftables"])
+    wait_until(lambda: all(on.logins(on.inside)))
+    mail.run(["systemctl", "restart", "nftables"])
+    wait_until(lambda: all(on.logins(on.inside)))
+    mail.reboot()
+    wait_until(lambda: BESIDE in {each[2] for each in mail.listeners()}, seconds=30)
+    on.check(excepted=True)
+
+    sealed(mail, *wish[:2], *excepted[:2], *wish[2 + len(excepted) :])
+    assert on.logins(on.inside) == [True, True, False, False]
+    assert all(on.logins(on.inside, "upgrade"))
+    on.on_the_day("20350401")
+    mail.reboot()
+    wait_until(lambda: BESIDE in {each[2] for each in mail.listeners()}, seconds=30)
+    on.check(excepted=False)
+    assert all(on.logins(on.inside, "upgrade"))
+    mail.run(["rm", "/usr/local/bin/date"])
+    sealed(mail, "rollback")
+    on.check(excepted=True)
+    sealed(mail, *wish[:2], "--yes")
+    on.check(excepted=False)
+    sealed(mail, "rollback")
+    on.check(excepted=True)
 
 
 OURS = ("/etc/mailseal", "/etc/systemd")

@@ -86,6 +86,9 @@ def test_settings_of_dovecot(text: str, words: list[str]):
     assert said("dovecot.conf", text) == words
 
 
+BESIDE = "-o smtpd_sasl_auth_enable=yes -o smtpd_tls_auth_only=no -o smtpd_discard_ehlo_keywords="
+
+
 @pytest.mark.parametrize(
     ("more", "count"),
     [
@@ -94,6 +97,9 @@ def test_settings_of_dovecot(text: str, words: list[str]):
         ("-o smtpd_tls_auth_only=yes", 0),
         ("-o smtpd_tls_auth_only=no -o smtpd_tls_wrappermode=yes", 0),
         ("-o smtpd_tls_auth_only=no -o smtpd_tls_security_level=encrypt", 0),
+        ("-o smtpd_tls_auth_only=no -o smtpd_sasl_auth_enable=yes", 1),
+        (f"{BESIDE}chunking,AUTH", 0),
+        (f"{BESIDE}chunking", 1),
         ("", 0),
     ],
 )

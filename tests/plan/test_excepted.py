@@ -192,7 +192,7 @@ def test_exim_reads_the_list_for_each_client_and_is_told_of_no_new_one():
     assert listing.endswith(b"\n# until 2027-06-30, bob: printers\n2001:db8::/32\n")
     service = files["/etc/systemd/system/mailseal-except-587.service"]
     assert b"Before=exim4.service\n" in service
-    assert b"\nunit=\n" in files["/etc/mailseal/except-587.sh"]
+    assert b"\nunits=''\n" in files["/etc/mailseal/except-587.sh"]
 
     there = exim(edit.splices[0].new, told={ADVERTISE: value}, files=files)
     with pytest.raises(AlreadySealed):

@@ -78,7 +78,8 @@ class Enforcement:
     effect, `after` asks it once more when the daemon has taken the files. `ports` are all ports
     where cleartext logins end, `certificate` is the PEM file that it shows (empty: not known),
     `told` are lines for people, `paths` what all this rests on. `door` is how exceptions are told,
-    where the files leave room for them, or are to.
+    where the files leave room for them, or are to; `side` is the daemon's own port that serves
+    excepted clients, where it has one value for all clients of a port: they are to be taken there.
     """
 
     problems: Tuple[str, ...] = ()
@@ -92,6 +93,7 @@ class Enforcement:
     risks: Tuple[str, ...] = ()
     paths: Tuple[str, ...] = ()
     door: Optional[Door] = None
+    side: int = 0
 
 
 class Taken(NamedTuple):

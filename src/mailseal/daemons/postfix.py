@@ -15,14 +15,22 @@ TLS from the first octet shows in a syslog_name of its own, or with smtpd_tls_lo
 It enforces TLS before AUTH with smtpd_tls_auth_only (postconf(5)), which a service may have of its
 own (`-o` in master.cf): there it is set, so that the other services stay as they are. Without
 smtpd_tls_security_level and a certificate that would leave nobody a way to log in.
+
+That has one value for all clients. So excepted ones are to be taken to a service beside, which is
+the same but for that: it knows no AUTH (smtpd_discard_ehlo_keywords; unlike the setting above it is
+not taken either), except from the clients of a list (smtpd_discard_ehlo_keyword_address_maps). Who
+reaches it from elsewhere can do what is open to strangers at the port itself. A table that is
+missing or empty lets nobody log in there.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import List, Mapping, Sequence, Tuple
+from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mailseal.configs import postfix as master_cf
+from mailseal.configs import text as edits
 from mailseal.configs.inetd import parse_services
 from mailseal.daemons.base import (
     Daemon,
@@ -40,10 +48,11 @@ from mailseal.daemons.base import (
     text,
 )
 from mailseal.daemons.dialect import Dialect, Line, Says, octets, services
+from mailseal.model.excepted import Door, side
 from mailseal.model.host import HostFacts
 from mailseal.model.local import Declared
 from mailseal.model.login import LoginOutcome
-from mailseal.model.ops import CheckConfiguration
+from mailseal.model.ops import CheckConfiguration, Splice
 from mailseal.system.reader import Reader, arguments
 
 DIRECTORY = "/etc/postfix"
@@ -67,9 +76,12 @@ def _declares(reader: Reader, argv: Sequence[str]) -> Tuple[Declared, ...]:
 _MASTER = DIRECTORY + "/master.cf"
 _ONLY = "smtpd_tls_auth_only"
 _CERTIFICATES = ("smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_chain_files")
+_WORDS, _MAPS = "smtpd_discard_ehlo_keywords", "smtpd_discard_ehlo_keyword_address_maps"
+_PROXY = "smtpd_upstream_proxy_protocol"
 _ASKED = (
     *("postconf", "-x", _ONLY, "smtpd_sasl_auth_enable", "smtpd_tls_security_level"),
     *("smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_wrappermode", *_CERTIFICATES),
+    *(_WORDS, _MAPS, _PROXY),
 )
 _QUESTION = " ".join(_ASKED)
 _KNOWN_PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
@@ -114,10 +126,18 @@ class _Settings:
     @property
     def takes_cleartext(self) -> bool:
         open_to_all = not (self.yes("smtpd_tls_wrappermode") or self.enforced)
-        return open_to_all and self.yes("smtpd_sasl_auth_enable")
+        return open_to_all and not self.no_login
+
+    @property
+    def no_login(self) -> str:
+        """The setting by which strangers cannot log in at all; empty where they can."""
+        if not self.yes("smtpd_sasl_auth_enable"):
+            return "smtpd_sasl_auth_enable = no"
+        words = self[_WORDS].lower().replace(",", " ").split()
+        return "auth in %s" % _WORDS if "auth" in words else ""
 
 
-def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
+def _enforce(facts: HostFacts, port: int, protocol: str, excepting: bool = False) -> Enforcement:
     problem = editable(facts, _MASTER)
     main = pairs(facts.answers.get(_QUESTION, ""))
     if problem or not main:
@@ -130,14 +150,23 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         bad = document.malformed[0]
         return Enforcement(("%s line %d: %s" % (_MASTER, bad.span.line, bad.reason),))
     inet = [(each.port(ports), _Settings(each, main)) for each in document.services]
+    beside = _Beside(port, document)
+    there = any(each[_MAPS] == beside.maps for _, each in inet)
     here = [settings for number, settings in inet if number == port]
     if not here:
         return Enforcement(("no service of %s has port %d" % (_MASTER, port),))
     problems = [problem for settings in here for problem in _problems(settings, port)]
+    already = ""
+    if all(settings.enforced for settings in here):
+        already = "Postfix takes no login before TLS on port %d already" % port
+    new = excepting and not there
+    if new and not problems:
+        again = [already + ": mailseal rollback, then plan with --except"] if already else []
+        problems = again or list(_no_room(facts, beside, here, [number for number, _ in inet]))
     if problems:
         return Enforcement(tuple(dict.fromkeys(problems)))
-    if all(settings.enforced for settings in here):
-        return Enforcement(already="Postfix takes no login before TLS on port %d already" % port)
+    if already and not there:
+        return Enforcement(already=already)
     # Of two addresses of one port, one may be safe already; then it stays as it is.
     change = [settings.service for settings in here if not settings.enforced]
     splices = [
@@ -145,18 +174,31 @@ def _enforce(facts: HostFacts, port: int, protocol: str) -> Enforcement:
         for service in change
         for each in master_cf.set_override(document, service, _ONLY, "yes")
     ]
-    keys = ["%s/inet/%s" % (service.name, _ONLY) for service in change]
-    effect = tuple(CheckConfiguration(("postconf", "-P", k), ("%s = yes" % k,)) for k in keys)
-    others = [n for n, settings in inet if n != port and n and settings.takes_cleartext]
+    values = [(service.name, "yes") for service in change]
+    if new:
+        splices += beside.splices(here)
+        values += [(beside.name(settings.service), "no") for settings in here]
+    effect = [
+        CheckConfiguration(("postconf", "-P", key), ("%s = %s" % (key, value),))
+        for key, value in (("%s/inet/%s" % (name, _ONLY), value) for name, value in values)
+    ]
+    others = [
+        number
+        for number, settings in inet
+        if number and number != port and settings.takes_cleartext
+    ]
     certificate = here[0]["smtpd_tls_cert_file"]
     one = not any(here[0][name] for name in _CERTIFICATES[1:])
     return Enforcement(
-        splices=((_MASTER, tuple(splices)),),
+        already=already,
+        splices=((_MASTER, tuple(splices)),) if splices else (),
         checks=(CheckConfiguration(("postfix", "check"), ()), *effect),
         ports=(port,),
         certificate=public(facts, certificate) if one else "",
         told=still_open("Postfix", others),
         paths=(DIRECTORY + "/main.cf", _MASTER),
+        door=beside.door(here[0]) if there or new else None,
+        side=beside.port if there or new else 0,
     )
 
 
@@ -168,8 +210,8 @@ def _problems(settings: _Settings, port: int) -> List[str]:
         return [words % (port, command, _MASTER)]
     if settings.yes("smtpd_tls_wrappermode"):
         return ["port %d speaks TLS from the first octet (smtpd_tls_wrappermode)" % port]
-    if not settings.yes("smtpd_sasl_auth_enable"):
-        return ["no login is configured on port %d (smtpd_sasl_auth_enable = no)" % port]
+    if settings.no_login:
+        return ["no login is configured on port %d (%s)" % (port, settings.no_login)]
     if settings.level == "none" or not settings.certificate:
         return [
             "Postfix has no TLS on port %d, so nobody could log in any more: set "
@@ -177,6 +219,76 @@ def _problems(settings: _Settings, port: int) -> List[str]:
             "%s/main.cf, reload, then plan again" % (port, DIRECTORY)
         ]
     return []
+
+
+class _Beside:
+    """The service beside that serves excepted clients of a port."""
+
+    def __init__(self, port: int, document: master_cf.Document) -> None:
+        self.port, self.document = side(port), document
+        self.path = "/etc/mailseal/except-%d.cidr" % port
+
+    @property
+    def maps(self) -> str:
+        return "cidr:" + self.path
+
+    def door(self, settings: _Settings) -> Door:
+        """The list (cidr_table(5)): what is left out for these clients is what was before."""
+        return Door(
+            path=self.path,
+            head="# Made by mailseal: who may log in without TLS, each to the end of its day.\n",
+            each="%s " + (_joined(settings[_WORDS]) or "silent-discard") + "\n",
+        )
+
+    def name(self, service: master_cf.Service) -> str:
+        """That of the service beside another: the same address."""
+        return re.sub(r"[\w-]+\Z", str(self.port), service.name)
+
+    def splices(self, here: Sequence[_Settings]) -> Iterator[Splice]:
+        """What adds them, at the end."""
+        data = self.document.data
+        for settings in here:
+            span, name = settings.service.span, self.name(settings.service)
+            lines = [
+                line
+                for line in data[span.start : span.end].splitlines()
+                if line.strip() and not line.lstrip().startswith(b"#")
+            ]
+            lines[0] = re.sub(rb"\A\S+", name.encode(), lines[0])
+            for setting in (
+                _ONLY + "=no",
+                _WORDS + "=" + _joined(settings[_WORDS] + " auth"),
+                _MAPS + "=" + self.maps,
+            ):
+                lines.append(b"  -o " + setting.encode())
+            newline = edits.newline_of(data)
+            yield edits.insert_line(data, len(data), newline.join(lines), newline)
+
+
+def _joined(words: str) -> str:
+    """Names of a list, in one word."""
+    return ",".join(re.findall(r"[^\s,]+", words))
+
+
+def _no_room(
+    facts: HostFacts, beside: _Beside, here: Sequence[_Settings], ports: Sequence[Optional[int]]
+) -> Iterator[str]:
+    """Why no service can stand beside for excepted clients, and what to do first."""
+    taken = [
+        each.process or "an unseen process" for each in facts.listeners if each.port == beside.port
+    ]
+    if taken or beside.port in ports:
+        who = taken[0] if taken else _MASTER
+        yield "port %d, which is needed for excepted clients, is taken by %s" % (beside.port, who)
+    if facts.file(beside.path) is not None:
+        yield "%s is there, though %s does not name it: take it away first" % (beside.path, _MASTER)
+    if any(settings.enforced for settings in here):
+        yield "another address of the same port takes no login before TLS: plan without --except"
+    for name in (_MAPS, _PROXY):
+        if any(settings[name] for settings in here):
+            yield "%s is set: what it does for some clients has no room beside it" % name
+    if not all(re.fullmatch(r"[A-Za-z0-9\s,-]*", settings[_WORDS]) for settings in here):
+        yield "%s is no plain list of names: write it as one first" % _WORDS
 
 
 _PEER = rb"(?P<name>[^\s\[]*)\[(?P<client>[^\]\s]+)\](?::\d+)?"
@@ -241,6 +353,6 @@ DAEMON = Daemon(
         ("postfix@-.service", "postfix.service"),
         _take,
         _enforce,
-        no_door="smtpd_tls_auth_only has one value for all clients",
+        excepting=functools.partial(_enforce, excepting=True),
     ),
 )

@@ -1,7 +1,8 @@
 """A service of master.cf that offers AUTH before TLS by its own settings.
 
 It takes back `smtpd_tls_auth_only`, or it enables AUTH where main.cf, which must be at hand for
-that, does not ask for TLS. A service that forces TLS (postconf(5)) is not told.
+that, does not ask for TLS. A service that forces TLS (postconf(5)), or takes no AUTH from
+strangers, is not told.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mailseal.lint.base import Hit, Rule, With
-from mailseal.lint.postfix_services import effective, forced, in_clear, outside, settings
+from mailseal.lint.postfix_services import effective, forced, in_clear, left_out, outside, settings
 from mailseal.model.finding import Severity
 
 
@@ -19,7 +20,9 @@ def check(read: With) -> Iterator[Hit]:
         values = effective(service, main)
         only = service.override("smtpd_tls_auth_only")
         auth = service.override("smtpd_sasl_auth_enable")
-        if only and only.value.text.lower() == "no" and not forced(values):
+        if forced(values) or left_out(values):
+            continue
+        if only and only.value.text.lower() == "no":
             yield Hit(only.value.span, f"smtpd_tls_auth_only=no for the service {service.name}")
         elif auth and read.other and outside(service) and in_clear(values):
             said = f"smtpd_sasl_auth_enable=yes for {service.name}, and main.cf asks for no TLS"

@@ -31,11 +31,19 @@ def forced(values: Mapping[str, str]) -> bool:
     return any(values.get(name) == value for name, value in FORCED)
 
 
+def left_out(values: Mapping[str, str]) -> bool:
+    """Whether AUTH is discarded: then it is not taken either (smtpd_sasl_proto.c), except from the
+    clients that a table names.
+    """
+    words = values.get("smtpd_discard_ehlo_keywords", "").lower()
+    return "auth" in words.replace(",", " ").split()
+
+
 def in_clear(values: Mapping[str, str]) -> bool:
     """Whether AUTH is offered before TLS. What names a parameter that is not set is not."""
     offered = values.get("smtpd_sasl_auth_enable", "no").lower() == "yes"
     only = values.get("smtpd_tls_auth_only", "no").lower()
-    return offered and only == "no" and not forced(values)
+    return offered and only == "no" and not forced(values) and not left_out(values)
 
 
 def outside(service: postfix.Service) -> bool:

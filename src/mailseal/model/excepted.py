@@ -15,6 +15,8 @@ from typing import Iterable, Sequence
 HOSTS = "/etc/hosts.mailseal-%d"
 """The list of a port that hosts_access(5) is to ask: readable by whatever user tcpd(8) runs as."""
 
+_FAR, _LAST_PORT = 10000, 65535
+
 MAX_WORDS = 200
 """Characters of an owner or a reason."""
 
@@ -56,9 +58,9 @@ class Excepted:
 class Door:
     """How a service is told whom to let in in cleartext: by a file of ours that names the networks
     and nothing else does. Its text is `head`, `each` for every network (`%s` is its place; `each6`
-    for IPv6 where that is another) and `tail`. `unit` takes it with a reload, or (`live`) reads it
-    for each connection. `hosts`: as the patterns of hosts_access(5), without comments, IPv6 in
-    brackets.
+    for IPv6 where that is another) and `tail`. `unit` takes it with a reload (more than one: blanks
+    between), or (`live`) reads it for each connection. `hosts`: as the patterns of hosts_access(5),
+    without comments, IPv6 in brackets.
     """
 
     path: str
@@ -88,6 +90,11 @@ class Door:
         each = self.each6 if self.each6 and ":" in address else self.each
         single = ipaddress.ip_network(one.network).num_addresses == 1
         return "# %s\n%s" % (one.about, each % (address if single else one.network))
+
+
+def side(port: int) -> int:
+    """The port where excepted clients of `port` are served, where that is another."""
+    return port + _FAR if port + _FAR <= _LAST_PORT else port - _FAR
 
 
 def within(address: str, networks: Iterable[str]) -> bool:

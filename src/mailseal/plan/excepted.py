@@ -23,7 +23,7 @@ from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan.base import Cannot, address_list, claims
 from mailseal.starters.base import content, edit
 
-_DIRECTORY = "/etc/mailseal"
+DIRECTORY = "/etc/mailseal"
 _UNITS = "/etc/systemd/system/"
 _WANTS = _UNITS + "%s.target.wants/%s"
 _HEAD = "# Made by mailseal; `mailseal rollback` removes it.\n"
@@ -43,28 +43,38 @@ class Placed:
 NONE = Placed((), (), ())
 
 
-def place(facts: HostFacts, port: int, door: Door, excepted: Sequence[Excepted]) -> Placed:
-    """Puts the list in place, or the new one in place of an older one. Both empty where nothing is
-    to change. Raises Cannot where the list was planned for another port of the same protocol, whose
-    timer would not know it again.
+def place(
+    facts: HostFacts,
+    port: int,
+    door: Door,
+    excepted: Sequence[Excepted],
+    more: Sequence[WriteFile] = (),
+) -> Placed:
+    """Puts the list in place, and with it `more` files (units among them); or the new list in place
+    of an older one. Both empty where nothing is to change. Raises Cannot where the list was planned
+    for another port of the same protocol, whose timer would not know it again.
     """
     name = "mailseal-except-%d" % port
-    script = "%s/except-%d.sh" % (_DIRECTORY, port)
+    script = "%s/except-%d.sh" % (DIRECTORY, port)
     timer, service = name + ".timer", name + ".service"
-    paths = (_DIRECTORY, script, _UNITS + timer, _UNITS + service, door.path)
+    ours = (DIRECTORY, script, _UNITS + timer, _UNITS + service, door.path)
+    paths = (*ours, *(each.path for each in more))
     lists = _lists(door, excepted)
     known = content(facts, door.path) is not None
-    if known and content(facts, door.path) == lists[0]:
+    same = all(content(facts, each.path) == each.content for each in more)
+    if known and same and content(facts, door.path) == lists[0]:
         return Placed((), (), paths)
     if known and content(facts, script) is None:
         words = "the exceptions in %s were planned for another port of the service: plan for that"
         raise Cannot(words % door.path)
     files: list[Op] = []
-    if facts.file(_DIRECTORY) is None:
-        files.append(MakeDirectory(_DIRECTORY, "root", "root", 0o755))
+    if facts.file(DIRECTORY) is None:
+        files.append(MakeDirectory(DIRECTORY, "root", "root", 0o755))
     files += _put(facts, door.path, lists[0], 0o644, _hashes(lists[1:]))
     files += _put(facts, script, _script(door, port, excepted), 0o700)
     files += _put(facts, _UNITS + service, _service(port, script, door), 0o644)
+    for each in more:
+        files += _put(facts, each.path, each.content, each.mode)
     if excepted:
         files += _put(facts, _UNITS + timer, _timer(port, excepted), 0o644)
     reload_manager = UnitAction("", "daemon-reload", "")
@@ -118,7 +128,7 @@ _SCRIPT = """\
 %(head)s# Ends exceptions from TLS on port %(port)d when their day is over.
 set -eu
 list=%(path)s
-unit=%(unit)s
+units='%(units)s'
 
 # The list after each last day; the number counts the days that are over.
 print_list() {
@@ -158,10 +168,14 @@ if [ "$over" -gt "$ended" ]; then
     sync "$(dirname "$list")"
     echo "mailseal: exceptions on port %(port)d ended; what is left is in $list"
 fi
-# Also where that was all that an earlier run did not come to. Not waited for: the unit's jobs come
+# Also where that was all that an earlier run did not come to. Not waited for: the units' jobs come
 # after this one.
-if [ "$over" -gt 0 ] && [ "$unit" ] && systemctl --quiet is-active "$unit"; then
-    systemctl --no-block reload "$unit"
+if [ "$over" -gt 0 ]; then
+    for unit in $units; do
+        if systemctl --quiet is-active "$unit"; then
+            systemctl --no-block reload "$unit"
+        fi
+    done
 fi
 """
 
@@ -180,7 +194,7 @@ def _script(door: Door, port: int, excepted: Sequence[Excepted]) -> bytes:
         "head": _HEAD,
         "port": port,
         "path": door.path,
-        "unit": door.reloaded,
+        "units": door.reloaded,
         "lists": "@LISTS@",
         "days": "".join(
             'if [ "$today" -gt %s ]; then over=%d wanted=%s; fi\n'
@@ -220,6 +234,15 @@ def _timer(port: int, excepted: Sequence[Excepted]) -> bytes:
 
 
 # -- what is told and promised ---------------------------------------------------------------------
+
+
+def check_families(port: int, addresses: Sequence[str], excepted: Sequence[Excepted]) -> None:
+    """Raises Cannot where a network is of a family in which the port is not served."""
+    families = {":" in each for each in addresses}
+    for each in excepted:
+        if (":" in each.network) not in families:
+            words = "%s: port %d is served at no address of that family"
+            raise Cannot(words % (each.network, port))
 
 
 def headline(

@@ -16,7 +16,7 @@ from mailseal.daemons.behind import behind
 from mailseal.model.host import HostFacts
 from mailseal.model.ops import Listening, Op, UnitAction
 from mailseal.model.plan import Claim, ClaimKind
-from mailseal.plan import excepted
+from mailseal.plan import aside, excepted
 from mailseal.plan.base import (
     AlreadySealed,
     Cannot,
@@ -84,7 +84,10 @@ def steps(request: Request) -> Steps:
         raise Cannot("port %d is served by none of %s: native knows these" % (port, known))
     if needed.problems:
         raise Cannot("; ".join(needed.problems))
-    placed = excepted.place(facts, port, needed.door, exceptions) if needed.door else excepted.NONE
+    way, placed = aside.way(request, needed, _reached(facts, port)), excepted.NONE
+    door = aside.door(request, needed)
+    if door:
+        placed = excepted.place(facts, port, door, exceptions, way.files)
     if needed.already and not placed.first:
         raise AlreadySealed(needed.already)
     reached = {each: _reached(facts, each) for each in needed.ports}
@@ -102,11 +105,11 @@ def steps(request: Request) -> Steps:
             *needed.told,
         ),
         gap=native.effect.gap % daemon.title,
-        risks=needed.risks,
-        ops=_ops(request, needed, native.effect, placed),
-        claims=_claims(request, needed, reached),
-        paths=(*needed.paths, *placed.paths),
-        ports=needed.ports,
+        risks=(*needed.risks, *way.risks),
+        ops=_ops(request, needed, native.effect, placed, way),
+        claims=_claims(request, needed, reached) + way.claims,
+        paths=(*needed.paths, *placed.paths, *way.paths),
+        ports=(*needed.ports, *way.ports),
         excepts=native.excepting is not None,
         before=tuple(
             claim
@@ -147,7 +150,11 @@ def _headline(
 
 
 def _ops(
-    request: Request, needed: Enforcement, effect: Effect, placed: excepted.Placed
+    request: Request,
+    needed: Enforcement,
+    effect: Effect,
+    placed: excepted.Placed,
+    way: aside.Way,
 ) -> tuple[Op, ...]:
     unit = request.start.unit
     # Where they are new ones, whoever looks sooner is answered by the old daemon, or by nobody.
@@ -164,12 +171,16 @@ def _ops(
         edits.append(edit(path, fact.content, splices))
     # On the way back the files come first and the reload after them.
     return (
-        UnitAction(unit, "", effect.word, after_undo=sockets),
+        *way.check,
+        *way.undone,
+        UnitAction(unit, "", effect.word, after_undo=(*sockets, *way.gone)),
         *edits,
         *placed.first,
         *needed.checks,
-        UnitAction(unit, effect.word, "", after_do=sockets),
+        *way.opens,
+        UnitAction(unit, effect.word, "", after_do=(*sockets, *way.listening)),
         *needed.after,
+        *way.begin,
         *placed.last,
     )
 

@@ -63,7 +63,6 @@ def steps(request: Request) -> Steps:
         raise Cannot("no network can be excepted: " + problem)
     made, addresses = wrap.steps(request), _addresses(request)
     placed = _placed(request, addresses)
-    units = relay.files(port, addresses)
     side = relay.names(port).port
     return replace(
         made,
@@ -72,15 +71,13 @@ def steps(request: Request) -> Steps:
         ops=(
             relay.check(port),
             *made.ops,
-            *placed.first[:1],
-            *units,
             # The directory is there by now.
-            *(op for op in placed.first[1:] if not isinstance(op, MakeDirectory)),
+            *(op for op in placed.first if not isinstance(op, MakeDirectory)),
             *relay.begin(port, addresses),
             *placed.last,
         ),
         claims=_promised(request, made.claims),
-        paths=(*made.paths, *placed.paths, *(each.path for each in units)),
+        paths=(*made.paths, *placed.paths),
         ports=(*made.ports, side),
         excepts=True,
     )
@@ -137,13 +134,10 @@ def _addresses(request: Request) -> list[str]:
 
 
 def _placed(request: Request, addresses: Sequence[str]) -> excepted.Placed:
-    families = {":" in each for each in addresses}
-    for each in request.options.excepted:
-        if (":" in each.network) not in families:
-            words = "%s: port %d is served at no address of that family"
-            raise Cannot(words % (each.network, request.port))
-    door = relay.door(request.port, addresses)
-    return excepted.place(request.facts, request.port, door, request.options.excepted)
+    port, excepting = request.port, request.options.excepted
+    excepted.check_families(port, addresses, excepting)
+    files, door = relay.files(port, addresses), relay.door(port, addresses)
+    return excepted.place(request.facts, port, door, excepting, files)
 
 
 def _promised(request: Request, sealed: Sequence[Claim]) -> tuple[Claim, ...]:

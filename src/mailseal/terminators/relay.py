@@ -15,15 +15,14 @@ import re
 from typing import NamedTuple, Sequence, Tuple
 
 from mailseal.configs import systemd
-from mailseal.model.excepted import Door
+from mailseal.model.excepted import Door, side
 from mailseal.model.ops import CheckConfiguration, Listening, MakeLink, Op, UnitAction, WriteFile
 from mailseal.terminators import stunnel
 
 PACKAGE = "nftables"
 _NFT = "/usr/sbin/nft"
 _UNITS = "/etc/systemd/system/"
-_FAR = 10000
-_LAST_PORT = 65535
+_HEAD = b"# Made by mailseal; `mailseal rollback` removes it.\n"
 _FAMILIES = (("ip", ".", "127.0.0.1"), ("ip6", ":", "[::1]"))
 """nft's name of each, what its addresses have, and where the relay listens."""
 
@@ -40,25 +39,29 @@ class Names(NamedTuple):
 
 def names(port: int) -> Names:
     """Those of the service at `port`."""
-    side = port + _FAR if port + _FAR <= _LAST_PORT else port - _FAR
     relay = "mailseal-relay-%d" % port
     steering = "mailseal-steering-%d.service" % port
     path = "%s/except-%d.nft" % (stunnel.DIRECTORY, port)
-    return Names(side, relay + ".socket", relay + ".service", steering, path)
+    return Names(side(port), relay + ".socket", relay + ".service", steering, path)
+
+
+def table_of(port: int) -> str:
+    """The table of nftables, with its family."""
+    return "inet mailseal_except_%d" % port
 
 
 def door(port: int, addresses: Sequence[str]) -> Door:
     """The list: a table that nft(8) loads, in place of an older one. `addresses` are those where
     the port is served.
     """
-    table, side = "inet mailseal_except_%d" % port, names(port).port
+    table, there = table_of(port), names(port).port
     rules = []
     for family, mark, loopback in _FAMILIES:
         here = ", ".join(sorted(each for each in addresses if mark in each))
         match = "%s saddr %%s %s daddr { %s } tcp dport %d" % (family, family, here, port)
-        rules.append("%s tproxy %s to %s:%d accept\n" % (match, family, loopback, side))
+        rules.append("%s tproxy %s to %s:%d accept\n" % (match, family, loopback, there))
     # Where route_localnet is set (ip-sysctl), loopback of IPv4 is reached from outside.
-    guard = 'iifname != "lo" ip daddr 127.0.0.0/8 tcp dport %d drop\n' % side
+    guard = 'iifname != "lo" ip daddr 127.0.0.0/8 tcp dport %d drop\n' % there
     return Door(
         path=names(port).list,
         head="# Made by mailseal: who may log in without TLS, each to the end of its day.\n"
@@ -118,28 +121,40 @@ def files(port: int, addresses: Sequence[str]) -> Tuple[WriteFile, ...]:
         ("Slice", "system.slice"),
         *stunnel.HARDENING,
     )
-    load = "%s -f %s" % (_NFT, known.list)
-    steering = (
+    with_socket = (about, ("Requires", known.socket), ("After", known.socket))
+    units = (
+        (known.socket, (("Unit", (about,)), ("Socket", socket))),
+        (known.relay, (("Unit", with_socket), ("Service", relay))),
+    )
+    return (
+        *(_unit(name, sections) for name, sections in units),
+        steering(port, "%s -f %s" % (_NFT, known.list)),
+    )
+
+
+def _unit(name: str, sections: Sequence[Tuple[str, Sequence[Tuple[str, str]]]]) -> WriteFile:
+    return WriteFile(_UNITS + name, _HEAD + systemd.compose(sections), "root", "root", 0o644)
+
+
+def steering(port: int, load: str, before: str = "") -> WriteFile:
+    """The unit that has the table as long as it runs: by the command `load`, and before a unit."""
+    # The host's own rules may begin with `flush ruleset`: ours follow them.
+    host = "nftables.service"
+    behind = (
+        ("Description", "mailseal: clients of port %d without TLS" % port),
+        ("After", host),
+        ("PartOf", host),
+        ("ReloadPropagatedFrom", host),
+        *((("Before", before),) if before else ()),
+    )
+    service = (
         ("Type", "oneshot"),
         ("RemainAfterExit", "yes"),
         ("ExecStart", load),
         ("ExecReload", load),
-        ("ExecStop", "-%s delete table inet mailseal_except_%d" % (_NFT, port)),
+        ("ExecStop", "-%s delete table %s" % (_NFT, table_of(port))),
     )
-    with_socket = (about, ("Requires", known.socket), ("After", known.socket))
-    # The host's own rules may begin with `flush ruleset`: ours follow them.
-    host = "nftables.service"
-    behind = (about, ("After", host), ("PartOf", host), ("ReloadPropagatedFrom", host))
-    units = (
-        (known.socket, (("Unit", (about,)), ("Socket", socket))),
-        (known.relay, (("Unit", with_socket), ("Service", relay))),
-        (known.steering, (("Unit", behind), ("Service", steering))),
-    )
-    head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
-    return tuple(
-        WriteFile(_UNITS + name, head + systemd.compose(sections), "root", "root", 0o644)
-        for name, sections in units
-    )
+    return _unit(names(port).steering, (("Unit", behind), ("Service", service)))
 
 
 def begin(port: int, addresses: Sequence[str]) -> Tuple[Op, ...]:
@@ -148,7 +163,15 @@ def begin(port: int, addresses: Sequence[str]) -> Tuple[Op, ...]:
     here = tuple(Listening(each.strip("[]"), known.port, True) for each in _inside(addresses))
     return (
         UnitAction(known.socket, "start", "stop", after_do=here),
-        UnitAction(known.steering, "start", "stop"),
         MakeLink(_UNITS + "sockets.target.wants/" + known.socket, _UNITS + known.socket),
-        MakeLink(_UNITS + "multi-user.target.wants/" + known.steering, _UNITS + known.steering),
+        *steer(port),
+    )
+
+
+def steer(port: int) -> Tuple[Op, ...]:
+    """The start of the unit that has the table, now and at every boot."""
+    unit = names(port).steering
+    return (
+        UnitAction(unit, "start", "stop"),
+        MakeLink(_UNITS + "multi-user.target.wants/" + unit, _UNITS + unit),
     )
