@@ -94,7 +94,8 @@ listens() { return 1; }
 
 
 def back(op: Any) -> list[str]:
-    return [*shell._LEFT.get(type(op), lambda *_: [])(1, op), *shell._UNDO[type(op)](1, op)]
+    check = shell._LEFT.get(type(op))
+    return [*(check(1, op) if check else ()), *shell._UNDO[type(op)](1, op)]
 
 
 @pytest.mark.parametrize("kind", shell._DO, ids=lambda kind: kind.KIND)

@@ -411,7 +411,7 @@ class _Back:
 def rollback_locked(directory: str, tools: Tools, reason: str, *, force: bool = False) -> Receipt:
     """`rollback` under the lock. Raises Refused where another process holds it, where there is
     nothing to undo, and (without `force`) where a later run still stands on this one, or a file is
-    not as the run left it: without that file the service would be neither as promised nor as before.
+    not as the run left it: without it the service would be neither as promised nor as before.
     """
     system = tools.system
     with locked(system):

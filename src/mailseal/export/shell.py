@@ -73,9 +73,9 @@ _FORWARD = """\
 # keep a session open, and follow what it prints at its end.
 # Files that it writes name `mailseal rollback`; here undo.sh is what takes them back."""
 _BACK = """\
-# Run it as root on that host, with sh: it takes back what runbook.sh began, in reverse order. Where
-# somebody changed a file since, it refuses before it changes anything: settle that by hand and run it
-# again."""
+# Run it as root on that host, with sh: it takes back what runbook.sh began, in reverse order.
+# Where somebody changed a file since, it refuses before it changes anything: settle that by hand
+# and run it again."""
 
 
 def _head(source: Source, about: str) -> Lines:
