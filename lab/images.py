@@ -76,6 +76,8 @@ SYSTEMS: Mapping[str, System] = {
             *_MAIL_HOST[len(_BOOT) :],
             "iproute2",
             "netbase",
+            "openbsd-inetd",
+            "cron",
         ),
     ),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),

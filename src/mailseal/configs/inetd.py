@@ -251,3 +251,17 @@ def set_field(document: Document, entry: Entry, field: str, value: str) -> Tuple
     span = Span(start.line, start.column, start.start, word.span.end - raw.endswith(b"\r"))
     splice = text.replace(document.data, span, text.encode(value))
     return (splice,) if splice.old != splice.new else ()
+
+
+def at_socket(entry: Entry, path: str) -> bytes:
+    """A line that serves the same at the Unix socket `path`, behind no tcpd (openbsd-inetd): the
+    socket is open to whoever can enter its folder. Raises ValueError where that is no line.
+    """
+    fields = [field.text.rstrip("\r") for field in entry.fields]
+    words = [path, "stream", "unix", *fields[3:5], entry.effective_server, *entry.argv]
+    if not all(re.fullmatch(r"[^#\s\0][^\s\0]*", word) for word in words):
+        raise ValueError(f"no words of a line: {words!r}")
+    line = text.encode(" ".join(words))
+    if len(line) > MAX_LINE:
+        raise ValueError(f"longer than {MAX_LINE} bytes")
+    return line + b"\n"

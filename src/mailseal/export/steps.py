@@ -30,7 +30,8 @@ class Step:
 
 def step(op: Op, form: str) -> Step:
     """The words of an op. Raises CannotExport."""
-    if isinstance(op, ops.UnitAction) and {op.do, op.undo} & {"enable", "disable"}:
+    scripted = isinstance(op, ops.UnitAction) and {op.do, op.undo} & {"enable", "disable", "add"}
+    if scripted or (isinstance(op, ops.MakeLink) and "/systemd/" not in op.path):
         raise CannotExport("%s is for systemd, and the plan is for an init script" % form)
     return row(_STEPS, op, form)(op)
 
