@@ -78,6 +78,8 @@ SYSTEMS: Mapping[str, System] = {
             "netbase",
             "openbsd-inetd",
             "cron",
+            # Else stunnel4 brings systemd, which systemd-nspawn(1) would boot.
+            "systemd-standalone-sysusers",
         ),
     ),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),

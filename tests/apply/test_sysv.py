@@ -117,14 +117,13 @@ def test_what_its_script_cannot_undo_is_refused(spoil, says: str):
 def test_a_script_that_cannot_stop_it_is_undone():
     system = host("standalone")
     payload, service = plan(system, "retire"), system.programs["service"]
-    before = system.snapshot(world.EXCEPTIONS)
+    before = world.seen(system)
     system.programs["service"] = lambda argv, data: (
         Completed(argv, 0, b"", b"") if argv[2] == "stop" else service(argv, data)
     )
     told = executor.apply(payload, world.tools(system), world.HOLD)
     assert told.state is RunState.UNDONE, told.reason
-    world.wait(system)
-    assert system.snapshot(world.EXCEPTIONS) == before
+    assert world.seen(system) == before
 
 
 @pytest.mark.parametrize("tool", ["update-rc.d", "chkconfig", "rc-update"])
@@ -167,17 +166,16 @@ def test_an_exception_needs_a_timer_of_systemd():
 @pytest.mark.parametrize("starter", SCRIPTS)
 def test_retire_there_and_back(starter: str):
     system = host(starter)
-    before = system.snapshot(world.EXCEPTIONS)
+    before = world.seen(system)
     told = executor.apply(plan(system, "retire"), world.tools(system), world.HOLD)
     assert told.state is RunState.HELD, told.reason
     assert not [each for each in system.listeners() if each.port == 109]
     assert world.do_confirm(system).state is RunState.COMMITTED
     assert world.do_rollback(system).state is RunState.UNDONE
-    world.wait(system)
-    assert system.snapshot(world.EXCEPTIONS) == before
+    assert world.seen(system) == before
 
 
-# -- TLS in front ------------------------------------------------------------------------------------
+# -- TLS in front ---------------------------------------------------------------------------------
 
 
 def wrapped(system: MemorySystem, stage: str = "enforce") -> Plan:
@@ -203,7 +201,8 @@ def test_inetd_itself_hands_the_service_to_stunnel_alone():
     configuration = written["/etc/mailseal/109.conf"].decode()
     assert "\nconnect = /etc/mailseal/109.sock\n" in configuration
     assert "\npid = /run/mailseal/109.pid\nsyslog = yes\n" in "\n" + configuration
-    assert "foreground" not in configuration and "setuid" not in configuration
+    assert "foreground" not in configuration
+    assert "setuid" not in configuration
     (guard,) = [each for each in made.claims if each.kind is ClaimKind.BACKEND_GUARDED]
     assert guard.expected["path"] == "/etc/mailseal/109.sock"
     assert "about a second" in made.gap
@@ -238,7 +237,7 @@ def test_the_renewal_is_left_to_cron_where_there_is_one(cron: bool):
 @pytest.mark.parametrize("stage", ["offer", "enforce"])
 def test_wrap_there_and_back(stage: str):
     system = host("inetd")
-    before = system.snapshot(world.EXCEPTIONS)
+    before = world.seen(system)
     told = executor.apply(plan(system, "wrap", stage), world.tools(system), world.HOLD)
     assert told.state is RunState.HELD, told.reason
     assert world.do_confirm(system).state is RunState.COMMITTED
@@ -247,8 +246,7 @@ def test_wrap_there_and_back(stage: str):
     world.reboot(system)
     assert promised <= {(each.address, each.port, each.unit) for each in system.listeners()}
     assert world.do_rollback(system).state is RunState.UNDONE
-    world.wait(system)
-    assert system.snapshot(world.EXCEPTIONS) == before
+    assert world.seen(system) == before
 
 
 def test_enforce_follows_offer():
@@ -260,7 +258,7 @@ def test_enforce_follows_offer():
     connect = b"connect = /etc/mailseal/109.sock\n"
     for name in ("109", "1109"):
         assert connect in system.nodes["/etc/mailseal/%s.conf" % name].data
-    with pytest.raises(AlreadySealed, match="served by mailseal@109.service already"):
+    with pytest.raises(AlreadySealed, match="served by mailseal@109"):
         plan(system, "wrap")
     world.reboot(system)
     assert {each.port for each in system.listeners() if "mailseal@" in each.unit} == {109, 1109}
@@ -286,7 +284,7 @@ def another_inetd(system: MemorySystem) -> None:
 def test_an_inetd_that_may_not_do_it_is_refused(spoil):
     system = host("inetd")
     spoil(system)
-    with pytest.raises(Cannot, match="only openbsd-inetd opens a Unix socket"):
+    with pytest.raises(Cannot, match="only openbsd-inetd"):
         plan(system, "wrap")
 
 
@@ -295,19 +293,19 @@ def test_wrap_is_refused_elsewhere_with_the_runbook_of_that_system():
     options = planner.Options(strategy="wrap", name="mail.example")
     no_levels = tuple(each for each in facts.files if each.path != LEVELS[0].rstrip("/"))
     for elsewhere in (replace(facts, files=no_levels), replace(facts, manager="yum")):
-        with pytest.raises(Cannot, match="run by neither.*`mailseal runbook sysv TARGET`"):
+        with pytest.raises(Cannot, match=r"run by neither .* `mailseal runbook sysv TARGET`"):
             planner.make(elsewhere, 109, "pop2", options)
 
 
 def test_without_confirmation_a_boot_undoes_it():
     system = host("inetd")
-    before = system.snapshot(world.EXCEPTIONS)
+    before = world.seen(system)
     payload = plan(system, "wrap")
     assert executor.apply(payload, world.tools(system), world.HOLD).state is RunState.HELD
     world.reboot(system)
     world.wait(system)
     assert world.receipt(system).state is RunState.UNDONE
-    assert system.snapshot(world.EXCEPTIONS) == before
+    assert world.seen(system) == before
 
 
 def test_a_script_that_runs_nothing_is_no_reason_to_edit():

@@ -282,7 +282,6 @@ def dead_man(system: MemorySystem, argv: tuple[str, ...]) -> int:
     try:
         if executor.due(system, directory):
             executor.recover(directory, tools(system))
-        sysv.waken(system)
     except Killed:
         system.revive()
         return 137

@@ -2,10 +2,10 @@
 
 Armed before the first change, from the run's own directory (an upgrade or removal of mailseal
 cannot orphan it): a transient timer of systemd, and a unit that runs at boot for the power loss;
-where there is no systemd, a child process of nobody, and an init script for the boot. Each calls the executor's `recover`, which
-reads the journal. The timer fires every few seconds: an executor that was killed is noticed at
-once and not when the hold is over, a recovery that was killed is begun again, and since it counts
-on the monotonic clock nobody's change of the time of day matters.
+where there is no systemd, a child process of nobody, and an init script for the boot. Each calls
+the executor's `recover`, which reads the journal. The timer fires every few seconds: an executor
+that was killed is noticed at once and not when the hold is over, a recovery that was killed is
+begun again, and since it counts on the monotonic clock nobody's change of the time of day matters.
 
 Armed from the timer to the boot unit and disarmed the other way round, so that a kill in between
 leaves a timer that clears the rest away. One gap remains: a power loss between the boot unit's file

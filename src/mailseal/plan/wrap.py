@@ -61,10 +61,11 @@ _ALONE = (
     "logins need the network, log in through TLS before you confirm."
 )
 _NO_SOCKET = (
-    "%s cannot hand the service to stunnel alone: on a host without systemd only openbsd-inetd opens "
-    "a Unix socket for it, and at a port of loopback everybody on this host would log in without "
-    "TLS. Move the service to openbsd-inetd, or stop at --stage offer; `mailseal runbook %s TARGET` "
-    "has the way by loopback; --strategy retire turns the service off"
+    "%s cannot hand the service to stunnel alone: on a host without systemd only openbsd-inetd, "
+    "where it does not ask hosts.allow itself (-l), opens a Unix socket for it, and at a port of "
+    "loopback everybody on this host would log in without TLS. Move the service there, or stop at "
+    "--stage offer; `mailseal runbook %s TARGET` has the way by loopback; --strategy retire turns "
+    "the service off"
 )
 _SIDE = 1109
 _OFFERED_AT = {"pop3": 995, "imap": 993}

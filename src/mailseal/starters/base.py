@@ -77,8 +77,8 @@ class Start:
     socket of ours can start in its place; where it is None (a stand-alone daemon) `isolated` gives
     it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
     shares with the unit `companion` alone. `moved` gives the change by which what listens for it
-    goes on at a Unix socket (its path, and the group that may open it). `lost` is what a terminator in front
-    takes away, `told` what else is to be known of it there; `guarded` is the name by which
+    goes on at a Unix socket instead, of this path and for this group. `lost` is what a terminator
+    in front takes away, `told` what else is to be known of it there; `guarded` is the name by which
     hosts_access(5) knows the service, where its rules count. `admission` is how it excepts
     networks, None where it cannot.
     `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a

@@ -22,9 +22,11 @@ BOOT = DIRECTORY + "/boot/"
 RUN = "/run/mailseal"
 
 TOLD = (
-    "Without systemd nothing starts stunnel again should it end by itself (`service mailseal start` "
-    "does), and it is held to its own account and the right to low ports alone, not in the sandbox "
-    "of a unit. It logs to the syslog.",
+    "Without systemd nothing starts stunnel again when it ends by itself: `service mailseal start` "
+    "does. It is held to its own account and the right to low ports, and not in the sandbox of a "
+    "unit. It logs to the syslog.",
+    "Where stunnel4 is not installed yet, apt may bring the package systemd with it (not as init): "
+    "install systemd-standalone-sysusers first if that is not wanted.",
 )
 
 
