@@ -61,7 +61,14 @@ STARTERS: Mapping[str, tuple[str, bytes, int, str]] = {
         0o755,
         "update-rc.d pop2d defaults; service pop2d start",
     ),
-    "inetd": ("/etc/inetd.conf", _LINES.encode(), 0o644, "service openbsd-inetd restart"),
+    "inetd": (
+        "/etc/inetd.conf",
+        _LINES.encode(),
+        0o644,
+        # systemd-nspawn(1) gives init a socket to notify, init hands it on, and an inetd that has
+        # one stays in the foreground: the boot would wait for it.
+        "echo unset NOTIFY_SOCKET >>/etc/default/openbsd-inetd; service openbsd-inetd restart",
+    ),
 }
 """What starts it: a file, what is in it, its mode, and the command by which it counts."""
 

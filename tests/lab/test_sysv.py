@@ -11,7 +11,8 @@ import pytest
 from lab import Lab
 from lab.hosts import Host
 from mailseal import bundle
-from mailseal.model.plan import RunState
+from mailseal.model import codec
+from mailseal.model.plan import PlanFile, RunState
 from tests.lab.dying import PYZ, receipts
 from tests.lab.story import (
     NAME,
@@ -28,6 +29,7 @@ from tests.lab.story import (
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.soak]
 
 PLAN = "/srv/plan.json"
+PAYLOAD = "/srv/payload"
 PATHS = ("/etc", "/usr", "/var", "/root")
 _PASSING = re.compile(
     # The record of runs, logs, what init keeps over a boot, and insserv(8)'s notes of the order of
@@ -137,6 +139,8 @@ def test_a_change_that_is_cut_is_undone_also_by_a_boot(lab: Lab) -> None:
     install_stunnel(mail)
     mail.write(PYZ, bundle.build())
     sealed(mail, "plan", f"{NAME}:109", "-o", PLAN)
+    file = codec.loads(PlanFile, mail.read(PLAN), lenient=False)
+    mail.write(PAYLOAD, file.payload.encode())
     before = mail.snapshot(PATHS)
 
     mail.run(["sh", "-c", _KILLED], timeout=120)
@@ -158,9 +162,9 @@ def states(mail: Host) -> list[RunState]:
     return [each.state for each in receipts(mail)]
 
 
-_HELD = f"python3 -I {PYZ} apply 300 <{PLAN} >/srv/said 2>&1"
+_HELD = f"python3 -I {PYZ} apply 300 <{PAYLOAD} >/srv/said 2>&1"
 _KILLED = f"""
 {_HELD} &
-until grep -q 'wrote /etc/mailseal/109.conf' /srv/said; do sleep 0.05; done
+until grep -q 'wrote /etc/mailseal/109.conf' /srv/said; do kill -0 $! && sleep 0.05 || exit; done
 kill -KILL $!
 """
