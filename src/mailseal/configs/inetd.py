@@ -254,14 +254,12 @@ def set_field(document: Document, entry: Entry, field: str, value: str) -> Tuple
 
 
 def at_socket(entry: Entry, path: str) -> bytes:
-    """A line that serves the same at the Unix socket `path`, behind no tcpd (openbsd-inetd): the
-    socket is open to whoever can enter its folder. Raises ValueError where that is no line.
+    """An entry that serves the same at the Unix socket `path` (openbsd-inetd), behind no tcpd:
+    there is no address that it could ask for. Raises ValueError for a path that is not one word.
     """
+    if not re.fullmatch(r"/[^\s\0]{1,100}", path):
+        raise ValueError(f"not a path of one word: {path!r}")
     fields = [field.text.rstrip("\r") for field in entry.fields]
     words = [path, "stream", "unix", *fields[3:5], entry.effective_server, *entry.argv]
-    if not all(re.fullmatch(r"[^#\s\0][^\s\0]*", word) for word in words):
-        raise ValueError(f"no words of a line: {words!r}")
     line = text.encode(" ".join(words))
-    if len(line) > MAX_LINE:
-        raise ValueError(f"longer than {MAX_LINE} bytes")
-    return line + b"\n"
+    return (line if len(line) <= MAX_LINE else text.encode("\n ".join(words))) + b"\n"
