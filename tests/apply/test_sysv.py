@@ -1,6 +1,7 @@
 """A host that SysV init runs: what is turned off there, TLS in front, and what is refused."""
 
 import functools
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +220,26 @@ def test_what_starts_it_is_no_shell_of_luck(tmp_path: Path):
     assert (done.returncode, done.stderr[:6]) == (2, b"usage:")
     done = subprocess.run(["sh", script, "status", "no-such"], capture_output=True, check=False)
     assert done.returncode == 3
+
+
+def test_why_it_does_not_start_is_said_last(tmp_path: Path):
+    """By the script, with the real stunnel, which here stays the user that it is."""
+    text = files(wrapped(host("inetd")))["/etc/init.d/mailseal"].decode()
+    own = f"-m 0770 {tmp_path}/run"
+    text = text.replace('-o root -g "$user" -m 0770 "$run"', own).replace("/run/", f"{tmp_path}/")
+    text = re.sub(r"setpriv (.*\\\n)+", "", text)
+    text = text.replace("=/etc/mailseal ", f"={tmp_path} ").replace(
+        "=/run/mailseal", f"={tmp_path}/run"
+    )
+    (tmp_path / "mailseal").write_text(text)
+    (tmp_path / "109.conf").write_text("nonsense = 3\n")
+    words = ["sh", str(tmp_path / "mailseal"), "start", "109"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("mailseal: start 109: no: [!] ")
+    assert "Specified option name is not valid here" in last
+    assert not list(tmp_path.glob("mailseal-start.*"))
 
 
 @pytest.mark.parametrize("cron", [True, False])

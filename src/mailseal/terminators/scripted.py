@@ -108,7 +108,7 @@ start() {
         --bounding-set=-all,+net_bind_service \
         "$stunnel" "$directory/$1.conf" </dev/null >"$said" 2>&1 && within 5 running "$1"
     code=$?
-    why=$(grep -v 'LOG[4-7]' "$said" | head -n 1)
+    why=$({ grep '^\[!\]' "$said" | grep -v 'error queue' || tail -n 1 "$said"; } | head -n 1)
     rm -f "$said"
     return "$code"
 }
