@@ -76,6 +76,10 @@ SYSTEMS: Mapping[str, System] = {
             *_MAIL_HOST[len(_BOOT) :],
             "iproute2",
             "netbase",
+            "openbsd-inetd",
+            "cron",
+            # Else stunnel4 brings systemd, which systemd-nspawn(1) would boot.
+            "systemd-standalone-sysusers",
         ),
     ),
     "workstation": System("bookworm", (*_BOOT, "openssh-client", "openssl", "python3")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lab.enclosure import run
 from lab.hosts import BOOT_SECONDS, Host, container_init
@@ -50,6 +50,28 @@ status)
 esac
 """
 
+_LINES = "".join(
+    f"109 stream {family} nowait root {INSTALLED} ipop2d --bad-login-delay 0\n"
+    for family in ("tcp", "tcp6")
+)
+STARTERS: Mapping[str, tuple[str, bytes, int, str]] = {
+    "script": (
+        "/etc/init.d/pop2d",
+        _SCRIPT.encode(),
+        0o755,
+        "update-rc.d pop2d defaults; service pop2d start",
+    ),
+    "inetd": (
+        "/etc/inetd.conf",
+        _LINES.encode(),
+        0o644,
+        # systemd-nspawn(1) gives init a socket to notify, init hands it on, and an inetd that has
+        # one stays in the foreground: the boot would wait for it.
+        "echo unset NOTIFY_SOCKET >>/etc/default/openbsd-inetd; service openbsd-inetd restart",
+    ),
+}
+"""What starts it: a file, what is in it, its mode, and the command by which it counts."""
+
 
 class ScriptedHost(Host):
     """A host of the system ``sysvinit``."""
@@ -70,14 +92,17 @@ class ScriptedHost(Host):
         return done
 
     def install_pop2d(self, starter: str = "script", options: str = "") -> Account:
-        """Serve POP2 on port 109, both families, from an init script of its own."""
-        assert (starter, options) == ("script", "")
-        self.write(INSTALLED, SERVER.read_bytes(), 0o755)
-        self.write("/etc/pop2d.users", self.account.users_file, 0o600)
-        self.write(f"/var/mail/{self.account.user}", self.account.mailbox, 0o660)
-        self.write("/etc/init.d/pop2d", _SCRIPT.encode(), 0o755)
-        self.run(["update-rc.d", "pop2d", "defaults"])
-        self.run(["service", "pop2d", "start"])
+        """Serve POP2 on port 109, both families, from a ``starter`` of ``STARTERS``."""
+        assert not options
+        for path, content, mode in (
+            (INSTALLED, SERVER.read_bytes(), 0o755),
+            ("/etc/pop2d.users", self.account.users_file, 0o600),
+            (f"/var/mail/{self.account.user}", self.account.mailbox, 0o660),
+        ):
+            self.write(path, content, mode)
+        path, content, mode, begin = STARTERS[starter]
+        self.write(path, content, mode)
+        self.run(["sh", "-ec", begin])
         self.wait_listening(109)
         return self.account
 

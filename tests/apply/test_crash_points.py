@@ -31,6 +31,7 @@ CASES = [
     ("inetd", "retire", "enforce"),
     ("standalone", "retire", "enforce"),
     ("socket", "wrap", "enforce"),
+    ("inetd+sysv", "wrap", "enforce"),
     pytest.param(("standalone", "wrap", "except"), marks=pytest.mark.soak),
 ]
 
@@ -64,7 +65,9 @@ HELP: dict[str, Help] = {
 }
 
 
-ARMED_HALF = re.compile(r"/etc/systemd/system/(mailseal-recover-[^/]*\.service|\.mailseal-[^/]*)")
+ARMED_HALF = re.compile(
+    r"/etc/(?:systemd/system|init\.d)/(mailseal-recover-[^/]*|\.mailseal-[^/]*)"
+)
 """The one trace that the end of the power may leave, in one gap (see `deadman`): a file that
 nothing starts, or the temporary file it was to become.
 """

@@ -35,6 +35,7 @@ from mailseal.system.memory import (
     Snapshot,
 )
 from mailseal.system.memory.firewall import RULES
+from tests.apply import sysv
 
 PORT = 109
 HOLD = 60.0
@@ -90,11 +91,11 @@ def standalone(argv: tuple[str, ...]) -> Sequence[Bind]:
 def fresh(starter: str) -> MemorySystem:
     """A booted host that serves POP2 in cleartext on both families, without stunnel. One that is
     fenced has a firewall that lets in no more than ssh and that; `+nft` behind the starter's name:
-    with nftables.
+    with nftables, `+sysv`: without systemd.
     """
     system = MemorySystem()
     starter, _, more = starter.partition("+")
-    if more:
+    if more == "nft":
         system.install("nftables")
     system.daemons["ipop2d"] = standalone
     system.put("/usr/local/sbin/ipop2d", b"\x7fELF", 0o755)
@@ -117,7 +118,22 @@ def fresh(starter: str) -> MemorySystem:
         system.manager.reload_files()
         system.manager.enable("pop2d.service")
     system.manager.boot()
+    return scripted(system, SCRIPTS[starter]) if more == "sysv" else system
+
+
+def scripted(system: MemorySystem, name: str) -> MemorySystem:
+    """The same host run by SysV init, which starts the service by the script `name`."""
+    del system.nodes["/run/systemd/system"]
+    release = b'PRETTY_NAME="Devuan GNU/Linux 5 (daedalus)"\nID=devuan\n'
+    system.put("/usr/lib/os-release", release)
+    system.put("/etc/init.d/" + name, SCRIPT if name == "ipop2d" else b"#!/bin/sh\n", 0o755)
+    sysv.link(system, name)
+    sysv.equip(system)
     return system
+
+
+SCRIPTS = {"inetd": "openbsd-inetd", "xinetd": "xinetd", "standalone": "ipop2d"}
+SCRIPT = b"#!/bin/sh\n# Starts the POP2 server.\nDAEMON=/usr/local/sbin/ipop2d\n"
 
 
 def fork(system: MemorySystem, fail: Fault | None = None) -> MemorySystem:
@@ -127,9 +143,11 @@ def fork(system: MemorySystem, fail: Fault | None = None) -> MemorySystem:
     for name in ("nodes", "users", "groups", "packages", "available", "listens"):
         setattr(other, name, dict(getattr(system, name)))
     other.clock, other.addresses, other.apt_error = system.clock, system.addresses, system.apt_error
-    for name in ("loaded", "transient", "active", "bound", "inside", "timers"):
+    for name in ("loaded", "transient", "active", "bound", "inside", "paths", "timers"):
         setattr(other.manager, name, dict(getattr(system.manager, name)))
     other.manager.last_pid = system.manager.last_pid
+    if "systemctl" not in system.programs:
+        sysv.equip(other)
     return other
 
 
@@ -175,7 +193,8 @@ def _holds(system: System, claim: Claim) -> bool:
 def backend(system: System) -> bool:
     """Whether there is something behind the terminator."""
     ports = {each.port for each in system.listeners() if each.address == "127.0.0.1"}
-    return system.stat("/run/mailseal-109.sock") is not None or bool(ports - {PORT})
+    there = (system.stat(each) for each in ("/run/mailseal-109.sock", "/etc/mailseal/109.sock"))
+    return any(there) or bool(ports - {PORT})
 
 
 def greets(system: System, port: int) -> str | None:
@@ -239,6 +258,7 @@ def case(starter: str, strategy: str = "wrap", stage: str = "enforce") -> Case:
 
 def seen(system: MemorySystem) -> Snapshot:
     """The host as a value, without the exceptions."""
+    sysv.waken(system)
     return system.snapshot(EXCEPTIONS)
 
 
@@ -343,6 +363,7 @@ def settled(system: MemorySystem, each: Case) -> RunState | None:
     """
     system.fail = None
     system.revive()
+    sysv.waken(system)
     lasting = ("mailseal-renew@", "mailseal-except-")
     timers = {each for each in system.manager.timers if not each.startswith(lasting)}
     assert not timers, "a timer is left"

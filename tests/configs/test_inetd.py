@@ -271,3 +271,19 @@ def test_a_mark_begins_a_comment(mark):
 
 def test_comments_are_trivia():
     assert all(isinstance(item, Trivia) for item in inetd.parse(b"# a\n\n#b\n \t\n").items)
+
+
+@pytest.mark.parametrize("length", [1, 900])
+@pytest.mark.parametrize("server", ["/usr/sbin/popd", "/usr/sbin/tcpd"])
+def test_an_entry_at_a_unix_socket_starts_the_same(server: str, length: int):
+    words = ["109", "stream", "tcp6", "nowait.99", "mail.adm", server, "/usr/sbin/popd", "#", "x"]
+    line = " ".join(words) + "x" * length
+    (entry,) = inetd.parse(line.encode()).entries
+    (moved,) = inetd.parse(inetd.at_socket(entry, "/run/" + "y" * 90)).entries
+    assert (moved.service, moved.protocol, moved.addresses) == ("/run/" + "y" * 90, "unix", ("*",))
+    assert (moved.argv, moved.limit, moved.wait) == (entry.argv, 99, False)
+    assert (moved.user, moved.group, moved.server) == ("mail", "adm", "/usr/sbin/popd")
+    assert inetd.port(moved, {}) is None
+    for path in ("relative", "/with space", "/" + "y" * 101):
+        with pytest.raises(ValueError, match="not a path of one word"):
+            inetd.at_socket(entry, path)

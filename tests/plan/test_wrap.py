@@ -11,9 +11,11 @@ from mailseal.model import ops
 from mailseal.model.host import FileFact, HostFacts
 from mailseal.model.plan import ClaimKind, Plan
 from mailseal.plan import AlreadySealed, Cannot, Given, Options, make
-from mailseal.terminators import renewal
+from mailseal.terminators import inits, renewal
 from tests.plan import hosts
 from tests.plan.hosts import listener, listening
+
+SHARED = tuple(op.path for op in inits.SYSTEMD.renewing)
 
 NAMED = Options(name="mail.example")
 OFFER = replace(NAMED, stage="offer")
@@ -294,7 +296,7 @@ def written(plan: Plan) -> dict[str, bytes]:
 def test_a_certificate_of_the_private_ca_is_renewed_by_a_timer(wish: Options, name: str):
     made = make(inetd(POPA3D), 110, "pop3", wish)
     files = written(made)
-    assert {*renewal.SHARED, f"/etc/mailseal/{name}.renew"} <= {*files} & {*made.scope.paths}
+    assert {*SHARED, f"/etc/mailseal/{name}.renew"} <= {*files} & {*made.scope.paths}
     assert b"days=825\n" in files[f"/etc/mailseal/{name}.renew"]
     assert not any(path.startswith(renewal.HOOKS) for path in files)
     service, timer, link = made.ops[-3:]
@@ -309,9 +311,9 @@ def test_a_certificate_of_the_private_ca_is_renewed_by_a_timer(wish: Options, na
 
 def test_what_all_services_share_is_made_once():
     of = inetd(POPA3D)
-    shared = [FileFact(path, "file", 0o644, 0, 0, "x", b"") for path in renewal.SHARED]
+    shared = [FileFact(path, "file", 0o644, 0, 0, "x", b"") for path in SHARED]
     made = make(replace(of, files=(*of.files, *shared)), 110, "pop3", NAMED)
-    assert not {*renewal.SHARED} & {*written(made)}
+    assert not {*SHARED} & {*written(made)}
     assert "/etc/mailseal/110.renew" in written(made)
 
 

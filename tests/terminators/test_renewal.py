@@ -114,7 +114,7 @@ class Host:
         self.path("109.renew").write_bytes(text.replace(b"/etc/mailseal", folder))
 
     def write_script(self) -> None:
-        text = renewal.shared()[renewal.SCRIPT].content.decode()
+        text = renewal.script().content.decode()
         user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
         for line, mine in (
             ("directory=/etc/mailseal", "directory=%s" % self.folder),
@@ -486,7 +486,7 @@ def test_the_request_is_what_the_certificate_was_made_of():
 
 
 def test_the_service_has_what_the_terminator_must_hold_and_next_to_nothing_of_root():
-    written = renewal.shared()[renewal.SERVICE].content
+    written = renewal.units()[0].content
     found = systemd.effective([systemd.parse(written)])["Service"]
     own = {"ProtectHome", "SystemCallFilter"}
     for key, value in stunnel.HARDENING:

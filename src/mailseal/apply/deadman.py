@@ -2,10 +2,10 @@
 
 Armed before the first change, from the run's own directory (an upgrade or removal of mailseal
 cannot orphan it): a transient timer of systemd, and a unit that runs at boot for the power loss;
-where there is no systemd, a child process of nobody. Each calls the executor's `recover`, which
-reads the journal. The timer fires every few seconds: an executor that was killed is noticed at
-once and not when the hold is over, a recovery that was killed is begun again, and since it counts
-on the monotonic clock nobody's change of the time of day matters.
+where there is no systemd, a child process of nobody, and an init script for the boot. Each calls
+the executor's `recover`, which reads the journal. The timer fires every few seconds: an executor
+that was killed is noticed at once and not when the hold is over, a recovery that was killed is
+begun again, and since it counts on the monotonic clock nobody's change of the time of day matters.
 
 Armed from the timer to the boot unit and disarmed the other way round, so that a kill in between
 leaves a timer that clears the rest away. One gap remains: a power loss between the boot unit's file
@@ -47,6 +47,22 @@ WantedBy=multi-user.target
 """
 
 
+_SCRIPT = """\
+#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          %(name)s
+# Required-Start:    $all
+# Required-Stop:
+# Default-Start:     2 3 4 5
+# Default-Stop:
+# Short-Description: undo a change of mailseal that was not confirmed
+### END INIT INFO
+# Made by mailseal for the time of one change; removed when it is confirmed or undone.
+[ "${1:-}" = start ] && [ -e %(directory)s/mailseal.pyz ] || exit 0
+exec setsid --fork %(command)s watch </dev/null >/dev/null 2>&1
+"""
+
+
 def command(python: str, directory: str) -> Tuple[str, ...]:
     """What undoes the run in `directory`, from its own copy of the executor."""
     return (python, "-I", posixpath.join(directory, "mailseal.pyz"), "recover", directory)
@@ -64,7 +80,7 @@ def boot_path(directory: str) -> str:
 
 def directories(directory: str) -> Tuple[str, ...]:
     """Where arming writes."""
-    return (directory, UNITS)
+    return (directory, UNITS, posixpath.dirname(units.SCRIPTS))
 
 
 def arm(system: System, python: str, directory: str, after: Sequence[str]) -> str:
@@ -75,7 +91,9 @@ def arm(system: System, python: str, directory: str, after: Sequence[str]) -> st
     argv = command(python, directory)
     if not units.is_systemd(system):
         done = system.run(["setsid", "--fork", *argv, "watch"], timeout=30)
-        return "" if done.ok else "the dead-man cannot be started: " + done.words()
+        if not done.ok:
+            return "the dead-man cannot be started: " + done.words()
+        return _arm_script(system, argv, directory)
     timer = timer_unit(directory)
     if units.state(system, timer + ".timer").active != "active":
         # Its default accuracy is a minute, which is long without mail.
@@ -101,11 +119,32 @@ def arm(system: System, python: str, directory: str, after: Sequence[str]) -> st
     return ""
 
 
+def _arm_script(system: System, argv: Sequence[str], directory: str) -> str:
+    """What undoes at boot, where init scripts are run by the links of their runlevels."""
+    if system.stat(units.LEVELS[0]) is None:
+        return ""
+    unit = _BOOT_UNIT % posixpath.basename(directory)
+    words = {"name": units.script(unit), "directory": directory, "command": " ".join(argv)}
+    path = units.SCRIPTS + units.script(unit)
+    system.write(path, (_SCRIPT % words).encode("utf-8"), Meta(0o755, 0, 0))
+    done = units.act(system, unit, "add")
+    return "" if done.ok else "the undo at boot cannot be set: " + done.words()
+
+
+def _disarm_script(system: System, directory: str) -> None:
+    unit = _BOOT_UNIT % posixpath.basename(directory)
+    path = units.SCRIPTS + units.script(unit)
+    if system.stat(path) is not None:
+        units.act(system, unit, "remove")
+        system.remove(path)
+
+
 def disarm(system: System, directory: str) -> None:
     """Takes it away; may be done at any time, and twice. A waiting child reads the journal when it
     wakes, and finds nothing to do. Raises OSError.
     """
     if not units.is_systemd(system):
+        _disarm_script(system, directory)
         return
     paths = [path for path in (_link(directory), boot_path(directory)) if system.stat(path)]
     for path in paths:
@@ -125,10 +164,10 @@ def disarm_others(system: System, runs: str) -> None:
     """
     start, end = _BOOT_UNIT.split("%s")
     left: List[str] = [
-        name[len(start) : -len(end)]
-        for directory in (UNITS, WANTS)
+        name[len(start) :].partition(end)[0]
+        for directory in (UNITS, WANTS, posixpath.dirname(units.SCRIPTS))
         for name in system.listdir(directory)
-        if name.startswith(start) and name.endswith(end)
+        if name.startswith(start)
     ]
     for run in dict.fromkeys(left):
         disarm(system, posixpath.join(runs, run))

@@ -251,3 +251,15 @@ def set_field(document: Document, entry: Entry, field: str, value: str) -> Tuple
     span = Span(start.line, start.column, start.start, word.span.end - raw.endswith(b"\r"))
     splice = text.replace(document.data, span, text.encode(value))
     return (splice,) if splice.old != splice.new else ()
+
+
+def at_socket(entry: Entry, path: str) -> bytes:
+    """An entry that serves the same at the Unix socket `path` (openbsd-inetd), behind no tcpd:
+    there is no address that it could ask for. Raises ValueError for a path that is not one word.
+    """
+    if not re.fullmatch(r"/[^\s\0]{1,100}", path):
+        raise ValueError(f"not a path of one word: {path!r}")
+    fields = [field.text.rstrip("\r") for field in entry.fields]
+    words = [path, "stream", "unix", *fields[3:5], entry.effective_server, *entry.argv]
+    line = text.encode(" ".join(words))
+    return (line if len(line) <= MAX_LINE else text.encode("\n ".join(words))) + b"\n"

@@ -360,6 +360,19 @@ def compose(sections: Sequence[Tuple[str, Sequence[Tuple[str, str]]]]) -> bytes:
     )
 
 
+def listens(path: str, group: str) -> Tuple[Tuple[str, str], ...]:
+    """The options of a socket unit that listens at a Unix socket for root and `group` alone."""
+    return (
+        ("ListenStream", path),
+        ("SocketUser", "root"),
+        ("SocketGroup", group),
+        ("SocketMode", "0660"),
+        # systemd would close the socket for good after 200 connections in two seconds.
+        ("TriggerLimitIntervalSec", "0"),
+        ("RemoveOnStop", "yes"),
+    )
+
+
 def _header(section: str) -> bytes:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", section):
         raise ValueError(f"not the name of a section: {section!r}")

@@ -29,9 +29,15 @@ class Step:
     undo: str
 
 
+_SCRIPTED = "/etc/mailseal/boot/"
+"""What an init script of ours starts at boot."""
+
+
 def step(op: Op, form: str) -> Step:
     """The words of an op. Raises CannotExport."""
-    if isinstance(op, ops.UnitAction) and {op.do, op.undo} & {"enable", "disable"}:
+    words = {op.do, op.undo} if isinstance(op, ops.UnitAction) else set()
+    linked = isinstance(op, ops.MakeLink) and op.path.startswith(_SCRIPTED)
+    if words & {"enable", "disable", "add"} or linked:
         raise CannotExport("%s is for systemd, and the plan is for an init script" % form)
     return row(_STEPS, op, form)(op)
 

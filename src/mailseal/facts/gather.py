@@ -50,6 +50,8 @@ KNOWN_UNITS = (
     "stunnel.target",
     *firewall.UNITS,
 )
+SCRIPTED = ("mailseal.service", "cron.service", "crond.service")
+"""Init scripts that matter where there is no systemd."""
 PACKAGES = ("stunnel4", "stunnel", "openbsd-inetd", "inetutils-inetd", "xinetd", "nftables")
 TOOLS: Mapping[str, Tuple[str, ...]] = {
     "stunnel4": ("stunnel4", "-version"),
@@ -110,7 +112,7 @@ class _Gathering:
             paths += [*self._unit_files([*owners, *self._instances(owners)])]
             paths += self._our_unit_files()
         else:
-            paths += [units.SCRIPTS + each[: -len(".service")] for each in names]
+            paths += [units.LEVELS[0], *(units.SCRIPTS + units.script(each) for each in names)]
         files = [self._file(path) for path in dict.fromkeys(paths)]
         found = [units.state(system, name) for name in names]
         filters, complaints = firewall.answers(system, found)
@@ -247,11 +249,12 @@ class _Gathering:
 
     def _scripted(self, owners: Sequence[str]) -> Sequence[str]:
         """What SysV init may run, by the names that systemd gives to its scripts."""
-        names = sorted({*owners, *(each for each in KNOWN_UNITS if each.endswith(".service"))})
+        known = (each for each in (*KNOWN_UNITS, *SCRIPTED) if each.endswith(".service"))
+        names = sorted({*owners, *known})
         if "/run/systemd/system" in self.unread:
             return []
         scripts = self._list(units.SCRIPTS.rstrip("/"))
-        return [each for each in names if each[: -len(".service")] in scripts]
+        return [each for each in names if units.script(each) in scripts]
 
     def _by_scripts(self, listeners: Sequence[Listener]) -> Tuple[Listener, ...]:
         """With the init scripts that started them in place of units."""

@@ -10,6 +10,7 @@ the name in its record. What two scripts name is nobody's.
 from __future__ import annotations
 
 import os.path
+import posixpath
 import re
 from typing import Dict, FrozenSet, Iterator, List, Set, Tuple
 
@@ -27,6 +28,8 @@ _PROGRAM = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _INTERPRETER = re.compile(r"(?:python|perl|ruby|sh|bash|dash)[0-9.]*")
+_OURS = re.compile(r"/etc/mailseal/([A-Za-z0-9-]+)\.conf")
+"""What our script hands to stunnel."""
 _MERGED = re.compile(r"^/usr(?=/(?:s?bin|lib)/)")
 
 
@@ -48,6 +51,10 @@ class Scripts:
         """The script behind a socket, by the name that systemd would give to its unit; empty where
         that cannot be told.
         """
+        words = self._proc(listener.pid, "cmdline").split(b"\0")
+        ours = _OURS.fullmatch(_text(words[1])) if len(words) > 1 else None
+        if ours and posixpath.basename(listener.executable).startswith("stunnel"):
+            return "mailseal@%s.service" % ours[1] if "mailseal" in self._names else ""
         daemon = daemons.of(listener.executable)
         if daemon is not None and daemon.native is not None:
             usual = [

@@ -129,7 +129,7 @@ class IssueCertificate:
 class UnitAction:
     """Ask the service manager for something, on the way forward (`do`), on the way back (`undo`),
     or both; an empty word is nothing. Words: start, stop, restart, reload, daemon-reload; of an
-    init script also enable and disable, which are about the boot alone.
+    init script also enable and disable, add and remove (a new one), which are about the boot alone.
     `after_do` and `after_undo` are waited for, `seconds` at most.
     """
 

@@ -6,21 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mailseal.model.ops import (
-    InstallPackage,
-    Listening,
-    MakeDirectory,
-    MakeLink,
-    Op,
-    UnitAction,
-)
+from mailseal.model.ops import InstallPackage, Listening, MakeDirectory, Op, UnitAction
 from mailseal.plan import lost, renewed
 from mailseal.plan.base import Request
 from mailseal.plan.renewed import Source
-from mailseal.terminators import renewal, stunnel
+from mailseal.terminators import inits, renewal, stunnel
 from mailseal.terminators.stunnel import Leg
-
-WANTS = "/etc/systemd/system/%s.target.wants/%s"
 
 
 @dataclass(frozen=True)
@@ -42,29 +33,35 @@ def prepare(
     request: Request, front: Front, accepts: list[str], connect: str | Leg
 ) -> tuple[Op, ...]:
     """What can be put in place before anything is switched."""
-    facts = request.facts
+    facts, init = request.facts, inits.of(request.facts)
     package = stunnel.package(facts.manager)
     ops: list[Op] = []
     if not facts.packages.get(package.name):
         ops.append(InstallPackage(package.name))
-    ops.append(UnitAction("", "", "daemon-reload"))
+    ops += init.reread_back
     if not package.account and facts.file("/etc/systemd/system/" + stunnel.ACCOUNT) is None:
         ops += stunnel.account()
     if facts.file(stunnel.DIRECTORY) is None:
         ops.append(MakeDirectory(stunnel.DIRECTORY, "root", stunnel.GROUP, 0o750))
     ops += front.ops
-    if facts.file(stunnel.TEMPLATE) is None:
-        ops.append(stunnel.template(package.program))
+    if facts.file(init.template) is None:
+        ops += (init.write(package.program), *init.begin)
     content = stunnel.config(
-        request.protocol, accepts, connect, front.certificate, front.key, lost.rules(request)
+        request.protocol,
+        accepts,
+        connect,
+        front.certificate,
+        front.key,
+        lost.rules(request),
+        init.options(front.name),
     )
     ops.append(stunnel.write_config(front.name, content))
     return (*ops, *renewed.ops(request, front.name, front.source))
 
 
-def enable(front: Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
+def enable(request: Request, front: Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
     """The start, now and at every boot."""
-    unit = stunnel.instance(front.name)
+    unit, init = stunnel.instance(front.name), inits.of(request.facts)
     here = tuple(Listening(address, port, True) for address, port in accepts)
     # The link comes last: what a boot in between would start by it has to be stopped by the undo,
     # which knows only what was begun.
@@ -72,8 +69,8 @@ def enable(front: Front, accepts: list[tuple[str, int]]) -> tuple[Op, ...]:
         # stunnel listens at once or not at all, and meanwhile nobody is served. On the way back a
         # listener of somebody else's is none of our business.
         UnitAction(unit, "start", "stop", after_do=here, seconds=5.0),
-        MakeLink(WANTS % ("multi-user", unit), stunnel.TEMPLATE),
-        *(renewal.begin(front.name) if front.source else ()),
+        *init.boot(front.name),
+        *(init.renew(front.name) if front.source else ()),
     )
 
 
@@ -88,6 +85,7 @@ def trial(request: Request, front: Front, connect: str | Leg) -> Op:
         front.authority,
         request.name,
         lost.rules(request),
+        inits.of(request.facts).options(stunnel.trial_name(front.name)),
     )
 
 
@@ -104,20 +102,21 @@ def expected_of(request: Request, front: Front) -> dict[str, str]:
 def rests_on(request: Request, front: Front) -> tuple[str, ...]:
     """The files that must still be as they are now, or still be absent."""
     given = request.options.given
-    paths = [stunnel.TEMPLATE, stunnel.config_path(front.name), front.certificate]
+    paths = [inits.of(request.facts).template, stunnel.config_path(front.name), front.certificate]
     paths += renewed.paths(request, front.name, front.source)
     return (*paths, given.certificate) if given else tuple(paths)
 
 
 def renewal_told(request: Request) -> str:
     """Where the certificate comes from and who renews it."""
-    given = request.options.given
+    given, who = request.options.given, inits.of(request.facts).renewed
+    by_hand = "NOTHING RENEWS IT HERE, for there is no cron: run `/bin/sh %s %d` once a day."
+    by_hand %= (renewal.SCRIPT, request.port)
     if given is None:
         return (
             "The certificate comes from a private CA made on this host (for its names alone): "
-            "clients need %s/ca.crt. A timer renews it." % stunnel.DIRECTORY
+            "clients need %s/ca.crt. %s"
+            % (stunnel.DIRECTORY, who + " renews it." if who else by_hand)
         )
-    return (
-        "The certificate is a copy of %s. A timer looks once a day whether there is a newer "
-        "one, and copies and serves that." % given.certificate
-    )
+    newer = "%s looks once a day whether there is a newer one, and copies and serves that." % who
+    return "The certificate is a copy of %s. %s" % (given.certificate, newer if who else by_hand)

@@ -20,7 +20,6 @@ from mailseal.configs import stunnel as config
 from mailseal.firewalls import only
 from mailseal.model.host import HostFacts, Listener
 from mailseal.model.look import Vantage
-from mailseal.model.ops import UnitAction
 from mailseal.model.plan import Claim, ClaimKind
 from mailseal.plan import wrap
 from mailseal.plan.base import (
@@ -37,7 +36,7 @@ from mailseal.plan.base import (
 )
 from mailseal.plan.front import enable, expected_of, prepare, renewal_told, rests_on, trial
 from mailseal.starters.base import Change, Start, listeners_at
-from mailseal.terminators import stunnel
+from mailseal.terminators import inits, stunnel
 from mailseal.terminators.stunnel import Leg
 
 _SEALED = (ClaimKind.CLEARTEXT_REFUSED, ClaimKind.SERVICE_IN_TLS)
@@ -106,9 +105,9 @@ def _front(request: Request, backend: Backend) -> Steps:
     connect = _connect(backend)
     ops = (
         *prepare(request, front, words, connect),
-        UnitAction("", "daemon-reload", ""),
+        *inits.of(request.facts).reread,
         trial(request, front, connect),
-        *enable(front, accepts),
+        *enable(request, front, accepts),
     )
     promised: tuple[Claim, ...] = ()
     before: tuple[Claim, ...] = ()

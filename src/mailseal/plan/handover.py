@@ -52,6 +52,7 @@ def plan(
     """
     facts, start, package = request.facts, request.start, stunnel.package(request.facts.manager)
     able = facts.packages.get("nftables") and package is stunnel.DEBIAN
+    able = able and facts.init == "systemd"
     backend = request.server and start.moved is None
     if request.options.handover != "auto" or not able or not backend:
         return Handover((), (), gap)

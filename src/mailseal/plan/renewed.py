@@ -10,7 +10,7 @@ from __future__ import annotations
 from mailseal.model.host import HostFacts
 from mailseal.model.ops import Op
 from mailseal.plan.base import Cannot, Given, Request
-from mailseal.terminators import renewal
+from mailseal.terminators import inits, renewal
 from mailseal.terminators.renewal import Copied, Issued
 
 Source = Issued | Copied | None
@@ -36,13 +36,13 @@ def check(facts: HostFacts, given: Given) -> None:
 
 
 def ops(request: Request, name: str, source: Source) -> list[Op]:
-    """The ops that put the renewal of the instance `name` in place; `renewal.begin` has those that
+    """The ops that put the renewal of the instance `name` in place; `Init.renew` has those that
     begin it.
     """
     if source is None:
         return []
-    shared = renewal.shared()
-    made: list[Op] = [op for path, op in shared.items() if request.facts.file(path) is None]
+    shared = inits.of(request.facts).renewing
+    made: list[Op] = [op for op in shared if request.facts.file(op.path) is None]
     made.append(renewal.settings(name, request.name, source))
     lineage = _lineage(request)
     return [*made, renewal.hook(name, lineage)] if lineage else made
@@ -53,7 +53,8 @@ def paths(request: Request, name: str, source: Source) -> list[str]:
     if source is None:
         return []
     hook = [renewal.hook_path(name)] if _lineage(request) else []
-    return [*renewal.paths(name), *hook]
+    shared = (op.path for op in inits.of(request.facts).renewing)
+    return [*shared, renewal.settings_path(name), *hook]
 
 
 def _lineage(request: Request) -> str:

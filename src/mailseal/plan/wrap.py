@@ -22,7 +22,6 @@ from mailseal.model.ops import (
     CopyFile,
     IssueCertificate,
     Listening,
-    MakeLink,
     Op,
     UnitAction,
 )
@@ -39,7 +38,6 @@ from mailseal.plan.base import (
     served,
 )
 from mailseal.plan.front import (
-    WANTS,
     Front,
     enable,
     expected_of,
@@ -48,9 +46,8 @@ from mailseal.plan.front import (
     rests_on,
     trial,
 )
-from mailseal.starters.base import ACCESS, Change, edit, listeners_at
-from mailseal.starters.units import drop_in
-from mailseal.terminators import elsewhere, stunnel
+from mailseal.starters.base import ACCESS, edit, listeners_at
+from mailseal.terminators import elsewhere, inits, stunnel
 from mailseal.terminators.renewal import Copied, Issued
 
 _CUT = {
@@ -62,6 +59,13 @@ _ALONE = (
     "%s gets a network of its own, so that nobody but stunnel reaches it: it can no longer open "
     "connections itself (DNS, LDAP, a database over TCP). Files and Unix sockets stay. Where "
     "logins need the network, log in through TLS before you confirm."
+)
+_NO_SOCKET = (
+    "%s cannot hand the service to stunnel alone: on a host without systemd only openbsd-inetd, "
+    "where it does not ask hosts.allow itself (-l), opens a Unix socket for it, and at a port of "
+    "loopback everybody on this host would log in without TLS. Move the service there, or stop at "
+    "--stage offer; `mailseal runbook %s TARGET` has the way by loopback; --strategy retire turns "
+    "the service off"
 )
 _SIDE = 1109
 _OFFERED_AT = {"pop3": 995, "imap": 993}
@@ -113,12 +117,14 @@ def check(request: Request) -> None:
     facts, options, given = request.facts, request.options, request.options.given
     if options.stage not in ("offer", "enforce"):
         raise Cannot("there is no stage %r; there are: offer, enforce" % options.stage)
-    if facts.init != "systemd":
+    try:
+        inits.of(facts)
+    except LookupError as error:
         raise Cannot(
-            "this host is not run by systemd, and stunnel's unit needs it: `mailseal runbook %s "
-            "TARGET` has the steps by hand; --strategy retire turns the service off"
-            % elsewhere.named(facts.system)
-        )
+            "%s, and stunnel has to be started by one of them: `mailseal runbook %s TARGET` has "
+            "the steps by hand; --strategy retire turns the service off"
+            % (error, elsewhere.named(facts.system))
+        ) from None
     package = stunnel.package(facts.manager).name
     line = facts.tools.get(package, "")
     version = stunnel.version(line)
@@ -184,10 +190,10 @@ def _offer(request: Request) -> Steps:
     opens = opening.opened(request.facts, addresses, request.port, (port,))
     ops = (
         *prepare(request, front, words, connect),
-        UnitAction("", "daemon-reload", ""),
+        *inits.of(request.facts).reread,
         trial(request, front, connect),
         *opens.ops,
-        *enable(front, accepts),
+        *enable(request, front, accepts),
     )
     expected = expected_of(request, front)
     return Steps(
@@ -242,7 +248,7 @@ def _enforce(request: Request) -> Steps:
     opens = opening.opened(request.facts, addresses, request.port, beside)
     risks = (*_risks(request), *start.told, *told, *opens.told)
     if start.moved is not None:
-        change, trial_connect = _moved(request, start.moved), answers_at(request)
+        change, trial_connect = start.moved(connect, stunnel.GROUP), answers_at(request)
     elif server is None:
         assert start.isolated is not None
         change, trial_connect = start.isolated, answers_at(request)
@@ -262,14 +268,14 @@ def _enforce(request: Request) -> Steps:
     ops = (
         *prepare(request, front, words, connect),
         *backend,
-        UnitAction("", "daemon-reload", ""),
+        *inits.of(request.facts).reread,
         *(_start_backend(request) if backend else ()),
         trial(request, front, trial_connect),
         # Before the switch: whatever fails there fails while the old service still serves.
         *opens.ops,
         *steered.begin,
         *change.ops(gone, back),
-        *enable(front, accepts),
+        *enable(request, front, accepts),
         *_repoint(request, connect),
         *steered.end,
     )
@@ -320,10 +326,13 @@ def _here(request: Request) -> Endpoint:
 def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
     """stunnel's `connect`, the ops that put the backend there, and what guards it."""
     start, port, server = request.start, request.port, request.server
-    path = stunnel.backend_socket(port)
+    init = inits.of(request.facts)
+    path = init.backend(port)
     guard = {"path": path, "group": stunnel.GROUP}
     if start.moved is not None:
         return path, (), guard
+    if not init.sockets:
+        raise Cannot(_NO_SOCKET % (start.starter, elsewhere.named(request.facts.system)))
     if server is None:
         return (
             path,
@@ -333,21 +342,12 @@ def _backend(request: Request) -> tuple[str, tuple[Op, ...], dict[str, str]]:
     return path, stunnel.backend(port, server), guard
 
 
-def _moved(request: Request, more: tuple[tuple[str, str], ...]) -> Change:
-    """The service's own socket unit, at the socket that stunnel alone opens."""
-    unit, options = (
-        request.start.unit,
-        (("ListenStream", ""), *stunnel.listens(request.port), *more),
-    )
-    return drop_in(request.facts, unit, (("Socket", options),), "start", "start", down=True)
-
-
 def _start_backend(request: Request) -> tuple[Op, ...]:
     unit = stunnel.backend_unit(request.port)
     # The link last, as in _enable.
     return (
         UnitAction(unit, "start", "stop"),
-        MakeLink(WANTS % ("sockets", unit), "/etc/systemd/system/" + unit),
+        inits.wanted("sockets", unit, "/etc/systemd/system/" + unit),
     )
 
 
@@ -391,6 +391,7 @@ def _risks(request: Request) -> tuple[str, ...]:
     risks.append(renewal_told(request))
     if not stunnel.package(request.facts.manager).account:
         risks.append(_RED_HAT % stunnel.GROUP)
+    risks += inits.of(request.facts).told
     risks.append("An address that this host gets later is not served: plan again then.")
     wild = any(listener.address == "::" for listener in request.start.listeners)
     if wild and any(link_local(fact.address) for fact in request.facts.addresses):

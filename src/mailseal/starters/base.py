@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Callable, Mapping, Optional, Sequence, Tuple
 
 from mailseal.configs import text
 from mailseal.model.excepted import Door
@@ -76,9 +76,9 @@ class Start:
     `files` are those that say so. `off` takes it off the network for good. `server` is what a
     socket of ours can start in its place; where it is None (a stand-alone daemon) `isolated` gives
     it a network of its own, with a socket at the loopback or wildcard address `inside`, which it
-    shares with the unit `companion` alone. Where the unit is a socket unit itself, `moved` are the
-    options that it needs besides to listen at a Unix socket. `lost` is what a terminator in front
-    takes away, `told` what else is to be known of it there; `guarded` is the name by which
+    shares with the unit `companion` alone. `moved` gives the change by which what listens for it
+    goes on at a Unix socket instead, of this path and for this group. `lost` is what a terminator
+    in front takes away, `told` what else is to be known of it there; `guarded` is the name by which
     hosts_access(5) knows the service, where its rules count. `admission` is how it excepts
     networks, None where it cannot.
     `problems` are reasons not to touch it at all, `fixed` are reasons why it cannot hang behind a
@@ -96,7 +96,7 @@ class Start:
     companion: str = ""
     guarded: str = ""
     admission: Optional[Admission] = None
-    moved: Optional[Tuple[Tuple[str, str], ...]] = None
+    moved: Optional[Callable[[str, str], Change]] = None
     lost: Tuple[str, ...] = ()
     told: Tuple[str, ...] = ()
     problems: Tuple[str, ...] = ()
@@ -148,7 +148,7 @@ def no_unit(unit: str, starter: str, names: Sequence[str]) -> Tuple[str, ...]:
 
 LOST = (
     "the client's address: the service and its log see stunnel in its place; stunnel's own log "
-    "(journalctl -u 'mailseal@*') has it",
+    "(journalctl -u 'mailseal@*'; without systemd the syslog) has it",
 )
 
 

@@ -7,9 +7,10 @@ reload: inetd closes the sockets of lines that are gone.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from mailseal.configs import inetd
 from mailseal.model.excepted import HOSTS, Door
@@ -33,6 +34,7 @@ from mailseal.starters.base import (
 from mailseal.starters.units import arguments
 
 PATH = "/etc/inetd.conf"
+DEFAULTS = "/etc/default/openbsd-inetd"
 PROCESSES = ("inetd", "openbsd-inetd", "inetutils-inetd")
 UNITS = tuple(name + ".service" for name in PROCESSES)
 
@@ -74,6 +76,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         server=_server(entries[0]),
         guarded=guarded(facts, _asked(facts, unit, entries[0])),
         admission=_admission(facts, unit, port, document, entries),
+        moved=_movable(facts, document, entries, unit),
         lost=LOST,
         problems=no_unit(unit, "inetd", UNITS) + _other_file(facts, unit),
         fixed=_fixed(entries),
@@ -139,6 +142,35 @@ _RULES = """\
 %(name)s: 127.0.0.0/255.0.0.0 [::1]/128 %(path)s
 %(name)s: ALL: DENY
 """
+
+
+def _movable(
+    facts: HostFacts, document: inetd.Document, entries: Tuple[inetd.Entry, ...], unit: str
+) -> Optional[Callable[[str, str], Change]]:
+    """openbsd-inetd itself listens at a Unix socket, where no socket unit can. Not where it asks
+    hosts_access(5) by itself: what it would find there of a client without an address is not known.
+    """
+    defaults = content(facts, DEFAULTS) or b""
+    able = facts.init != "systemd" and facts.packages.get("openbsd-inetd")
+    if not able or re.search(rb"(?m)^[ \t]*OPTIONS=.*-[dEi]*l", defaults):
+        return None
+    return functools.partial(_moved, document, entries, unit)
+
+
+def _moved(
+    document: inetd.Document,
+    entries: Tuple[inetd.Entry, ...],
+    unit: str,
+    path: str,
+    group: str,
+) -> Change:
+    """The lines become comments, and a new one comes before them. It opens its socket to all, so
+    that the folder of `path` has to be closed to all but `group`.
+    """
+    line = inetd.at_socket(entries[0], path)
+    splices = [each for entry in entries for each in inetd.comment_out(document, entry)]
+    splices[0] = Splice(splices[0].offset, b"", line + splices[0].new)
+    return Change((edit(PATH, document.data, splices),), unit, "reload", "reload", (PATH,))
 
 
 def _server(entry: inetd.Entry) -> Server:

@@ -8,12 +8,14 @@ listening socket, and whether it can do with one that has no addresses is not to
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from typing import List, Mapping, Optional, Tuple
 
+from mailseal.configs import systemd
 from mailseal.model.host import HostFacts, Server
-from mailseal.starters.base import LOST, Start, listeners_at
+from mailseal.starters.base import LOST, Change, Start, listeners_at
 from mailseal.starters.units import command, drop_in, files, options
 
 Values = Mapping[str, Tuple[str, ...]]
@@ -52,8 +54,7 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         files=tuple(paths),
         off=drop_in(facts, unit, condition, "stop", "start"),
         server=_server(facts, template, service),
-        # All clients come from one source then: systemd 256 counts those of a Unix socket too.
-        moved=((_BY_SOURCE, "0"),) if by_source else (),
+        moved=functools.partial(_moved, facts, unit, by_source),
         lost=LOST + tuple(each + " no longer counts" for each in lost),
         told=(
             "MaxConnections of %s goes on counting: %s sessions at a time, of all clients together."
@@ -62,6 +63,14 @@ def find(facts: HostFacts, port: int) -> Optional[Start]:
         fixed=_fixed(facts, template),
         tied=_tied(facts, unit, port, values),
     )
+
+
+def _moved(facts: HostFacts, unit: str, by_source: bool, path: str, group: str) -> Change:
+    listens = [("ListenStream", ""), *systemd.listens(path, group)]
+    if by_source:
+        # All clients come from one source then: systemd 256 counts those of a Unix socket too.
+        listens.append((_BY_SOURCE, "0"))
+    return drop_in(facts, unit, (("Socket", listens),), "start", "start", down=True)
 
 
 def _last(values: Values, key: str, usual: str) -> str:

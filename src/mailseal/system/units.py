@@ -8,12 +8,15 @@ reads what is meant for people. An answer that did not come is an empty word, ne
 from __future__ import annotations
 
 import re
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from mailseal.model.host import UnitFact
 from mailseal.system.base import Completed, System
 
-WORDS = ("start", "stop", "restart", "reload", "daemon-reload", "enable", "disable")
+WORDS = (
+    *("start", "stop", "restart", "reload", "daemon-reload"),
+    *("enable", "disable", "add", "remove"),
+)
 """What may be asked of the service manager."""
 
 SCRIPTS = "/etc/init.d/"
@@ -23,13 +26,31 @@ RUNLEVEL = "/etc/runlevels/default"
 """The same of OpenRC."""
 PARTLY = "enabled in some runlevels"
 
-_BOOT = (
-    (("update-rc.d", "{}", "enable"), ("update-rc.d", "{}", "disable")),
-    (("chkconfig", "{}", "on"), ("chkconfig", "{}", "off")),
-    (("rc-update", "add", "{}", "default"), ("rc-update", "del", "{}", "default")),
+_Words = Mapping[str, Tuple[str, ...]]
+
+_BOOT: Tuple[_Words, ...] = (
+    {
+        "enable": ("update-rc.d", "{}", "enable"),
+        "disable": ("update-rc.d", "{}", "disable"),
+        "add": ("update-rc.d", "{}", "defaults"),
+        "remove": ("update-rc.d", "-f", "{}", "remove"),
+    },
+    {
+        "enable": ("chkconfig", "{}", "on"),
+        "disable": ("chkconfig", "{}", "off"),
+        "add": ("chkconfig", "--add", "{}"),
+        "remove": ("chkconfig", "--del", "{}"),
+    },
+    {
+        "enable": ("rc-update", "add", "{}", "default"),
+        "disable": ("rc-update", "del", "{}", "default"),
+        "add": ("rc-update", "add", "{}", "default"),
+        "remove": ("rc-update", "del", "{}", "default"),
+    },
 )
-"""What puts a script into the boot and takes it out (update-rc.d(8), chkconfig(8), rc-update(8)),
-where the one before is not there."""
+"""What has a script started at boot or not (update-rc.d(8), chkconfig(8), rc-update(8)), where the
+one before is not there.
+"""
 
 # A job that starts or stops something may take systemd's own 90 s; then systemctl says so itself.
 SECONDS = 120.0
@@ -63,17 +84,19 @@ def state(system: System, unit: str) -> UnitFact:
     )
 
 
-def _script(unit: str) -> str:
-    """The name of the init script; empty for a unit that SysV init has no word for."""
-    return unit[: -len(".service")] if unit.endswith(".service") else ""
+def script(unit: str) -> str:
+    """The name of the init script; empty for a unit that SysV init has no word for. One script
+    starts all instances of a template.
+    """
+    return unit[: -len(".service")].partition("@")[0] if unit.endswith(".service") else ""
 
 
 def _script_state(system: System, unit: str) -> UnitFact:
-    name = _script(unit)
+    name = script(unit)
     if not name or system.stat(SCRIPTS + name) is None:
         return UnitFact(unit, "not-found", "inactive", "")
     # LSB 3.1, 20.2: 0 is running, 1 to 3 are not.
-    code = _ask_script(system, name, "status").code
+    code = _ask_script(system, unit, "status").code
     active = {0: "active", 1: "inactive", 2: "inactive", 3: "inactive"}.get(code, "")
     link = re.compile(r"S\d\d" + re.escape(name))
     starts = [any(map(link.fullmatch, system.listdir(level))) for level in LEVELS]
@@ -83,16 +106,19 @@ def _script_state(system: System, unit: str) -> UnitFact:
     return UnitFact(unit, "loaded", active, enabled)
 
 
-def _ask_script(system: System, name: str, word: str) -> Completed:
+def _ask_script(system: System, unit: str, word: str) -> Completed:
     """By way of service(8), which gives it a clean environment; where there is none, itself."""
-    done = system.run(["service", name, word], timeout=SECONDS)
-    return system.run([SCRIPTS + name, word], timeout=SECONDS) if done.code == 127 else done
+    name = script(unit) or unit
+    instance = unit[: -len(".service")].partition("@")[2]
+    words = [word, instance] if instance else [word]
+    done = system.run(["service", name, *words], timeout=SECONDS)
+    return system.run([SCRIPTS + name, *words], timeout=SECONDS) if done.code == 127 else done
 
 
-def _boot(system: System, name: str, word: str) -> Completed:
+def _boot(system: System, unit: str, word: str) -> Completed:
     done = Completed((), 127, b"", b"nothing here changes what is started at boot")
-    for on, off in _BOOT:
-        argv = [part.replace("{}", name) for part in (on if word == "enable" else off)]
+    for words in _BOOT:
+        argv = [part.replace("{}", script(unit) or unit) for part in words[word]]
         found = system.run(argv, timeout=SECONDS)
         if found.code != 127:
             return found
@@ -146,7 +172,7 @@ def act(system: System, unit: str, word: str) -> Completed:
     if not is_systemd(system):
         if word == "daemon-reload":
             return Completed((), 0, b"", b"")
-        name = _script(unit) or unit
-        return (_boot if word in ("enable", "disable") else _ask_script)(system, name, word)
+        ask = _boot if word in _BOOT[0] else _ask_script
+        return ask(system, unit, word)
     target = [] if word == "daemon-reload" else ["--", unit]
     return system.run(["systemctl", word, *target], timeout=SECONDS)

@@ -13,7 +13,7 @@ CA's key is root's, but without the capabilities of root: what it writes, it own
 from __future__ import annotations
 
 from shlex import quote
-from typing import Mapping, NamedTuple, Tuple
+from typing import NamedTuple, Tuple
 
 from mailseal.configs import openssl, systemd
 from mailseal.model.ops import MakeLink, Op, UnitAction, WriteFile
@@ -22,8 +22,7 @@ from mailseal.terminators.stunnel import DIRECTORY, GROUP, HARDENING, is_address
 SCRIPT = DIRECTORY + "/renew"
 SERVICE = "/etc/systemd/system/mailseal-renew@.service"
 TIMER = "/etc/systemd/system/mailseal-renew@.timer"
-SHARED = (SCRIPT, SERVICE, TIMER)
-"""What all services of a host have in common."""
+CRON = "/etc/cron.d/mailseal-%s"
 
 HOOKS = "/etc/letsencrypt/renewal-hooks/deploy"
 """What certbot runs in it after it has renewed a certificate."""
@@ -59,20 +58,20 @@ def settings_path(name: str) -> str:
     return "%s/%s.renew" % (DIRECTORY, name)
 
 
-def paths(name: str) -> Tuple[str, ...]:
-    """The files that a renewal of the terminator `name` rests on."""
-    return (*SHARED, settings_path(name))
-
-
 def hook_path(name: str) -> str:
     """What certbot runs for the terminator `name`."""
     return "%s/mailseal-%s" % (HOOKS, name)
 
 
-def shared() -> Mapping[str, WriteFile]:
-    """The ops that put in place what all services of a host have in common, by path."""
-    files = ((SCRIPT, _SCRIPT.encode()), (SERVICE, _service()), (TIMER, _timer()))
-    return {path: WriteFile(path, data, "root", "root", 0o644) for path, data in files}
+def script() -> WriteFile:
+    """The op that puts in place what renews, of all services of a host."""
+    return WriteFile(SCRIPT, _SCRIPT.encode(), "root", "root", 0o644)
+
+
+def units() -> Tuple[WriteFile, ...]:
+    """The ops that put in place what starts it under systemd, of all services of a host."""
+    files = ((SERVICE, _service()), (TIMER, _timer()))
+    return tuple(WriteFile(path, data, "root", "root", 0o644) for path, data in files)
 
 
 def settings(name: str, host: str, source: "Issued | Copied") -> WriteFile:
@@ -94,7 +93,7 @@ def settings(name: str, host: str, source: "Issued | Copied") -> WriteFile:
 
 def hook(name: str, lineage: str) -> WriteFile:
     """The op that makes certbot start the renewal here as soon as it has renewed `lineage`."""
-    text = _HOOK % (quote(lineage), quote(unit(name)))
+    text = _HOOK % (quote(lineage), quote(unit(name)), SCRIPT, quote(name))
     data = text.encode("utf-8", "surrogateescape")
     return WriteFile(hook_path(name), data, "root", "root", 0o755)
 
@@ -107,6 +106,12 @@ def begin(name: str) -> Tuple[Op, ...]:
         UnitAction(timer, "start", "stop"),
         MakeLink(_LINK + timer, TIMER),
     )
+
+
+def by_cron(name: str) -> Tuple[Op, ...]:
+    """The op that leaves it to cron(8), which mails root what the script says."""
+    line = "17 3 * * * root /bin/sh %s %s\n" % (SCRIPT, name)
+    return (WriteFile(CRON % name, (_HEAD + line).encode(), "root", "root", 0o644),)
 
 
 def _service() -> bytes:
@@ -153,6 +158,7 @@ _HOOK = (
     + r"""# certbot runs this for every certificate that it has renewed.
 [ "${RENEWED_LINEAGE:-}" = %s ] || exit 0
 unit=%s
+[ ! -e /etc/init.d/mailseal ] || exec /bin/sh %s %s
 # A run that began before the renewal would have read the old one.
 systemctl restart -- "$unit" && exit
 echo "mailseal: the new certificate is not served: journalctl -u $unit tells why" >&2
@@ -262,9 +268,17 @@ ended() {
 
 # -- what is served ----------------------------------------------------------------
 
+reload_one() {
+    # Where no systemd runs the host, this starts stunnel.
+    if [ -e /etc/init.d/mailseal ]; then
+        /etc/init.d/mailseal reload "$1"
+    else
+        systemctl reload -- "mailseal@$1.service"
+    fi
+}
 reload() {
     for unit in $units; do
-        systemctl reload -- "mailseal@$unit.service" && continue
+        reload_one "$unit" && continue
         why="mailseal@$unit.service cannot be reloaded"
         return 1
     done

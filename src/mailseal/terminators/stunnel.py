@@ -157,10 +157,11 @@ def config(
     certificate: str,
     key: str,
     rules: Rules = NO_RULES,
+    system: Options = LINUX,
 ) -> bytes:
     """A configuration of ours on this system: see `body`."""
     head = b"; Made by mailseal; `mailseal rollback` removes it.\n"
-    return head + body(protocol, accepts, connect, certificate, key, rules)
+    return head + body(protocol, accepts, connect, certificate, key, rules, system)
 
 
 def body(
@@ -203,6 +204,11 @@ def write_config(name: str, content: bytes) -> WriteFile:
     return WriteFile(config_path(name), content, "root", GROUP, 0o640)
 
 
+def trial_name(name: str) -> str:
+    """The instance that is tried before `name` serves."""
+    return name + "-trial"
+
+
 def trial(
     name: str,
     protocol: str,
@@ -212,14 +218,15 @@ def trial(
     authority: str,
     host: str,
     rules: Rules = NO_RULES,
+    system: Options = LINUX,
 ) -> TryTerminator:
     """The same options behind one loopback port, where rules for other addresses are not asked:
     that stunnel knows the option is seen all the same.
     """
     port = accept("127.0.0.1", TryTerminator.PORT.decode("ascii"))
     unasked = rules._replace(asked=False)
-    content = config(protocol, [port], connect, certificate, key, unasked)
-    instance_name = name + "-trial"
+    content = config(protocol, [port], connect, certificate, key, unasked, system)
+    instance_name = trial_name(name)
     return TryTerminator(
         unit=instance(instance_name),
         path=config_path(instance_name),
@@ -358,24 +365,11 @@ def isolated_backend(port: int, daemon: str, inside: str, proxy: str) -> Tuple[O
 _Options = Tuple[Tuple[str, str], ...]
 
 
-def listens(port: int) -> _Options:
-    """The options of a socket unit of systemd that listens where stunnel alone may connect."""
-    return (
-        ("ListenStream", backend_socket(port)),
-        ("SocketUser", "root"),
-        ("SocketGroup", GROUP),
-        ("SocketMode", "0660"),
-        # systemd would close the socket for good after 200 connections in two seconds.
-        ("TriggerLimitIntervalSec", "0"),
-        ("RemoveOnStop", "yes"),
-    )
-
-
 def _backend_units(
     port: int, more: _Options, started: str, unit: _Options, service: _Options
 ) -> Tuple[Op, ...]:
     """The backend's socket, and the service `started` for it."""
-    socket = (*listens(port), *more)
+    socket = (*systemd.listens(backend_socket(port), GROUP), *more)
     about = ("Description", "mailseal: the service behind TLS on port %d" % port)
     head = b"# Made by mailseal; `mailseal rollback` removes it.\n"
     units = (

@@ -17,7 +17,7 @@ from mailseal.system.memory.files import Disk
 
 @dataclass(frozen=True)
 class Bind:
-    """A TCP socket a daemon wants to listen on."""
+    """A TCP socket a daemon wants to listen on; or a Unix socket, whose path is its address."""
 
     address: str
     port: int
@@ -61,6 +61,8 @@ def _inetd(disk: Disk, argv: Tuple[str, ...]) -> Sequence[Bind]:
     found = []
     for entry in document.entries:
         port = inetd.port(entry, _services(disk))
+        if (entry.type, entry.protocol) == ("stream", "unix"):
+            found.append(Bind(entry.service, 0))
         if entry.type != "stream" or entry.transport != "tcp" or port is None:
             continue
         every = "::" if entry.protocol == "tcp6" else "0.0.0.0"

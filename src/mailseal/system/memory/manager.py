@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Manager:
     """systemd. `loaded` are the unit files as of the last daemon-reload, `transient` the units that
     systemd-run made; `active` is unit to active, failed or (not named) inactive; `bound` are the
-    sockets of units in the host's network, `inside` those of units that have one of their own.
+    sockets of units in the host's network, `inside` those of units that have one of their own,
+    `paths` the Unix sockets of inetd.
     """
 
     machine: MemorySystem
@@ -36,6 +37,7 @@ class Manager:
     active: Dict[str, str] = field(default_factory=dict)
     bound: Dict[str, Tuple[Listener, ...]] = field(default_factory=dict)
     inside: Dict[str, Tuple[Listener, ...]] = field(default_factory=dict)
+    paths: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
     timers: Dict[str, float] = field(default_factory=dict)
     jobs: List[str] = field(default_factory=list)
     last_pid: int = 400
@@ -128,6 +130,7 @@ class Manager:
         self.active.pop(name, None)
         self.bound.pop(name, None)
         self.inside.pop(name, None)
+        self._open_paths(name, ())
         self.timers.pop(name, None)
         if self.transient.pop(name, None) and name.endswith(".timer"):
             self.transient.pop(name[: -len("timer")] + "service", None)
@@ -190,7 +193,8 @@ class Manager:
         self.last_pid += 1
         alone = units.last(unit, "Service.PrivateNetwork", "no") == "yes"
         bound = []
-        for bind in wanted:
+        self._open_paths(name, [bind.address for bind in wanted if not bind.port])
+        for bind in (each for each in wanted if each.port):
             if alone and not _everywhere(bind.address):
                 raise StartFailed("bind %s: Cannot assign requested address" % bind.address)
             if alone or not self._taken(name, bind):
@@ -199,6 +203,15 @@ class Manager:
             elif program not in ("inetd", "xinetd"):
                 raise StartFailed("bind %s:%d: Address already in use" % (bind.address, bind.port))
         (self.inside if alone else self.bound)[name] = tuple(bound)
+
+    def _open_paths(self, name: str, paths: Sequence[str]) -> None:
+        """The Unix sockets of inetd, which anybody may open; those it had are gone."""
+        for path in self.paths.pop(name, ()):
+            self.machine.nodes.pop(path, None)
+        for path in paths:
+            self.machine.place(path, Node("other", Meta(0o666, 0, 0)))
+        if paths:
+            self.paths[name] = tuple(paths)
 
     def _taken(self, name: str, bind: Bind) -> bool:
         return any(
@@ -267,6 +280,8 @@ class Manager:
 
     def boot(self) -> None:
         """Everything anew, from the files: what is wanted is started, in the order asked for."""
+        for unit in tuple(self.paths):
+            self._open_paths(unit, ())
         for state in (self.transient, self.active, self.bound, self.inside, self.timers):
             state.clear()
         self.reload_files()
