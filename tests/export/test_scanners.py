@@ -398,6 +398,15 @@ def test_two_plans_that_ask_for_different_things_are_refused() -> None:
 Change = Callable[[Plan], Plan]
 
 
+def test_a_monitor_asks_once_where_some_networks_are_still_served() -> None:
+    made = plan()
+    where = next(each.endpoint for each in made.claims if each.vantage is Vantage.REMOTE)
+    inside = {"networks": "10.1.2.0/24"}
+    served = Claim(ClaimKind.CLEARTEXT_SERVED, where, Vantage.REMOTE, inside)
+    assert nagios.export([of(made)]) == nagios.export([of(claims=(*made.claims, served))])
+    assert nagios.export([of(claims=(served,))])
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -65,9 +65,12 @@ def _services(source: Source) -> Iterator[_Service]:
     plan = source.plan
     if not HOST.fullmatch(plan.host):
         raise CannotExport("%s cannot be the name of a host there" % plain(repr(plan.host)))
-    for claim in plan.claims:
-        if claim.vantage is Vantage.REMOTE:
-            where = claim.endpoint
+    remote = [claim for claim in plan.claims if claim.vantage is Vantage.REMOTE]
+    # One look has all answers. That some networks are still served says nothing of the others.
+    sealed = {each.endpoint for each in remote if each.kind is not ClaimKind.CLEARTEXT_SERVED}
+    for claim in remote:
+        where = claim.endpoint
+        if claim.kind is not ClaimKind.CLEARTEXT_SERVED or where not in sealed:
             title = "mailseal %d %s" % (where.port, where.address)
             options = _options(source, claim)
             yield _Service(plan.host, plan.endpoint.address, title, options, _target(where))
