@@ -17,7 +17,7 @@ from mailseal.cli.output import Output, terminal_style
 Examples:
   sudo mailseal rollback                           the last change of this host
   mailseal rollback --on ssh://mailhost
-  sudo mailseal rollback 20261120T232859-59db30 --force
+  sudo mailseal rollback 000002-20261120T232859 --force
 
 A file that somebody changed since is left as it is and said so (exit code 5); --force puts back
 the bytes from before all the same.
