@@ -20,13 +20,14 @@ from lab.daemons import DAEMONS, install
 from tests.docs.story import AGAIN, BESIDE, EXPOSED, SEALED, Line
 from tests.lab.story import NAME, PROGRAM, ROOT, desk, install_stunnel, scene
 
+HOME = "/root"
 RUN = r"\d{6}-\d{8}T\d{6}"
 ANSWERS = {r"Password of \w+: $": "not that one\n", r"\[y/N\]: $": "y\n"}
 SECONDS = 110.0
 """For one line."""
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
+    "HOME": HOME,
     "TERM": "xterm",
     "NO_COLOR": "1",
     "LC_ALL": "C.UTF-8",
@@ -62,7 +63,8 @@ while True:
     wire.sendto(answer.to_wire(), peer)
 """
 _FOLDERS = """
-mkdir -p /root/roles /root/playbooks /etc/stunnel /etc/mailseal /var/log/stunnel4 \\
+cd
+mkdir -p roles playbooks /etc/stunnel /etc/mailseal /var/log/stunnel4 \\
     /var/lib/node_exporter /etc/systemd/system/mailseal-watch.service.d
 ip -6 route add 2001:db8::/64 dev eth0
 """
@@ -92,15 +94,15 @@ class Stage:
         host, text = self.hosts[line.at], line.text
         self.typed += 1
         if re.search(RUN, text):
-            done = re.findall(RUN, host.run(["mailseal", "runs"]).stdout.decode())
-            text = re.sub(RUN, done[-1], text)
+            runs = re.findall(RUN, host.run(["mailseal", "runs"]).stdout.decode())
+            text = re.sub(RUN, runs[-1], text)
         asked = {
             "command": ["bash", "-c", text],
             # What a watch has told, it does not tell again.
             "env": {**_ENVIRONMENT, "XDG_STATE_HOME": f"/run/typed/{self.typed}"},
             "answers": ANSWERS,
             "until": line.until,
-            "cwd": "/root",
+            "cwd": HOME,
             "seconds": SECONDS,
         }
         words = ["python3", "-I", "/srv/mailseal/tests/cli/terminal.py"]
@@ -144,17 +146,17 @@ def furnish(home: Host, mail: Host) -> None:
     page = ROOT / "docs/howto/keep-watch.md"
     alerts, drop_in = shown(page, "toml"), shown(page, "ini")
     (credential,) = re.findall(r"# in alerts.toml: (secret-file = .*)", drop_in)
-    home.run(["sh", "-ec", _FOLDERS])
+    home.run(["env", f"HOME={HOME}", "sh", "-ec", _FOLDERS])
     home.write("/etc/hosts", home.read("/etc/hosts") + f"{mail.ipv4} mailhost\n".encode())
     mail.run(["mkdir", "-p", "/etc/stunnel"])
     mail.write("/etc/stunnel/pop2.conf", _OPEN)
     for name, content in {
-        "/root/hosts.txt": b"mail.example\n",
-        "/root/ours.txt": b"192.0.2.0/24\n",
-        "/root/lab.toml": b"",
-        "/root/policy.toml": b"certificate-days = 30\n",
-        "/root/alerts.toml": alerts.encode(),
-        "/root/roles/stunnel.conf": _OPEN,
+        f"{HOME}/hosts.txt": b"mail.example\n",
+        f"{HOME}/ours.txt": b"192.0.2.0/24\n",
+        f"{HOME}/lab.toml": b"",
+        f"{HOME}/policy.toml": b"certificate-days = 30\n",
+        f"{HOME}/alerts.toml": alerts.encode(),
+        f"{HOME}/roles/stunnel.conf": _OPEN,
         "/etc/stunnel/pop2.conf": _OPEN,
         "/etc/mailseal/targets": b"mail.example:109\n",
         "/etc/mailseal/policy.toml": b"",
@@ -195,15 +197,15 @@ def add_others(stage: Stage) -> None:
         host.write("/etc/hosts", host.read("/etc/hosts") + names)
         host.write("/usr/local/bin/mailseal", PROGRAM, mode=0o755)
         host.write("/usr/local/bin/sudo", _SUDO, mode=0o755)
-    gateway.run(["mkdir", "-p", "-m", "700", "/root/.ssh"])
+    gateway.run(["mkdir", "-p", "-m", "700", f"{HOME}/.ssh"])
     config = f"Host gateway outside\n HostName {gateway.ipv4}\n StrictHostKeyChecking accept-new\n"
     for name, content in (
         (".ssh/config", config.encode()),
-        (".ssh/authorized_keys", home.read("/root/.ssh/id_ed25519.pub")),
-        (".ssh/id_ed25519", home.read("/root/.ssh/id_ed25519")),
+        (".ssh/authorized_keys", home.read(f"{HOME}/.ssh/id_ed25519.pub")),
+        (".ssh/id_ed25519", home.read(f"{HOME}/.ssh/id_ed25519")),
         ("alice.txt", on.lab.account.password.encode() + b"\n"),
     ):
-        gateway.write(f"/root/{name}", content, 0o600)
+        gateway.write(f"{HOME}/{name}", content, 0o600)
     gateway.run(["systemctl", "start", "ssh"])
     stage.hosts |= {"outside": gateway, "box": box, "post": post}
 
