@@ -123,6 +123,8 @@ class Stage:
         for part in shown(ROOT / "README.md", "console").split("$ ")[1:]:
             command, _, wanted = part.partition("\n")
             said = self.type(Line("desk", command, int(" scan " in command)))
+            # Progress is wiped off the line before what stays.
+            said = re.sub(r"(?m)^.*\x1b\[K", "", said)
             if not re.search(pattern(wanted), said, re.MULTILINE):
                 self.wrong.append(f"README: {command}: shown was\n{said}")
 
