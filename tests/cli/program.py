@@ -1,19 +1,14 @@
 """The real program in a process of its own, and what came of it."""
 
 import os
-import pty
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 
+from tests.cli.terminal import converse
 from tests.project.tree import SRC
 
 PROGRAM = [sys.executable, "-m", "mailseal"]
-# In a session of its own the program's stdin becomes its terminal: what prompts is answered there.
-TERMINAL = """import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])"""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -42,29 +37,11 @@ def mailseal(
 def on_terminal(
     *arguments: str, env: Mapping[str, str] | None = None, types: bytes = b""
 ) -> tuple[int, bytes]:
-    """Runs it on a terminal, where `types` is typed once it asks (writes `: `); exit code and
+    """Runs it on a terminal, where `types` is typed when it asks (writes `: `); exit code and
     everything the terminal showed.
     """
-    master, slave = pty.openpty()
-    shown = b""
-    command = [sys.executable, "-c", TERMINAL, *PROGRAM, *arguments]
-    with subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        env=environment(TERM="xterm", **(env or {})),
-    ) as process:  # fmt: skip
-        os.close(slave)
-        end = time.monotonic() + 60
-        try:
-            while time.monotonic() < end:
-                try:
-                    data = os.read(master, 65536)
-                except OSError:  # The program has closed its side.
-                    break
-                shown += data
-                if types and shown.endswith(b": "):
-                    os.write(master, types)
-                    types = b""
-            return process.wait(10), shown
-        finally:
-            process.kill()
-            os.close(master)
+    answers = {": $": types.decode()} if types else {}
+    code, shown = converse(
+        [*PROGRAM, *arguments], environment(TERM="xterm", **(env or {})), answers
+    )
+    return code, shown.encode()

@@ -1,5 +1,6 @@
 """The program itself: version, help, completion, exit codes, faults, and a quick start."""
 
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from mailseal.cli import commands
 from mailseal.cli.exits import Exit, Stop
 from mailseal.model.moment import rfc3339
 from tests.cli.program import PROGRAM, environment, mailseal
+from tests.docs.shown import examples
 
 SLOW = {"rich", "cryptography", "asyncio", "ssl", "socket", "concurrent.futures"}
 
@@ -57,20 +59,15 @@ def test_every_command_of_the_table_is_there_and_shows_examples(name: str):
     assert b"Example" in run.stdout
 
 
-def examples() -> list[str]:
-    """Every command line that a help text shows, without what the shell does around it."""
-    context = click.Context(commands.mailseal, info_name="mailseal")
-    shown = []
-    for name in commands.COMMANDS:
-        command = commands.mailseal.get_command(context, name)
-        assert command is not None
-        text = re.sub(r"\s*\\\n\s*", " ", (command.epilog or "").partition("Example")[2])
-        found = re.findall(r"\bmailseal (?!-)(.+)", text)
-        shown += [re.split(r"\s{2,}|[>|)]", line)[0].strip() for line in found]
-    return shown
+LINES = [
+    part.strip()
+    for line in itertools.chain(*examples().values())
+    for part in re.findall(r"\bmailseal (?!-)([^>|)]+)", line)
+]
+"""Every command line that a help text shows, without what the shell does around it."""
 
 
-@pytest.mark.parametrize("line", examples())
+@pytest.mark.parametrize("line", LINES)
 def test_the_examples_of_the_help_are_command_lines(line: str):
     context = click.Context(commands.mailseal, info_name="mailseal")
     name, command, arguments = commands.mailseal.resolve_command(context, shlex.split(line))

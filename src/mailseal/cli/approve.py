@@ -17,7 +17,7 @@ from mailseal.report.style import harmless
     epilog="""\b
 Examples:
   mailseal approve plan.json --ticket CHG-1234
-  mailseal approve plan.json --by "Change Advisory Board" --until 2026-12-01
+  mailseal approve plan.json --by "Change Advisory Board" --until 2034-03-31
 
 The approval stands in the plan's file and is for exactly this plan, by its hash. It is a record
 and no signature: who can write the file could have written it. What is wanted stands in

@@ -11,7 +11,7 @@ from mailseal.cli.hostcommon import exit_of, far_option, host_errors, host_of
 from mailseal.cli.output import Output, terminal_style
 
 
-@click.command("confirm", epilog="\b\nExample:\n  sudo mailseal confirm 20261120T232859-59db30\n")
+@click.command("confirm", epilog="\b\nExample:\n  sudo mailseal confirm 000002-20261120T232859\n")
 @click.argument("run", metavar="RUN")
 @far_option
 def command(run: str, target: str | None) -> Exit:

@@ -17,7 +17,7 @@ from mailseal.cli.output import Output, terminal_style
 Examples:
   sudo mailseal rollback                           the last change of this host
   mailseal rollback --on ssh://mailhost
-  sudo mailseal rollback 20261120T232859-59db30 --force
+  sudo mailseal rollback 000002-20261120T232859 --force
 
 Where somebody changed a file since, nothing is undone (exit code 6); --force puts back the bytes
 from before all the same, and keeps a copy of the change.
