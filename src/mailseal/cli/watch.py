@@ -43,7 +43,7 @@ Examples:
   mailseal watch mail.example --logs /var/log/mail.log --metrics 127.0.0.1:9109
   mailseal watch mail.example --once --textfile /var/lib/node_exporter/mailseal.prom
   mailseal watch --print-unit service > /etc/systemd/system/mailseal-watch.service
-  mailseal watch --print-rules > /etc/prometheus/mailseal.rules.yml
+  mailseal watch --print-rules > mailseal.rules.yml
 
 Each drift and each recovery is told once, also over restarts. Without --alerts it is printed;
 docs/reference/alerts.md has webhooks, mail and syslog. Ends with SIGTERM or Ctrl-C, and then exits
