@@ -49,6 +49,22 @@ def test_each_new_connection_is_led_to_loopback_of_its_family() -> None:
     ]
 
 
+def test_a_terminator_comes_to_its_old_backend_until_its_sessions_have_begun() -> None:
+    """By loopback, at a port from which clients of other hosts are led away already."""
+    system, given = host(), []
+    real = system.programs["nft"]
+
+    def nft(argv: tuple[str, ...], data: bytes) -> Completed:
+        given.append(data.decode())
+        return real(argv, data)
+
+    system.programs["nft"] = nft
+    begin(system)
+    outside = 'iifname != "lo" '
+    assert [each.count(outside) for each in given if "tproxy" in each] == [2, 0]
+    assert given[-2].replace(outside, "") == given[-1]
+
+
 def test_it_begins_and_ends_twice_and_leaves_nothing() -> None:
     system = host()
     before = state(system)
@@ -113,6 +129,34 @@ def test_sessions_of_others_at_the_ports_to_drain_are_waited_for(
     began = system.clock
     begin(system, replace(STEER, drains=drains, seconds=20.0))
     assert (system.clock - began > 19.0) is waits
+
+
+@pytest.mark.parametrize(
+    ("listener", "since", "waits"),
+    [(b"stunnel4", True, True), (b"stunnel4", False, False), (b"inetd", True, False)],
+)
+def test_a_session_that_has_just_begun_has_time_to_come_to_its_backend(
+    listener: bytes, since: bool, waits: bool
+) -> None:
+    """Where the process that has it is to let go of the port; inetd's sessions are their own."""
+    system = host()
+    holders = {
+        b"stunnel4": b'users:(("stunnel4",pid=7,fd=9))',
+        b"inetd": b'users:(("inetd",pid=5,fd=4))',
+    }
+    session = b"0 0 192.0.2.10:109 192.0.2.99:4000 " + holders[b"stunnel4"] + b"\n"
+    looks = []
+
+    def ss(argv: tuple[str, ...], data: bytes) -> Completed:
+        if "listening" in argv:
+            return Completed(argv, 0, b"0 128 192.0.2.10:109 0.0.0.0:* " + holders[listener], b"")
+        looks.append(argv)
+        return Completed(argv, 0, b"" if since and len(looks) == 1 else session, b"")
+
+    system.programs["ss"] = ss
+    began = system.clock
+    begin(system, replace(STEER, drains=()))
+    assert (system.clock - began > 4.5) is waits
 
 
 def test_a_listener_has_time_to_take_what_was_accepted_for_it() -> None:

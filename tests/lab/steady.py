@@ -2,9 +2,9 @@
 
 Reads one line of JSON: `{"address": ..., "port": ..., "tls_port": ..., "held": "clear" or "tls",
 "hold": seconds}`. First it opens sessions at the port and says READY. From then on cleartext
-clients connect to the port and TLS clients to `tls_port` (0: none), until a second line comes. Each
-session that was opened goes on for `hold` seconds, and then says goodbye. Prints the counts as
-JSON: `refused` are TCP connects that failed, for whatever reason.
+clients connect to the port and TLS clients, quick and slow ones, to `tls_port` (0: none), until a
+second line comes. Each session that was opened goes on for `hold` seconds, and then says goodbye.
+Prints the counts as JSON: `refused` are TCP connects that failed, for whatever reason.
 """
 
 import collections
@@ -15,8 +15,10 @@ import sys
 import threading
 import time
 
-CLEAR, TLS, HELD = 4, 2, 4
+CLEAR, TLS, SLOW, HELD = 4, 2, 2, 4
 """Clients of each kind at a time."""
+THOUGHT = 2.0
+"""Seconds from a slow client's connect to its handshake."""
 PAUSE = 0.05
 PATIENCE = 1.0
 """Seconds: how long a cleartext client waits to be greeted."""
@@ -59,15 +61,19 @@ class Load:
             else:
                 self.count("clear served" if done else "clear closed")
 
-    def tls(self) -> None:
+    def tls(self, thought: float = 0.0) -> None:
         with self.connect(self.wish["tls_port"], "tls") as raw:
             try:
+                time.sleep(thought)
                 with self.context.wrap_socket(raw) as wire:
                     talk(wire, 0)
             except OSError as error:
                 self.count(f"tls failed: {error}")
             else:
                 self.count("tls served")
+
+    def slow(self) -> None:
+        self.tls(THOUGHT)
 
     def held(self, ready: threading.Barrier) -> None:
         raw = socket.create_connection((self.wish["address"], self.wish["port"]), 10)
@@ -116,7 +122,9 @@ def main() -> None:
     for each in held:
         each.start()
     ready.wait(20)
-    kinds = [load.clear] * CLEAR + [load.tls] * (TLS if load.wish["tls_port"] else 0)
+    kinds = [load.clear] * CLEAR
+    if load.wish["tls_port"]:
+        kinds += [load.tls] * TLS + [load.slow] * SLOW
     threads = [threading.Thread(target=load.again, args=(kind,)) for kind in kinds]
     for each in threads:
         each.start()

@@ -129,10 +129,10 @@ def test_nobody_is_refused_while_a_port_changes_hands(
     told("apply", there)
     told("rollback", back)
     for counts in (there, back):
-        assert counts["held complete"] == HELD
-        assert counts["clear refused"] == counts["tls refused"] == 0
-        assert counts["clear accepted"] > 50
-        assert counts["tls served"] == counts["tls accepted"] > 20
+        assert counts["held complete"] == HELD, counts
+        assert counts["clear refused"] == counts["tls refused"] == 0, counts
+        assert counts["clear accepted"] > 50, counts
+        assert counts["tls served"] == counts["tls accepted"] > 20, counts
     # Of others' rules none has changed, and none of ours is left.
     assert mail.run(["nft", "list", "ruleset"]).stdout == rules
     assert b"second" not in mail.run(["systemctl", "list-units", "--all", "mailseal-*"]).stdout

@@ -106,7 +106,7 @@ def test_a_target_of_which_nothing_is_known_is_undecided(store: Store):
     total, found = checked(STORED, store, policy)
     assert states(found) == [("pop.example:110", "inconclusive", "undecided")]
     assert total.undecided
-    with pytest.raises(BadInput, match="is no address"):
+    with pytest.raises(BadInput, match="no host name, address or network"):
         checked(Request(stored=True, targets=("a b",)), store)
 
 

@@ -12,7 +12,8 @@ All of it is in /run and in the kernel: a boot leaves none of it.
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Iterator, Tuple
+import re
+from typing import AbstractSet, Callable, FrozenSet, Iterable, Iterator, NamedTuple
 
 from mailseal.apply.trial import Greets, free_port
 from mailseal.model.ops import Steer
@@ -24,6 +25,9 @@ _SETTLE = 0.5
 """Seconds that a handshake has which the other listener has begun."""
 _QUEUE = 5.0
 """Seconds at most in which a listener takes what it has to take."""
+_YOUNG = 5.0
+"""Seconds at most in which a session that has just begun comes to its backend: a terminator that
+shakes hands is still to connect there, and the backend may be elsewhere by then."""
 _ROUND = 0.1
 SECONDS = 3 * units.SECONDS + 60.0
 """What one turn takes at the most, the sessions' own time apart."""
@@ -36,6 +40,7 @@ class Failed(Exception):
 def begin(system: System, op: Steer, meta: Meta, greets: Greets) -> str:
     """May be done again. `meta` is for the configuration. Raises Failed."""
     _clear(system, op)
+    old = _peers(system)
     port = free_port(system)
     for path, content, how in (
         (op.path, op.configuration, meta),
@@ -52,17 +57,21 @@ def begin(system: System, op: Steer, meta: Meta, greets: Greets) -> str:
     if problem:
         said = units.last_words(system, op.unit + ".service")
         raise Failed("the second stunnel does not serve: %s%s" % (problem, said))
-    done = system.run(["nft", "-f", "-"], data=_EMPTY + _ruleset(op, port), timeout=30)
-    if not done.ok:
-        raise Failed("new connections cannot be led to a second stunnel: " + done.words())
-    _await_queues(system, {each.port for each in op.routes})
     own = _process(system, op)
+    # A terminator whose backend is at one of the ports comes there by loopback, and finds the old
+    # listener until its sessions have begun. Only then clients of the host itself are led as well.
+    for rules in (_FROM_OUTSIDE, _FROM_ANYWHERE):
+        words = _EMPTY + _ruleset(op, port, rules)
+        done = system.run(["nft", "-f", "-"], data=words, timeout=30)
+        if not done.ok:
+            raise Failed("new connections cannot be led to a second stunnel: " + done.words())
+        _await_begun(system, {each.port for each in op.routes}, own, old)
+        old = _peers(system)
     _await(
         system,
         op.seconds if op.drains else 0.0,
         lambda: any(
-            port in op.drains and not _has(holders, own)
-            for port, _, holders in _rows(system, "established")
+            row.port in op.drains and own not in row.holders for row in _rows(system, "established")
         ),
     )
     return "new connections are led to a second stunnel, at loopback port %d" % port
@@ -91,7 +100,7 @@ def end(system: System, op: Steer) -> str:
         _await(
             system,
             op.seconds,
-            lambda: any(_has(holders, own) for _, _, holders in _rows(system, "established")),
+            lambda: any(own in row.holders for row in _rows(system, "established")),
         )
     left = _clear(system, op)
     return "new connections go where they are meant to" if left or own else ""
@@ -115,16 +124,18 @@ def _clear(system: System, op: Steer) -> bool:
 _EMPTY = b"add table inet %s\ndelete table inet %s\n" % (TABLE.encode(), TABLE.encode())
 """Whether it is there or not; nft(8) takes all it is given as one transaction."""
 
+_FROM_OUTSIDE, _FROM_ANYWHERE = 'iifname != "lo" ', ""
 _RULE = (
-    "  %(family)s daddr %(address)s tcp dport %(port)d tcp flags & (fin|syn|rst|ack) == syn "
-    "tproxy %(family)s to %(to)s:%(second)d\n"
+    "  %(from)s%(family)s daddr %(address)s tcp dport %(port)d "
+    "tcp flags & (fin|syn|rst|ack) == syn tproxy %(family)s to %(to)s:%(second)d\n"
 )
 
 
-def _ruleset(op: Steer, port: int) -> bytes:
+def _ruleset(op: Steer, port: int, whose: str) -> bytes:
     rules = [
         _RULE
         % {
+            "from": whose,
             "family": "ip6" if ":" in each.address else "ip",
             "address": each.address,
             "port": each.port,
@@ -157,8 +168,28 @@ def _await_queues(system: System, ports: Iterable[int]) -> None:
     _await(
         system,
         _QUEUE,
-        lambda: any(waiting and port in at for port, waiting, _ in _rows(system, "listening")),
+        lambda: any(row.waiting and row.port in at for row in _rows(system, "listening")),
     )
+
+
+def _await_begun(system: System, ports: AbstractSet[int], own: str, old: AbstractSet[str]) -> None:
+    """Waits while a session that is not `old` is in a process that listens at these ports."""
+    _await_queues(system, ports)
+
+    def busy() -> bool:
+        serving: FrozenSet[str] = frozenset()
+        for row in _rows(system, "listening"):
+            serving |= row.holders if row.port in ports else frozenset()
+        return any(
+            row.port in ports and row.peer not in old and row.holders & serving - {own}
+            for row in _rows(system, "established")
+        )
+
+    _await(system, _YOUNG, busy)
+
+
+def _peers(system: System) -> FrozenSet[str]:
+    return frozenset(row.peer for row in _rows(system, "established"))
 
 
 def _process(system: System, op: Steer) -> str:
@@ -168,17 +199,25 @@ def _process(system: System, op: Steer) -> str:
     return "" if number == "0" else number
 
 
-def _rows(system: System, state: str) -> Iterator[Tuple[int, int, str]]:
-    """The TCP sockets in that state, by ss(8): local port, what waits in its receive queue (of a
-    listener: connections), and the processes that have it.
+class _Row(NamedTuple):
+    """A TCP socket: the local port, what waits in its receive queue (of a listener: connections),
+    who is at the other end, and the numbers of the processes that have it.
     """
+
+    port: int
+    waiting: int
+    peer: str
+    holders: FrozenSet[str]
+
+
+def _rows(system: System, state: str) -> Iterator[_Row]:
+    """The TCP sockets in that state, by ss(8)."""
     done = system.run(["ss", "-Htnp", "state", state], timeout=30)
     for line in done.out.decode("utf-8", "replace").splitlines():
-        waiting, _, local, *rest = [*line.split(None, 4), "", "", ""][:5]
+        waiting, _, local, peer, holders = [*line.split(None, 4), "", "", "", ""][:5]
         port = local.rpartition(":")[2]
         if waiting.isdigit() and port.isdigit():
-            yield int(port), int(waiting), rest[-1]
+            yield _Row(int(port), int(waiting), peer, frozenset(_PID.findall(holders)))
 
 
-def _has(holders: str, process: str) -> bool:
-    return "pid=%s," % process in holders
+_PID = re.compile(r"\bpid=([0-9]+),")
