@@ -26,8 +26,8 @@ _SETTLE = 0.5
 _QUEUE = 5.0
 """Seconds at most in which a listener takes what it has to take."""
 _YOUNG = 5.0
-"""Seconds at most in which a session that has just begun comes to its backend: a terminator that
-shakes hands is still to connect there, and the backend may be elsewhere by then."""
+"""Seconds at most in which a session comes to its backend: a terminator that shakes hands is still
+to connect there, and the backend may be elsewhere by then. Which sessions do cannot be seen."""
 _ROUND = 0.1
 SECONDS = 3 * units.SECONDS + 60.0
 """What one turn takes at the most, the sessions' own time apart."""
@@ -40,7 +40,6 @@ class Failed(Exception):
 def begin(system: System, op: Steer, meta: Meta, greets: Greets) -> str:
     """May be done again. `meta` is for the configuration. Raises Failed."""
     _clear(system, op)
-    old = _peers(system)
     port = free_port(system)
     for path, content, how in (
         (op.path, op.configuration, meta),
@@ -60,13 +59,15 @@ def begin(system: System, op: Steer, meta: Meta, greets: Greets) -> str:
     own = _process(system, op)
     # A terminator whose backend is at one of the ports comes there by loopback, and finds the old
     # listener until its sessions have begun. Only then clients of the host itself are led as well.
+    old: FrozenSet[str] = frozenset()
     for rules in (_FROM_OUTSIDE, _FROM_ANYWHERE):
+        now = _peers(system)
         words = _EMPTY + _ruleset(op, port, rules)
         done = system.run(["nft", "-f", "-"], data=words, timeout=30)
         if not done.ok:
             raise Failed("new connections cannot be led to a second stunnel: " + done.words())
         _await_begun(system, {each.port for each in op.routes}, own, old)
-        old = _peers(system)
+        old = now
     _await(
         system,
         op.seconds if op.drains else 0.0,
