@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -390,6 +391,22 @@ def test_nothing_is_undone_where_the_administrator_edited_a_file_since():
     with pytest.raises(Refused) as refused:
         do_rollback(system)
     assert sum("was changed since" in each for each in refused.value.problems) == 2
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_being_undone():
+    system = committed()
+    real = system.read
+
+    def read(path: str) -> bytes:
+        if path == INETD:
+            raise OSError(errno.EIO, "Input/output error", path)
+        return real(path)
+
+    system.read = read  # type: ignore[method-assign]
+    done = do_rollback(system)
+    assert done.state is RunState.UNDO_FAILED
+    assert "Input/output error" in done.reason
+    assert system.stat("/etc/mailseal/109.conf") is None
 
 
 def test_the_dead_man_leaves_what_the_administrator_edited_and_force_does_not():

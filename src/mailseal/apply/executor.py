@@ -440,13 +440,21 @@ def _drifted(directory: str, tools: Tools, journal: Journal) -> List[str]:
     for record in journal.intents():
         op, undo = plan.ops[record["op"]], record["undo"]
         paths = writes(op)
-        if known.isdisjoint(paths) and not as_left(context, op, undo):
+        if known.isdisjoint(paths) and not _as_left(context, op, undo):
             kept = undo.get("backup", "")
             how = "the bytes before the run are in " + kept if kept else "move it away"
             words = "%s was changed since, so nothing is undone: settle it by hand (%s), or use "
             problems.append((words + "--force, which keeps a copy of it.") % (paths[0], how))
         known.update(paths)
     return problems
+
+
+def _as_left(context: Context, op: ops.Op, undo: Dict[str, Any]) -> bool:
+    """What cannot be read is no reason to undo nothing: the undo asks again, and says so."""
+    try:
+        return as_left(context, op, undo)
+    except OSError:
+        return True
 
 
 def due(system: System, directory: str) -> bool:

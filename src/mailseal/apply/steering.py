@@ -25,7 +25,7 @@ _SETTLE = 0.5
 """Seconds that a handshake has which the other listener has begun."""
 _QUEUE = 5.0
 """Seconds at most in which a listener takes what it has to take."""
-_YOUNG = 5.0
+_BEGIN_SECONDS = 5.0
 """Seconds at most in which a session comes to its backend: a terminator that shakes hands is still
 to connect there, and the backend may be elsewhere by then. Which sessions do cannot be seen."""
 _ROUND = 0.1
@@ -186,7 +186,7 @@ def _await_begun(system: System, ports: AbstractSet[int], own: str, old: Abstrac
             for row in _rows(system, "established")
         )
 
-    _await(system, _YOUNG, busy)
+    _await(system, _BEGIN_SECONDS, busy)
 
 
 def _peers(system: System) -> FrozenSet[str]:

@@ -286,7 +286,8 @@ def _no_room(
         yield "another address of the same port takes no login before TLS: plan without --except"
     for name in (_MAPS, _PROXY):
         if any(settings[name] for settings in here):
-            yield "%s is set: what it does for some clients has no room beside it" % name
+            words = "%s is set, and what it does has no room beside it: plan without --except"
+            yield words % name
     if not all(re.fullmatch(r"[A-Za-z0-9\s,-]*", settings[_WORDS]) for settings in here):
         yield "%s is no plain list of names: write it as one first" % _WORDS
 
